@@ -1,0 +1,73 @@
+"""What every connection component has in common: its attributes, and the definitions made of them."""
+
+from abc import abstractmethod
+from typing import Annotated
+
+import dagster as dg
+from pydantic import Field
+
+from focus_pipeline.components import names
+from focus_pipeline.components.deliveries_sensor import deliveries_sensor
+from focus_pipeline.components.ingestion import cost_and_usage_asset, ingestion_checks, raw_files_asset
+from focus_pipeline.connections.delivery import Connection
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.settings import load_settings
+
+RESERVED_NAMES = ("focus", "marts")
+
+
+class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
+    """One provider export of one customer."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern="^[a-z][a-z0-9_]*$",
+            description="Name of the connection: the first part of its asset keys, and x_Connection in the table.",
+        ),
+    ]
+    lookback_months: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="Months before the current one that are picked up by themselves; older ones by a backfill. "
+            "Default: FOCUS_LOOKBACK_MONTHS, 2.",
+        ),
+    ] = None
+    focus_version: Annotated[
+        str | None,
+        Field(description="FOCUS version that the provider declares, such as '1.0'. Default: told by the columns."),
+    ] = None
+    check_every_seconds: Annotated[
+        int, Field(ge=1, description="How often the sensor looks for new deliveries.")
+    ] = 300
+
+    @abstractmethod
+    def connection(self) -> Connection:
+        """The connection without Dagster. Opens nothing yet."""
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        if self.name in RESERVED_NAMES:
+            raise ValueError(f"a connection cannot be named {self.name!r}: the unified assets are; choose another name")
+        settings = load_settings()
+        data_dir = DataDir(settings.data_dir)
+        connection = self.connection()
+        lookback = settings.lookback_months if self.lookback_months is None else self.lookback_months
+        job = dg.define_asset_job(
+            f"{self.name}_ingest",
+            selection=dg.AssetSelection.assets(
+                names.raw_files(self.name), names.cost_and_usage(self.name), names.UNIFIED, names.DATA_SOURCES
+            ),
+            description=f"Loads one month of {self.name}: fetch, normalise, check, publish.",
+        )
+        return dg.Definitions(
+            assets=[
+                raw_files_asset(connection, lookback, data_dir),
+                cost_and_usage_asset(connection, self.focus_version, data_dir),
+            ],
+            asset_checks=[ingestion_checks(connection, self.focus_version, data_dir)],
+            jobs=[job],
+            sensors=[deliveries_sensor(connection, job, lookback, self.check_every_seconds, data_dir)],
+        )
+
+

@@ -1,0 +1,156 @@
+"""The assets and checks of one connection: raw_files -> cost_and_usage -> its checks, month by month."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from focus_pipeline.components import metadata, names
+from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
+from focus_pipeline.connections.store_urls import InvalidUrl
+from focus_pipeline.connections.stores import AccessDenied, NotFound, StoreError
+from focus_pipeline.focus.fingerprint import code_fingerprint
+from focus_pipeline.months import current_month, months_back
+from focus_pipeline.pipeline.check import CHECKS, judge
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land
+from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.warehouse import WarehouseLocked, open_warehouse, record_rejected_files
+
+# A provider that is delivering right now, or is out of reach for a moment, is asked again within the run.
+FETCH_RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
+# Somebody may have the warehouse open for a look.
+WAREHOUSE_RETRIES = dg.RetryPolicy(max_retries=4, delay=3, backoff=dg.Backoff.EXPONENTIAL)
+
+
+def raw_files_asset(connection: Connection, lookback_months: int, data_dir: DataDir) -> dg.AssetsDefinition:
+    """The delivered bytes of a month, unchanged, kept."""
+    name = connection.name
+
+    @dg.asset(
+        key=names.raw_files(name),
+        partitions_def=names.monthly(),
+        group_name=name,
+        kinds={"file"},
+        retry_policy=FETCH_RETRIES,
+        description="The files of the month as the provider delivered them, byte for byte, kept in landing/.",
+    )
+    def raw_files(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        month = context.partition_key
+        with named_failures(name, month):
+            discovery = connection.discover([month])
+            delivery = delivery_of(month, discovery, name, lookback_months, data_dir)
+            if delivery is None:
+                landed = current_delivery(name, month, data_dir)
+                context.log.info(
+                    f"{discovery.looked_in} no longer shows {month}; what was delivered of it earlier is kept"
+                )
+            else:
+                landed = land(connection, delivery, data_dir)
+        return dg.MaterializeResult(metadata=metadata.of_landed(landed, discovery.ignored))
+
+    return raw_files
+
+
+def delivery_of(
+    month: str, discovery: Discovery, name: str, lookback_months: int, data_dir: DataDir
+) -> Delivery | None:
+    """What the month consists of by this discovery; None where a month of the past is to stay as it was.
+
+    A month that the provider does not show is empty. But one that is older than the look-back and was delivered once
+    has gone to the provider's retention: that takes nothing from the table.
+    """
+    if month in discovery.deliveries:
+        return discovery.deliveries[month]
+    recent = months_back(current_month(), lookback_months)
+    if month in data_dir.held_months(name) and month not in recent:
+        return None
+    return Delivery(month, ())
+
+
+def cost_and_usage_asset(
+    connection: Connection, focus_version: str | None, data_dir: DataDir
+) -> dg.AssetsDefinition:
+    """The month in canonical form."""
+    name, month_rule = connection.name, connection.month_rule
+
+    @dg.asset(
+        key=names.cost_and_usage(name),
+        deps=[names.raw_files(name)],
+        partitions_def=names.monthly(),
+        group_name=name,
+        kinds={"parquet", "duckdb"},
+        code_version=code_fingerprint(str(month_rule), str(focus_version)),
+        metadata={"dagster/column_schema": metadata.column_schema()},
+        description="The month's rows with the columns, types and values of FOCUS, as one Parquet file in staged/.",
+    )
+    def cost_and_usage(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        month = context.partition_key
+        landed = current_delivery(name, month, data_dir)
+        if landed is None:
+            raise dg.Failure(
+                f"{name} {month}: nothing was landed of this month yet; materialise {name}/raw_files first",
+                allow_retries=False,
+            )
+        staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
+        return dg.MaterializeResult(metadata=metadata.of_staged(staged))
+
+    return cost_and_usage
+
+
+def ingestion_checks(
+    connection: Connection, focus_version: str | None, data_dir: DataDir
+) -> dg.AssetChecksDefinition:
+    """The checks of cost_and_usage, all evaluated together. Only `accepted` gates; the others say why."""
+    name, month_rule = connection.name, connection.month_rule
+    asset = names.cost_and_usage(name)
+    specs = [
+        # partitions_def on a check is a preview of Dagster 1.13; without it every month would write to one timeline.
+        # tests/…/test_dagster_behaviour.py pins what is relied on.
+        dg.AssetCheckSpec(
+            check,
+            asset=asset,
+            description=description,
+            blocking=check == "accepted",
+            partitions_def=names.monthly(),
+        )
+        for check, description in CHECKS.items()
+        if month_rule or check != "charge_month"
+    ]
+
+    @dg.multi_asset_check(
+        name=f"{name}__checks", specs=specs, pool=names.WAREHOUSE_POOL, retry_policy=WAREHOUSE_RETRIES
+    )
+    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        month = context.partition_key
+        landed = current_delivery(name, month, data_dir)
+        if landed is None:
+            raise dg.Failure(
+                f"{name} {month}: there is nothing to judge; materialise {name}/raw_files first", allow_retries=False
+            )
+        staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
+        verdict = judge(staged, data_dir, month_rule=month_rule)
+        with named_failures(name, month), open_warehouse(data_dir.warehouse) as warehouse:
+            record_rejected_files(warehouse, staged)
+        for check in verdict.checks:
+            yield dg.AssetCheckResult(
+                asset_key=asset,
+                check_name=check.name,
+                passed=check.passed,
+                severity=dg.AssetCheckSeverity[check.severity],
+                description=check.summary,
+                metadata=metadata.of_verdict(check),
+            )
+
+    return checks
+
+
+@contextmanager
+def named_failures(name: str, month: str) -> Iterator[None]:
+    """Ends a step with one sentence that names the connection and month; only what may pass by itself is retried."""
+    try:
+        yield
+    except (AccessDenied, NotFound, NoBillingPeriods, InvalidUrl) as error:
+        raise dg.Failure(f"{name} {month}: {error}", allow_retries=False) from error
+    except (StoreError, IncompleteDownload, WarehouseLocked) as error:
+        raise dg.Failure(f"{name} {month}: {error}") from error

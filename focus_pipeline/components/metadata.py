@@ -1,0 +1,235 @@
+"""What the Dagster UI shows of a month, so that it can be judged from there alone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+import dagster as dg
+import duckdb
+
+from focus_pipeline.connections.delivery import Ignored
+from focus_pipeline.focus.canonical import literal, quoted
+from focus_pipeline.focus.specification import columns
+from focus_pipeline.pipeline.check import CheckVerdict
+from focus_pipeline.pipeline.land import LandedDelivery
+from focus_pipeline.pipeline.normalise import StagedMonth
+from focus_pipeline.pipeline.publish import PublishedMonth
+from focus_pipeline.warehouse import COLUMNS
+
+_PREVIEW = (
+    "ChargePeriodStart",
+    "ServiceProviderName",
+    "ServiceName",
+    "ChargeCategory",
+    "SubAccountId",
+    "BilledCost",
+    "EffectiveCost",
+    "BillingCurrency",
+)
+_SHOWN_ROWS = 10
+_SHOWN_FILES = 200
+
+
+def column_schema() -> dg.TableSchema:
+    """Columns of the canonical table, for the Columns tab."""
+    specified = columns()
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=name,
+                type=kind,
+                description=specified[name].description if name in specified else None,
+                constraints=dg.TableColumnConstraints(nullable=name not in specified or specified[name].nullable),
+            )
+            for name, kind in COLUMNS.items()
+        ]
+    )
+
+
+def of_landed(landed: LandedDelivery, ignored: Sequence[Ignored]) -> dict[str, object]:
+    return {
+        "Files": len(landed.files),
+        "Bytes": landed.size,
+        "Downloaded files": landed.downloaded,
+        "Unchanged files": landed.reused,
+        "Token": landed.token,
+        "Delivered": _table(
+            [
+                {"file": file.key, "bytes": file.size, "etag": file.etag, "kept as": file.path.name}
+                for file in landed.files[:_SHOWN_FILES]
+            ],
+            ("file", "bytes", "etag", "kept as"),
+        ),
+        "Ignored": _table([{"object": i.key, "reason": i.reason} for i in ignored[:_SHOWN_FILES]], ("object", "reason")),
+    }
+
+
+def of_staged(staged: StagedMonth) -> dict[str, object]:
+    return {
+        "dagster/partition_row_count": staged.rows,
+        "Bytes": staged.size,
+        "Files": len(staged.accepted_files),
+        "Rejected files": len(staged.rejected_files),
+        "Token": staged.token,
+        "FOCUS version": ", ".join(sorted({file.focus_version for file in staged.accepted_files})) or "no rows",
+        **_plotted(
+            {total.currency or "no currency": Decimal(total.billed_cost) for total in staged.totals},
+            {total.currency or "no currency": Decimal(total.effective_cost) for total in staged.totals},
+        ),
+        "Totals": _table(
+            [
+                {
+                    "currency": total.currency or "none",
+                    "rows": total.rows,
+                    "BilledCost": total.billed_cost,
+                    "EffectiveCost": total.effective_cost,
+                }
+                for total in staged.totals
+            ],
+            ("currency", "rows", "BilledCost", "EffectiveCost"),
+        ),
+        "File verdicts": _table(
+            [
+                {
+                    "file": file.key,
+                    "rows": file.rows,
+                    "FOCUS": file.focus_version,
+                    "verdict": "loaded" if file.rejection is None else f"rejected: {file.rejection.reason}",
+                }
+                for file in staged.files[:_SHOWN_FILES]
+            ],
+            ("file", "rows", "FOCUS", "verdict"),
+        ),
+        "Preview": _preview(staged),
+    }
+
+
+def of_verdict(check: CheckVerdict) -> dict[str, object]:
+    shown: dict[str, object] = {"Result": check.summary}
+    if check.rules:
+        shown["Rules"] = check.rules
+    if check.failures:
+        shown["Violations"] = sum(failure.violations for failure in check.failures)
+        shown["Broken rules"] = _table(
+            [
+                {
+                    "rule": failure.rule,
+                    "level": failure.level,
+                    "violations": failure.violations,
+                    "rows": failure.rows,
+                    "what": failure.sentence,
+                    "what to do": failure.remedy,
+                }
+                for failure in check.failures
+            ],
+            ("rule", "level", "violations", "rows", "what", "what to do"),
+        )
+        shown["Examples"] = _table(
+            [
+                {
+                    "rule": failure.rule,
+                    "file": str(example.get("file", failure.file or "")),
+                    "row": str(example.get("row", "")),
+                    "values": ", ".join(
+                        f"{name} = {value if value is not None else '(empty)'}"
+                        for name, value in example.items()
+                        if name not in ("file", "row")
+                    ),
+                }
+                for failure in check.failures
+                for example in failure.examples
+            ],
+            ("rule", "file", "row", "values"),
+        )
+    return shown
+
+
+def of_published(published: PublishedMonth) -> dict[str, object]:
+    totals: dict[str, tuple[Decimal, Decimal]] = {}
+    for staged in published.shown.values():
+        for total in staged.totals:
+            billed, effective = totals.get(total.currency or "no currency", (Decimal(0), Decimal(0)))
+            totals[total.currency or "no currency"] = (
+                billed + Decimal(total.billed_cost),
+                effective + Decimal(total.effective_cost),
+            )
+    return {
+        "dagster/partition_row_count": sum(staged.rows for staged in published.shown.values()),
+        "Tokens": {name: staged.token for name, staged in published.shown.items()},
+        **_plotted(
+            {currency: billed for currency, (billed, _) in totals.items()},
+            {currency: effective for currency, (_, effective) in totals.items()},
+        ),
+        "Connections": _table(
+            [
+                {
+                    "connection": name,
+                    "rows": staged.rows,
+                    "currency": total.currency or "none",
+                    "BilledCost": total.billed_cost,
+                    "EffectiveCost": total.effective_cost,
+                }
+                for name, staged in published.shown.items()
+                for total in staged.totals
+            ],
+            ("connection", "rows", "currency", "BilledCost", "EffectiveCost"),
+        ),
+        "Replaced now": _table(
+            [
+                {
+                    "connection": one.connection,
+                    "rows before": one.rows_before,
+                    "rows after": one.rows_after,
+                    "BilledCost before": _amounts(one.billed_cost_before),
+                    "BilledCost after": _amounts(one.billed_cost_after),
+                }
+                for one in published.replaced
+            ],
+            ("connection", "rows before", "rows after", "BilledCost before", "BilledCost after"),
+        ),
+    }
+
+
+def data_sources_preview(warehouse: duckdb.DuckDBPyConnection) -> dict[str, object]:
+    names = ("ParentId", "SubAccountId", "Name", "BillingCurrency", "FirstMonth", "LastMonth", "Rows", "BilledCost")
+    rows = warehouse.execute(
+        f"SELECT {', '.join(f'CAST({quoted(name)} AS VARCHAR)' for name in names)} "
+        f"FROM focus.data_sources LIMIT {_SHOWN_FILES}"
+    ).fetchall()
+    count = warehouse.execute("SELECT count(DISTINCT DataSourceId) FROM focus.data_sources").fetchone()[0]
+    return {"Data sources": count, "Preview": _markdown(names, rows)}
+
+
+def _plotted(billed: Mapping[str, Decimal], effective: Mapping[str, Decimal]) -> dict[str, float]:
+    """One number per currency, which the UI plots over the months; the exact ones are in the tables."""
+    return {f"BilledCost ({currency})": float(cost) for currency, cost in billed.items()} | {
+        f"EffectiveCost ({currency})": float(cost) for currency, cost in effective.items()
+    }
+
+
+def _amounts(costs: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{cost:f} {currency or 'without currency'}" for currency, cost in costs.items()) or "nothing"
+
+
+def _preview(staged: StagedMonth) -> dg.MarkdownMetadataValue:
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"SELECT {', '.join(f'CAST({quoted(name)} AS VARCHAR)' for name in _PREVIEW)} "
+            f"FROM read_parquet({literal(str(staged.path))}) LIMIT {_SHOWN_ROWS}"
+        ).fetchall()
+    return _markdown(_PREVIEW, rows)
+
+
+def _markdown(names: Sequence[str], rows: Iterable[Sequence[str | None]]) -> dg.MarkdownMetadataValue:
+    lines = [names, ["---"] * len(names), *rows]
+    return dg.MetadataValue.md("\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines))
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _table(records: Iterable[dict], names: tuple[str, ...]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(record) for record in records],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in names]),
+    )

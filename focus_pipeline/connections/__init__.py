@@ -1,0 +1,1 @@
+"""How each provider's deliveries are discovered and fetched. Providers are read, never written."""

@@ -1,0 +1,109 @@
+"""The credentials of a connection, as its YAML gives them. Secrets come from the environment: `{{ env.NAME }}`.
+
+Left out altogether, the provider's own default chain is used: environment, profile, instance role, workload identity.
+"""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Auth(BaseModel):
+    # Values stay out of error messages and representations: they may be secrets.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class S3Auth(_Auth):
+    """Access keys, a named profile, the machine's own role, or any of these to assume a cross-account role with."""
+
+    access_key_id: str | None = Field(None, repr=False, description="Access key; with secret_access_key.")
+    secret_access_key: str | None = Field(None, repr=False, description="Secret of the access key.")
+    session_token: str | None = Field(None, repr=False, description="Only for temporary access keys.")
+    profile: str | None = Field(None, description="Named profile of the AWS configuration files.")
+    role_arn: str | None = Field(None, description="Role to assume, for example in the customer's account.")
+    external_id: str | None = Field(
+        None, repr=False, description="External ID that the role's trust policy asks for."
+    )
+    region: str | None = Field(None, description="Region to sign for; the default fits AWS.")
+    sts_endpoint_url: str | None = Field(None, description="STS endpoint, where it is not endpoint_url or AWS.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("access_key_id and secret_access_key go together; one of them is missing")
+        if self.access_key_id and self.profile:
+            raise ValueError("give either access_key_id and secret_access_key, or profile, not both")
+        if self.external_id and not self.role_arn:
+            raise ValueError("external_id is sent when a role is assumed; role_arn is missing")
+        return self
+
+    @property
+    def described(self) -> str:
+        """Who this is, in words for messages, without a secret."""
+        if self.role_arn:
+            return f"the role {self.role_arn}"
+        if self.access_key_id:
+            return "the access key of auth.access_key_id"
+        if self.profile:
+            return f"the profile {self.profile}"
+        return "the default credentials of this machine"
+
+
+class AzureAuth(_Auth):
+    """A SAS token, an account key, a service principal, or the default chain (managed or workload identity, CLI)."""
+
+    account_name: str | None = Field(None, description="Storage account, where the url does not name it.")
+    sas_token: str | None = Field(None, repr=False, description="SAS token with the permissions read and list.")
+    account_key: str | None = Field(None, repr=False, description="Key of the storage account.")
+    tenant_id: str | None = Field(None, description="Tenant of the service principal.")
+    client_id: str | None = Field(
+        None, description="Service principal, or the user-assigned managed identity to use when given alone."
+    )
+    client_secret: str | None = Field(None, repr=False, description="Secret of the service principal.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.client_secret and not (self.tenant_id and self.client_id):
+            raise ValueError("a service principal needs tenant_id, client_id and client_secret")
+        ways = [self.sas_token, self.account_key, self.client_secret]
+        if sum(way is not None for way in ways) > 1:
+            raise ValueError("give one of sas_token, account_key or client_secret")
+        return self
+
+    @property
+    def described(self) -> str:
+        """Who this is, in words for messages, without a secret."""
+        if self.sas_token:
+            return "the SAS token of auth.sas_token"
+        if self.account_key:
+            return "the account key of auth.account_key"
+        if self.client_secret:
+            return f"the service principal {self.client_id}"
+        return "the default Azure identity of this machine"
+
+
+class GcsAuth(_Auth):
+    """A service account key, or application default credentials."""
+
+    service_account_file: str | None = Field(None, description="Path of a service account's JSON key file.")
+    service_account_key: str | None = Field(
+        None, repr=False, description="The JSON text of the key itself, from the environment."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.service_account_file and self.service_account_key:
+            raise ValueError("give either service_account_file or service_account_key")
+        return self
+
+    @property
+    def described(self) -> str:
+        """Who this is, in words for messages, without a secret."""
+        if self.service_account_file:
+            return f"the service account of {self.service_account_file}"
+        if self.service_account_key:
+            return "the service account of auth.service_account_key"
+        return "the application default credentials of this machine"
+
+
+Auth = S3Auth | AzureAuth | GcsAuth

@@ -1,0 +1,92 @@
+"""What a provider says a month consists of right now, and what a connection has to be able to do."""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, order=True)
+class StoredObject:
+    """One object of a provider's store.
+
+    key: the whole key, exactly as the store spells it.
+    etag: the store's opaque version mark, without quotes. Not a checksum of the content.
+    size: bytes. last_modified: UTC; for people only, never part of a token.
+    """
+
+    key: str
+    etag: str
+    size: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A snapshot of one month: publishing it replaces that month of its connection whole."""
+
+    month: str
+    objects: tuple[StoredObject, ...]
+
+    @property
+    def token(self) -> str:
+        """Fingerprint: equal token, equal content. Depends on keys, ETags and sizes only, never on a clock or order."""
+        digest = hashlib.sha256()
+        for item in sorted(self.objects):
+            digest.update(f"{item.key}\0{item.etag}\0{item.size}\n".encode())
+        return digest.hexdigest()[:20]
+
+    @property
+    def size(self) -> int:
+        return sum(item.size for item in self.objects)
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Something found where deliveries were looked for that is not part of one, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What one look at the provider showed.
+
+    months: every month that the provider shows, in order, whether or not its content was listed.
+    deliveries: by month, for the months that were asked for.
+    ignored: what was seen on the way and left alone. looked_in: the place, for messages.
+    """
+
+    months: tuple[str, ...]
+    deliveries: dict[str, Delivery]
+    ignored: tuple[Ignored, ...]
+    looked_in: str
+
+
+class Connection(Protocol):
+    """One provider export of one customer."""
+
+    name: str
+    month_rule: bool
+    """Whether a file is rejected when a row's ChargePeriodStart lies outside the delivery's month."""
+
+    def discover(self, months: Collection[str] | None = None) -> Discovery:
+        """Lists the months, and the content of those in `months` (None: of all). Reads no data.
+
+        Raises StoreError when the provider refuses or cannot be reached, NoBillingPeriods when it shows no month.
+        """
+        ...
+
+    def download(self, item: StoredObject, path: Path) -> None:
+        """Writes the object's bytes to `path`, exactly the listed version of it.
+
+        Raises ObjectChanged when the store has another version by now, StoreError when it cannot be read.
+        """
+        ...
+
+
+class NoBillingPeriods(Exception):
+    """The place that was looked in shows no month at all."""

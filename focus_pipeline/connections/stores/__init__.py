@@ -1,0 +1,58 @@
+"""Object stores, each over its provider's own library.
+
+One listing or one read of a key that is legal in the store must never fail because of the key: doubled or leading
+slashes, `.` segments, spaces, `%20`, `+` and colons all occur in billing buckets. Keys are passed on as they are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from focus_pipeline.connections.delivery import StoredObject
+
+
+class StoreError(Exception):
+    """The store refused, or could not be reached. The message names the place and says what to do."""
+
+
+class AccessDenied(StoreError):
+    """The credentials are known but not allowed, or not known at all."""
+
+
+class NotFound(StoreError):
+    """The bucket, container, folder or object does not exist."""
+
+
+class ObjectChanged(StoreError):
+    """The object is no longer the version that was listed: the provider is delivering right now."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of a listing: the folders (prefixes that end in a slash) and the objects directly there."""
+
+    folders: tuple[str, ...]
+    objects: tuple[StoredObject, ...]
+
+
+class ObjectStore(Protocol):
+    """A bucket, container or local folder, read only."""
+
+    address: str
+    """The place as people write it, such as `s3://acme-billing`. Never holds a secret."""
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Every object whose key starts with `prefix`, in the store's order, page by page."""
+        ...
+
+    def list_level(self, prefix: str) -> Level:
+        """The folders and objects directly below `prefix` ("" or ending in a slash)."""
+        ...
+
+    def download(self, item: StoredObject, path: Path) -> None:
+        """Streams the listed version of an object into a file. Raises ObjectChanged, AccessDenied, NotFound."""
+        ...
+
+
+CHUNK_BYTES = 4 * 1024 * 1024

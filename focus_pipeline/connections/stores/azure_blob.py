@@ -1,0 +1,130 @@
+"""Azure Blob Storage over azure-storage-blob.
+
+Permissions used: the role Storage Blob Data Reader on the container, or a SAS token with read and list.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.storage.blob import BlobPrefix, BlobProperties, ContainerClient
+
+from focus_pipeline.connections.auth import AzureAuth
+from focus_pipeline.connections.delivery import StoredObject
+from focus_pipeline.connections.stores import (
+    CHUNK_BYTES,
+    AccessDenied,
+    Level,
+    NotFound,
+    ObjectChanged,
+    StoreError,
+)
+
+
+class AzureBlobStore:
+    """One container. account_url: `https://<account>.blob.core.windows.net` or an emulator's endpoint."""
+
+    def __init__(self, account_url: str, container: str, auth: AzureAuth) -> None:
+        self.address = f"{account_url.rstrip('/')}/{container}"
+        self.container = container
+        self._auth = auth
+        self._client = ContainerClient(
+            account_url,
+            container,
+            credential=_credential(auth),
+            max_single_get_size=CHUNK_BYTES,
+            max_chunk_get_size=CHUNK_BYTES,
+            retry_total=5,
+            connection_timeout=10,
+            read_timeout=60,
+        )
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        with self._explained("list", prefix):
+            yield from map(_stored_object, self._client.list_blobs(name_starts_with=prefix or None))
+
+    def list_level(self, prefix: str) -> Level:
+        folders: list[str] = []
+        objects: list[StoredObject] = []
+        with self._explained("list", prefix):
+            for entry in self._client.walk_blobs(name_starts_with=prefix or None, delimiter="/"):
+                if isinstance(entry, BlobPrefix):
+                    folders.append(entry.name)
+                else:
+                    objects.append(_stored_object(entry))
+        return Level(tuple(folders), tuple(objects))
+
+    def download(self, item: StoredObject, path: Path) -> None:
+        # The library asks for ranges, each with the ETag, and tries a broken one again by itself.
+        with self._explained("read", item.key), path.open("wb") as file:
+            self._client.download_blob(
+                item.key, etag=f'"{item.etag}"', match_condition=MatchConditions.IfNotModified
+            ).readinto(file)
+
+    @contextmanager
+    def _explained(self, action: str, key: str) -> Iterator[None]:
+        """Turns the library's errors into ours. Its texts may hold a signed address, so only codes are passed on."""
+        place = f"{self.address}/{key}"
+        try:
+            yield
+        except ResourceModifiedError:
+            raise ObjectChanged(f"{place} changed after it was listed; the provider is delivering") from None
+        except ResourceNotFoundError as error:
+            if _code(error) == "ContainerNotFound":
+                raise NotFound(f"there is no container {self.address}; check the connection's url") from None
+            raise ObjectChanged(f"{place} was listed and is gone now; the provider is delivering") from None
+        except HttpResponseError as error:
+            code = _code(error)
+            if isinstance(error, ClientAuthenticationError) or error.status_code in (401, 403):
+                raise AccessDenied(
+                    f"Access Denied: may not {action} {place} with {self._auth.described} ({code}). {_hint(code)}"
+                ) from None
+            if error.status_code == 412:
+                raise ObjectChanged(f"{place} changed after it was listed; the provider is delivering") from None
+            raise StoreError(f"could not {action} {place}: {code} (HTTP {error.status_code})") from None
+        except AzureError as error:
+            raise StoreError(f"could not {action} {place}: {type(error).__name__}") from None
+
+
+def _code(error: HttpResponseError) -> str:
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or type(error).__name__)
+
+
+def _hint(code: str) -> str:
+    if code == "AuthorizationFailure":
+        return "The storage account's firewall may not let this machine in; add its address or network."
+    if code in {"AuthorizationPermissionMismatch", "InsufficientAccountPermissions"}:
+        return "Reading blobs takes the role Storage Blob Data Reader on the container; Reader is not enough."
+    if code in {"AuthorizationServiceMismatch", "AuthorizationResourceTypeMismatch"}:
+        return "The SAS token has to be for the blob service and for containers and objects."
+    if code == "AuthenticationFailed":
+        return "A SAS token may have expired or an account key may have been rotated; make a new one."
+    return "Check the connection's auth and that it may read and list this container."
+
+
+def _credential(auth: AzureAuth) -> object:
+    if auth.sas_token:
+        return auth.sas_token.lstrip("?")
+    if auth.account_key:
+        return auth.account_key
+    # Imported here: the identity library loads an HTTP stack that keys and SAS tokens do not need.
+    from azure.identity import ClientSecretCredential, DefaultAzureCredential
+
+    if auth.client_secret:
+        return ClientSecretCredential(auth.tenant_id, auth.client_id, auth.client_secret)
+    return DefaultAzureCredential(managed_identity_client_id=auth.client_id)
+
+
+def _stored_object(blob: BlobProperties) -> StoredObject:
+    return StoredObject(
+        key=blob.name, etag=blob.etag.strip('"'), size=blob.size, last_modified=blob.last_modified
+    )

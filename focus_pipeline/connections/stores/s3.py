@@ -1,0 +1,210 @@
+"""S3 and stores that speak its API, over boto3.
+
+Permissions used: s3:ListBucket on the bucket and s3:GetObject on the prefix, nothing else.
+"""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ProfileNotFound,
+)
+from botocore.session import get_session
+
+from focus_pipeline.connections.auth import S3Auth
+from focus_pipeline.connections.delivery import StoredObject
+from focus_pipeline.connections.stores import (
+    CHUNK_BYTES,
+    AccessDenied,
+    Level,
+    NotFound,
+    ObjectChanged,
+    StoreError,
+)
+
+# One retry policy for all calls: throttling and cut connections are tried again, refusals are not.
+_CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 5},
+    connect_timeout=10,
+    read_timeout=60,
+    max_pool_connections=16,
+)
+# A body that breaks off is read on from where it broke, this many times.
+_RESUMES = 4
+
+_REFUSED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "403", "Forbidden"}
+_UNKNOWN_CREDENTIALS = {
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "AuthFailure",
+    "UnrecognizedClientException",
+}
+
+
+class S3Store:
+    """One bucket. Raises AccessDenied already here when a profile or the role cannot be used."""
+
+    def __init__(self, bucket: str, auth: S3Auth, endpoint_url: str | None = None) -> None:
+        self.bucket = bucket
+        self.address = f"s3://{bucket}"
+        self._auth = auth
+        with self._explained("open"):
+            session = _session(auth, endpoint_url)
+            self._client = session.client(
+                "s3",
+                endpoint_url=endpoint_url,
+                region_name=_region(session),
+                config=_addressing(endpoint_url),
+            )
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        for page in self._pages(prefix):
+            yield from map(_stored_object, page.get("Contents", ()))
+
+    def list_level(self, prefix: str) -> Level:
+        folders: list[str] = []
+        objects: list[StoredObject] = []
+        for page in self._pages(prefix, Delimiter="/"):
+            folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
+            objects += map(_stored_object, page.get("Contents", ()))
+        return Level(tuple(folders), tuple(objects))
+
+    def download(self, item: StoredObject, path: Path) -> None:
+        with self._explained("s3:GetObject", item.key), path.open("wb") as file:
+            for attempt in range(_RESUMES + 1):
+                try:
+                    self._stream(item, file)
+                    return
+                except (HTTPClientError, ConnectionError):
+                    if attempt == _RESUMES:
+                        raise
+
+    def _stream(self, item: StoredObject, file) -> None:
+        start = file.tell()
+        if start == item.size and item.size:
+            return
+        wanted = {"Range": f"bytes={start}-"} if start else {}
+        answer = self._client.get_object(
+            Bucket=self.bucket, Key=item.key, IfMatch=f'"{item.etag}"', **wanted
+        )
+        for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
+            file.write(chunk)
+
+    def _pages(self, prefix: str, **more: str) -> Iterator[dict]:
+        with self._explained("s3:ListBucket", prefix):
+            yield from self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, **more
+            )
+
+    @contextmanager
+    def _explained(self, action: str, key: str = "") -> Iterator[None]:
+        """Turns the library's errors into ours; none of its texts holds a secret, but only codes are passed on."""
+        place = f"{self.address}/{key}"
+        try:
+            yield
+        except ClientError as error:
+            code = error.response["Error"].get("Code", "")
+            if code in {"PreconditionFailed", "412", "InvalidRange"}:
+                raise ObjectChanged(f"{place} changed after it was listed; the provider is delivering") from None
+            if code in {"NoSuchKey", "404"}:
+                raise ObjectChanged(f"{place} was listed and is gone now; the provider is delivering") from None
+            if code == "NoSuchBucket":
+                raise NotFound(f"there is no bucket {self.bucket}; check the connection's url") from None
+            if error.operation_name == "AssumeRole" and code in _REFUSED:
+                raise AccessDenied(
+                    f"Access Denied: may not assume the role {self._auth.role_arn} (sts:AssumeRole). Check that its "
+                    "trust policy names this identity as principal and that auth.external_id is the sts:ExternalId "
+                    "it requires"
+                ) from None
+            if code in _REFUSED:
+                raise AccessDenied(
+                    f"Access Denied: {action} on {place} is not allowed for {self._auth.described}. "
+                    f"{_POLICY_HINT[action]}"
+                ) from None
+            if code in _UNKNOWN_CREDENTIALS:
+                raise AccessDenied(
+                    f"Access Denied: the store does not accept the credentials of {self._auth.described} ({code}); "
+                    "check that the key exists, is active and belongs to its secret"
+                ) from None
+            raise StoreError(f"{action} on {place} failed: {code}") from error
+        except (NoCredentialsError, ProfileNotFound) as error:
+            raise AccessDenied(
+                f"Access Denied: no AWS credentials found for {self.address} ({error}). Set auth.profile, "
+                "auth.access_key_id and auth.secret_access_key, or give this machine an instance role"
+            ) from None
+        except BotoCoreError as error:
+            raise StoreError(f"{action} on {place} failed: {error}") from error
+
+
+_POLICY_HINT = {
+    "open": "Check the connection's auth.",
+    "s3:ListBucket": "The policy has to grant s3:ListBucket on the bucket itself (arn:aws:s3:::BUCKET).",
+    "s3:GetObject": "The policy has to grant s3:GetObject on the objects (arn:aws:s3:::BUCKET/PREFIX*).",
+}
+
+
+def _addressing(endpoint_url: str | None) -> Config:
+    # Emulators and S3-compatible stores rarely resolve bucket names as host names.
+    return _CONFIG.merge(Config(s3={"addressing_style": "path"})) if endpoint_url else _CONFIG
+
+
+def _session(auth: S3Auth, endpoint_url: str | None) -> boto3.Session:
+    own = boto3.Session(
+        profile_name=auth.profile,
+        aws_access_key_id=auth.access_key_id,
+        aws_secret_access_key=auth.secret_access_key,
+        aws_session_token=auth.session_token,
+        region_name=auth.region,
+    )
+    if auth.role_arn is None:
+        return own
+    # Temporary credentials end after an hour; these are renewed by themselves while a large month is read.
+    refresh = functools.partial(_assume_role, own, auth, endpoint_url)
+    assumed = get_session()
+    assumed._credentials = RefreshableCredentials.create_from_metadata(refresh(), refresh, "sts-assume-role")
+    return boto3.Session(botocore_session=assumed, region_name=_region(own))
+
+
+def _assume_role(own: boto3.Session, auth: S3Auth, endpoint_url: str | None) -> dict[str, str]:
+    sts = own.client(
+        "sts",
+        endpoint_url=auth.sts_endpoint_url or endpoint_url,
+        region_name=_region(own),
+        config=_CONFIG,
+    )
+    external_id = {"ExternalId": auth.external_id} if auth.external_id else {}
+    answer = sts.assume_role(RoleArn=auth.role_arn, RoleSessionName="focus-pipeline", **external_id)
+    credentials = answer["Credentials"]
+    return {
+        "access_key": credentials["AccessKeyId"],
+        "secret_key": credentials["SecretAccessKey"],
+        "token": credentials["SessionToken"],
+        "expiry_time": credentials["Expiration"].isoformat(),
+    }
+
+
+def _region(session: boto3.Session) -> str:
+    # Any region will do to sign with: S3 says where the bucket is, and boto3 follows.
+    return session.region_name or "us-east-1"
+
+
+def _stored_object(entry: dict) -> StoredObject:
+    return StoredObject(
+        key=entry["Key"],
+        etag=entry["ETag"].strip('"'),
+        size=entry["Size"],
+        last_modified=entry["LastModified"],
+    )

@@ -1,0 +1,18 @@
+"""The code location: everything in defs/, run in one process per run."""
+
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+# Partitioned checks are a preview of Dagster 1.13; components/ingestion.py says why they are used.
+warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*AssetCheckSpec.*")
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return dg.Definitions.merge(
+        dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
+        # A process per step costs more than the steps of a month do.
+        dg.Definitions(executor=dg.in_process_executor),
+    )

@@ -1,0 +1,58 @@
+"""focus/cost_and_usage and focus/data_sources: all connections in one table, replaced month by month."""
+
+import dagster as dg
+
+from focus_pipeline.components import metadata, names
+from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.ingestion import WAREHOUSE_RETRIES, named_failures
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.publish import publish_month
+from focus_pipeline.settings import load_settings
+from focus_pipeline.warehouse import open_warehouse
+
+
+@dg.definitions
+def unified(context: dg.ComponentLoadContext) -> dg.Definitions:
+    connections = context.component_tree.get_all_components(of_type=ConnectionComponent)
+    return dg.Definitions(assets=[unified_assets([connection.name for connection in connections])])
+
+
+def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
+    """The publishing step. It takes the accepted deliveries of the month, of whichever connection, and nothing else."""
+    data_dir = DataDir(load_settings().data_dir)
+
+    @dg.multi_asset(
+        name="publish",
+        group_name="focus",
+        partitions_def=names.monthly(),
+        pool=names.WAREHOUSE_POOL,
+        retry_policy=WAREHOUSE_RETRIES,
+        specs=[
+            dg.AssetSpec(
+                names.UNIFIED,
+                deps=[names.cost_and_usage(name) for name in sorted(connections)],
+                kinds={"duckdb", "table"},
+                description="All accepted months of all connections in one DuckDB table, exact to the last decimal.",
+                metadata={
+                    "dagster/column_schema": metadata.column_schema(),
+                    "dagster/table_name": "focus.cost_and_usage",
+                },
+            ),
+            dg.AssetSpec(
+                names.DATA_SOURCES,
+                deps=[names.UNIFIED],
+                kinds={"duckdb", "view"},
+                description="Each connection and, below it, every sub-account that it delivered.",
+                metadata={"dagster/table_name": "focus.data_sources"},
+            ),
+        ],
+    )
+    def publish(context: dg.AssetExecutionContext):
+        month = context.partition_key
+        with named_failures("focus", month), open_warehouse(data_dir.warehouse) as warehouse:
+            published = publish_month(month, data_dir, warehouse)
+            data_sources = metadata.data_sources_preview(warehouse)
+        yield dg.MaterializeResult(names.UNIFIED, metadata=metadata.of_published(published))
+        yield dg.MaterializeResult(names.DATA_SOURCES, metadata=data_sources)
+
+    return publish

@@ -1,0 +1,1 @@
+"""The FOCUS specification as data (the .toml files here), and the code that reads it."""

@@ -1,0 +1,189 @@
+"""SQL that puts one delivered file into canonical form: typed, canonical names and values, the rest kept aside.
+
+A source column is described by its name in the file and the DuckDB type that the file has it in; CSV files have all
+of them as VARCHAR. What comes out has the columns of CANONICAL, whatever went in.
+"""
+
+from collections.abc import Mapping
+from importlib import resources
+
+import duckdb
+
+from focus_pipeline.focus.specification import Column, columns, spellings
+
+# DuckDB types of binary floating-point numbers, which hold most decimals only nearly.
+FLOATING = ("DOUBLE", "FLOAT")
+
+LINEAGE = {
+    "x_Connection": "VARCHAR",
+    "x_Month": "VARCHAR",
+    "x_FocusVersion": "VARCHAR",
+    "x_SourceFile": "VARCHAR",
+    "x_ProviderColumns": "JSON",
+    "x_Token": "VARCHAR",
+}
+
+# Only in staged files, for the checks: names of the columns whose value in this row could not be read. The value
+# itself is kept in x_ProviderColumns under the column's name.
+UNREADABLE = "x_Unreadable"
+
+CANONICAL = {
+    **{name: column.duckdb_type for name, column in columns().items()},
+    **LINEAGE,
+    UNREADABLE: "VARCHAR[]",
+}
+
+
+def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """Defines the macros of canonical.sql for this connection and sets its time zone to UTC."""
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(resources.files(__package__).joinpath("canonical.sql").read_text("utf-8"))
+
+
+def quoted(identifier: str) -> str:
+    """An SQL identifier, whatever is in the name."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """An SQL string literal, for places where DuckDB takes no parameter."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def match_columns(source: Mapping[str, str]) -> dict[str, str]:
+    """Canonical column name -> the file's own column name, for those that the file has.
+
+    Names are compared without case and surrounding spaces. Where a file has a column under both its former and its
+    present name, the present one is meant, and the other is kept aside as a provider column.
+    """
+    matched: dict[str, str] = {}
+    for sent in source:
+        canonical = spellings().get(sent.strip().lower())
+        if canonical is None:
+            continue
+        if canonical not in matched or sent.strip().lower() == canonical.lower():
+            matched[canonical] = sent
+    return matched
+
+
+def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[str, str]) -> str:
+    """The SELECT that reads `relation` (columns and DuckDB types in `source`) and gives the columns of CANONICAL.
+
+    lineage: values of the x_ columns but x_ProviderColumns, the same for every row of the file.
+    """
+    matched = match_columns(source)
+    aside = [sent for sent in source if sent not in matched.values()]
+    fallible = [name for name, sent in matched.items() if _can_fail(columns()[name], source[sent])]
+
+    read = [f"{_typed(columns()[name], quoted(sent), source[sent])} AS {quoted(name)}" for name, sent in matched.items()]
+    read += [f"{_sent(quoted(matched[name]), source[matched[name]])} AS {quoted(f'sent {name}')}" for name in fallible]
+    read.append(f"{_json_of_columns(aside, source)} AS aside")
+
+    failed = {name: f"({quoted(f'sent {name}')} IS NOT NULL AND {quoted(name)} IS NULL)" for name in fallible}
+    any_failed = " OR ".join(failed.values()) or "false"
+    failed_names = ", ".join(f"CASE WHEN {is_failed} THEN {literal(name)} END" for name, is_failed in failed.items())
+    failed_values = ", ".join(
+        f"{literal(name)}, CASE WHEN {is_failed} THEN CAST({quoted(f'sent {name}')} AS VARCHAR) END"
+        for name, is_failed in failed.items()
+    )
+
+    written = [f"{_canonical_value(column, matched)} AS {quoted(name)}" for name, column in columns().items()]
+    for name in LINEAGE:
+        if name == "x_ProviderColumns":
+            with_failed = f"json_merge_patch(coalesce(aside, '{{}}'), json_object({failed_values}))"
+            written.append(f"CAST(CASE WHEN {any_failed} THEN {with_failed} ELSE aside END AS JSON) AS {quoted(name)}")
+        else:
+            written.append(f"{literal(lineage[name])} AS {quoted(name)}")
+    names = f"list_filter([{failed_names}], lambda name: name IS NOT NULL)" if failed else "CAST(NULL AS VARCHAR[])"
+    written.append(f"CASE WHEN {any_failed} THEN {names} END AS {quoted(UNREADABLE)}")
+
+    return f"""
+        SELECT
+            {_lines(written)}
+        FROM (
+            SELECT
+            {_lines(read)}
+            FROM {relation}
+        )
+    """
+
+
+def _canonical_value(column: Column, matched: Mapping[str, str]) -> str:
+    value = quoted(column.name) if column.name in matched else f"CAST(NULL AS {column.duckdb_type})"
+    return f"coalesce({value}, {quoted(column.filled_from)})" if column.filled_from in matched else value
+
+
+def _typed(column: Column, value: str, source_type: str) -> str:
+    """The SQL expression of a source value in the column's canonical type; NULL where it cannot be read."""
+    value = _sent(value, source_type)
+    if column.type == "Decimal":
+        return _decimal(value, source_type)
+    if column.type == "DateTime":
+        moment = _moment(value, source_type)
+        return f"exclusive_end({moment})" if column.is_period_end else moment
+    if column.type == "JSON":
+        return _json_object(value, source_type)
+    text = value if source_type == "VARCHAR" else f"CAST({value} AS VARCHAR)"
+    return _enum(column, text) if column.allowed else text
+
+
+def _can_fail(column: Column, source_type: str) -> bool:
+    exact = source_type.startswith(("TIMESTAMP", "DATE")) if column.type == "DateTime" else False
+    return column.type != "String" and not exact
+
+
+def _decimal(value: str, source_type: str) -> str:
+    if source_type == "VARCHAR":
+        return f"to_decimal({value})"
+    if source_type in FLOATING:
+        return f"double_to_decimal({value})"
+    return f"to_decimal(CAST({value} AS VARCHAR))" if _too_fine(source_type) else f"TRY_CAST({value} AS DECIMAL(38, 18))"
+
+
+def _too_fine(source_type: str) -> bool:
+    return source_type.startswith("DECIMAL") and int(source_type.rstrip(")").split(",")[1]) > 18
+
+
+def _moment(value: str, source_type: str) -> str:
+    if source_type == "VARCHAR":
+        return f"to_timestamp_utc({value})"
+    if source_type == "TIMESTAMP WITH TIME ZONE":
+        return f"({value} AT TIME ZONE 'UTC')"
+    return f"TRY_CAST({value} AS TIMESTAMP)"
+
+
+def _json_object(value: str, source_type: str) -> str:
+    if source_type == "VARCHAR" or source_type == "JSON":
+        return f"CAST(to_json_object(CAST({value} AS VARCHAR)) AS JSON)"
+    if source_type.endswith("[]"):
+        return f"CAST(to_json_object(CAST(to_json({value}) AS VARCHAR)) AS JSON)"
+    return f"to_json({value})"
+
+
+def _enum(column: Column, value: str) -> str:
+    allowed = ", ".join(map(literal, column.allowed))
+    meant = {_fold(canonical): canonical for canonical in column.allowed}
+    meant |= {_fold(sent): canonical for sent, canonical in column.synonyms.items()}
+    entries = ", ".join(f"{literal(folded)}: {literal(canonical)}" for folded, canonical in meant.items())
+    return f"CASE WHEN {value} IN ({allowed}) THEN {value} ELSE coalesce(MAP {{{entries}}}[folded({value})], {value}) END"
+
+
+def _fold(value: str) -> str:
+    return value.translate(str.maketrans("", "", " _-")).lower()
+
+
+def _sent(value: str, source_type: str) -> str:
+    # FOCUS has no empty strings: a provider that sends one means that there is no value.
+    return f"nullif({value}, '')" if source_type == "VARCHAR" else value
+
+
+def _json_of_columns(names: list[str], source: Mapping[str, str]) -> str:
+    """A JSON object of these columns, without those that are null; NULL when there is none."""
+    if not names:
+        return "CAST(NULL AS JSON)"
+    entries = ", ".join(f"{literal(name.strip())}, {_sent(quoted(name), source[name])}" for name in names)
+    return f"nullif(json_merge_patch('{{}}', json_object({entries})), '{{}}')"
+
+
+def _lines(parts: list[str]) -> str:
+    return ",\n            ".join(parts)

@@ -1,0 +1,37 @@
+"""Months, spelled `YYYY-MM`, in UTC: the unit in which providers deliver and the pipeline replaces."""
+
+import re
+from datetime import UTC, datetime
+
+MONTH_PATTERN = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+
+
+def month_of(moment: datetime) -> str:
+    """The month of an aware moment, in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m")
+
+
+def current_month() -> str:
+    return month_of(datetime.now(UTC))
+
+
+def months_back(month: str, count: int) -> list[str]:
+    """`month` and the `count` months before it, oldest first.
+
+    >>> months_back("2025-01", 2)
+    ['2024-11', '2024-12', '2025-01']
+    """
+    year, number = map(int, month.split("-"))
+    index = year * 12 + number - 1
+    return [f"{i // 12:04d}-{i % 12 + 1:02d}" for i in range(index - count, index + 1)]
+
+
+def month_bounds(month: str) -> tuple[datetime, datetime]:
+    """First instant of the month and first instant of the next one, UTC and without a zone, as the table has them.
+
+    >>> month_bounds("2024-12")
+    (datetime.datetime(2024, 12, 1, 0, 0), datetime.datetime(2025, 1, 1, 0, 0))
+    """
+    year, number = map(int, month.split("-"))
+    following = (year + 1, 1) if number == 12 else (year, number + 1)
+    return datetime(year, number, 1), datetime(*following, 1)

@@ -1,0 +1,1 @@
+"""land -> normalise -> check -> publish: one module per step, each a plain function usable without Dagster."""

@@ -1,0 +1,78 @@
+"""Where everything is kept below the data directory. Every path is made here and nowhere else.
+
+    landing/<connection>/<YYYY-MM>/<token>/     the delivered files, and delivery.json which lists them
+    landing/<connection>/<YYYY-MM>/current.json the delivery that the month consists of now
+    staged/<connection>/<YYYY-MM>/<token>.parquet, .staged.json, .verdict.json
+    staged/<connection>/<YYYY-MM>/accepted.json the delivery that publishing takes
+    warehouse.duckdb
+
+Small JSON files are replaced whole, and folders and Parquet files are renamed into place: a crash leaves the former
+state, never half of a new one.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from focus_pipeline.months import MONTH_PATTERN
+
+
+@dataclass(frozen=True)
+class DataDir:
+    root: Path
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def scratch(self) -> Path:
+        """For temporary files, on the same file system as their destination."""
+        return self.root / "scratch"
+
+    def landed(self, connection: str, month: str) -> Path:
+        return self.root / "landing" / connection / month
+
+    def staged(self, connection: str, month: str) -> Path:
+        return self.root / "staged" / connection / month
+
+    def held_months(self, connection: str) -> list[str]:
+        """Months of which something was landed, oldest first."""
+        folder = self.root / "landing" / connection
+        return sorted(p.name for p in folder.glob("*") if MONTH_PATTERN.fullmatch(p.name)) if folder.is_dir() else []
+
+    def connections_with(self, month: str) -> list[str]:
+        """Connections that have an accepted delivery of the month, by name."""
+        return sorted(p.parent.parent.name for p in self.root.glob(f"staged/*/{month}/accepted.json"))
+
+
+def read_json(path: Path) -> dict | None:
+    """The content of a JSON file, None when there is none."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Replaces the file whole: a reader sees the old or the new content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; what is written there takes its place when the block ends well."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,158 @@
+"""Brings a delivery's bytes into landing, unchanged. Objects that are already there are not read again."""
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from focus_pipeline.connections.delivery import Connection, Delivery, StoredObject
+from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+_PARALLEL_DOWNLOADS = 8
+_ABANDONED_AFTER_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """key, etag, size: as the provider listed it. path: where its bytes are."""
+
+    key: str
+    etag: str
+    size: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class LandedDelivery:
+    """listed_at: when the provider showed this delivery, UTC; a later one is never replaced by an earlier one."""
+
+    connection: str
+    month: str
+    token: str
+    listed_at: str
+    files: tuple[LandedFile, ...]
+    downloaded: int
+    reused: int
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+def land(connection: Connection, delivery: Delivery, data_dir: DataDir) -> LandedDelivery:
+    """Makes the delivery the month's current one. Does nothing but that where its bytes are already kept.
+
+    Raises ObjectChanged when the provider replaces an object meanwhile: look again, and land what it shows then.
+    Raises StoreError when an object cannot be read, IncompleteDownload when its size is not the listed one.
+    """
+    listed_at = datetime.now(UTC).isoformat()
+    folder = data_dir.landed(connection.name, delivery.month)
+    target = folder / delivery.token
+    downloaded = reused = 0
+    if not (target / "delivery.json").exists():
+        downloaded, reused = _collect(connection, delivery, folder, target)
+    write_json(folder / "current.json", {"token": delivery.token, "listed_at": listed_at})
+    return _landed(connection.name, delivery.month, target, listed_at, downloaded, reused)
+
+
+def current_delivery(connection: str, month: str, data_dir: DataDir) -> LandedDelivery | None:
+    """The delivery that the month consists of now, None when nothing was ever landed."""
+    folder = data_dir.landed(connection, month)
+    current = read_json(folder / "current.json")
+    if current is None:
+        return None
+    return _landed(connection, month, folder / current["token"], current["listed_at"], 0, 0)
+
+
+def current_token(connection: str, month: str, data_dir: DataDir) -> str | None:
+    current = read_json(data_dir.landed(connection, month) / "current.json")
+    return current and current["token"]
+
+
+class IncompleteDownload(Exception):
+    """Fewer or more bytes arrived than were listed."""
+
+
+def _collect(connection: Connection, delivery: Delivery, folder: Path, target: Path) -> tuple[int, int]:
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {(file.key, file.etag, file.size): file.path for file in _files_kept(folder)}
+    _remove_abandoned(folder)
+    partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
+    try:
+        entries = []
+        missing: list[tuple[StoredObject, Path]] = []
+        for number, item in enumerate(sorted(delivery.objects), 1):
+            path = partial / _file_name(number, item.key)
+            if (held := kept.get((item.key, item.etag, item.size))) is not None:
+                os.link(held, path)
+            else:
+                missing.append((item, path))
+            entries.append({"key": item.key, "etag": item.etag, "size": item.size, "file": path.name})
+        with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
+            # list() raises the first failure; the others end with the pool.
+            list(pool.map(lambda job: _download(connection, *job), missing))
+        write_json(
+            partial / "delivery.json",
+            {
+                "connection": connection.name,
+                "month": delivery.month,
+                "token": delivery.token,
+                "files": entries,
+            },
+        )
+        try:
+            partial.rename(target)
+        except OSError:
+            # Another run was faster with the same token, which is the same content.
+            if not (target / "delivery.json").exists():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return len(missing), len(entries) - len(missing)
+
+
+def _download(connection: Connection, item: StoredObject, path: Path) -> None:
+    connection.download(item, path)
+    if (arrived := path.stat().st_size) != item.size:
+        raise IncompleteDownload(f"{item.key}: {arrived} of {item.size} bytes arrived; run it again")
+    logger.info("%s: %s bytes", item.key, f"{item.size:,}")
+
+
+def _remove_abandoned(folder: Path) -> None:
+    # What a killed process left. Younger ones may belong to a run that is still downloading.
+    for partial in folder.glob(".partial-*"):
+        if time.time() - partial.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _files_kept(folder: Path) -> Iterator[LandedFile]:
+    for manifest in sorted(folder.glob("[!.]*/delivery.json")):
+        yield from _files(manifest.parent)
+
+
+def _files(target: Path) -> tuple[LandedFile, ...]:
+    return tuple(
+        LandedFile(entry["key"], entry["etag"], entry["size"], target / entry["file"])
+        for entry in read_json(target / "delivery.json")["files"]
+    )
+
+
+def _landed(
+    connection: str, month: str, target: Path, listed_at: str, downloaded: int, reused: int
+) -> LandedDelivery:
+    return LandedDelivery(connection, month, target.name, listed_at, _files(target), downloaded, reused)
+
+
+def _file_name(number: int, key: str) -> str:
+    # Keys hold characters that file systems do not; the number keeps two keys of one basename apart.
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", key.rsplit("/", 1)[-1])[-80:]
+    return f"{number:05d}-{name}"

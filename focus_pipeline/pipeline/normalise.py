@@ -1,0 +1,331 @@
+"""Puts a landed delivery into canonical form: one staged Parquet file, and a report of what each file held.
+
+A file that cannot be read, lacks a column of the contract or breaks the month rule is rejected alone, by name and
+with examples; the month's other files are staged. Every value that cannot be read is kept beside its row.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from focus_pipeline.focus.canonical import (
+    CANONICAL,
+    FLOATING,
+    canonical_select,
+    create_macros,
+    literal,
+    match_columns,
+    quoted,
+)
+from focus_pipeline.focus.fingerprint import code_fingerprint
+from focus_pipeline.focus.specification import columns, contract, detect_version
+from focus_pipeline.months import month_bounds
+from focus_pipeline.pipeline.data_dir import DataDir, read_json, replacing, write_json
+from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
+from focus_pipeline.pipeline.source_files import (
+    SourceFile,
+    UnreadableFile,
+    explain_reading_error,
+    open_source_file,
+)
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a file is not part of the month. rule: the check that reports it. examples: of the rows that break it."""
+
+    rule: str
+    reason: str
+    examples: list[dict] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """One delivered file.
+
+    rows, billed_cost (by currency, "" where there is none): counted in the delivered file itself, apart from the
+    staging; exact decimals as text, for a JSON number would not hold them.
+    first_row: number of its first row in the staged file, from 0.
+    columns: as sent. recognised: the canonical columns that they fill. missing: columns of the contract that it
+    should have and does not. unknown: columns that are neither FOCUS nor x_.
+    rounded: by column, values sent as binary floating point with more than 18 decimals.
+    """
+
+    key: str
+    size: int
+    format: str = ""
+    focus_version: str = ""
+    rows: int = 0
+    billed_cost: dict[str, str] = field(default_factory=dict)
+    first_row: int = 0
+    columns: list[str] = field(default_factory=list)
+    recognised: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    rounded: dict[str, int] = field(default_factory=dict)
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True)
+class Total:
+    """Of the rows in one currency; exact decimals as text."""
+
+    currency: str | None
+    rows: int
+    billed_cost: str
+    effective_cost: str
+
+
+@dataclass(frozen=True)
+class StagedMonth:
+    """What was staged of a delivery. identity changes with the delivery, and with the code and data that read it."""
+
+    connection: str
+    month: str
+    token: str
+    listed_at: str
+    identity: str
+    path: Path
+    rows: int
+    size: int
+    totals: list[Total]
+    files: list[StagedFile]
+
+    @property
+    def accepted_files(self) -> list[StagedFile]:
+        return [file for file in self.files if file.rejection is None]
+
+    @property
+    def rejected_files(self) -> list[StagedFile]:
+        return [file for file in self.files if file.rejection is not None]
+
+    def source_of(self, staged_row: int) -> tuple[StagedFile, int]:
+        """The file that a staged row (from 0) comes from and the row's number in it, from 1, header not counted."""
+        for file in reversed(self.accepted_files):
+            if staged_row >= file.first_row:
+                return file, staged_row - file.first_row + 1
+        raise LookupError(f"row {staged_row} is in none of the files of {self.path}")
+
+
+def stage(
+    delivery: LandedDelivery, data_dir: DataDir, *, month_rule: bool, focus_version: str | None = None
+) -> StagedMonth:
+    """Stages a landed delivery, or returns what is staged of it when nothing has changed since.
+
+    month_rule: reject files with a ChargePeriodStart outside the month. focus_version: what the provider declares;
+    without it, the version is told by each file's columns.
+    """
+    identity = code_fingerprint(delivery.token, str(month_rule), str(focus_version))
+    known = staged_month(delivery.connection, delivery.month, delivery.token, data_dir)
+    if known is not None and known.identity == identity and known.path.exists():
+        return known
+    folder = data_dir.staged(delivery.connection, delivery.month)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{delivery.token}.parquet"
+    with _duckdb(data_dir) as connection, _parts_folder(data_dir, delivery) as parts_folder:
+        files: list[StagedFile] = []
+        parts: list[Path] = []
+        for number, landed in enumerate(delivery.files):
+            part = parts_folder / f"{number}.parquet"
+            file = _stage_file(connection, delivery, landed, part, month_rule, focus_version, _next_row(files))
+            _log_verdict(file, delivery)
+            files.append(file)
+            if file.rejection is None and file.columns:
+                parts.append(part)
+        with replacing(path) as temporary:
+            _join(connection, parts, temporary)
+        totals = _totals(connection, path)
+    staged = StagedMonth(
+        connection=delivery.connection,
+        month=delivery.month,
+        token=delivery.token,
+        listed_at=delivery.listed_at,
+        identity=identity,
+        path=path,
+        rows=sum(total.rows for total in totals),
+        size=path.stat().st_size,
+        totals=totals,
+        files=files,
+    )
+    write_json(folder / f"{delivery.token}.staged.json", asdict(staged) | {"path": path.name})
+    return staged
+
+
+def staged_month(connection: str, month: str, token: str, data_dir: DataDir) -> StagedMonth | None:
+    """The report of an earlier stage(), None where there is none."""
+    folder = data_dir.staged(connection, month)
+    content = read_json(folder / f"{token}.staged.json")
+    if content is None:
+        return None
+    content["path"] = folder / content["path"]
+    content["totals"] = [Total(**total) for total in content["totals"]]
+    content["files"] = [
+        StagedFile(**(file | {"rejection": file["rejection"] and Rejection(**file["rejection"])}))
+        for file in content["files"]
+    ]
+    return StagedMonth(**content)
+
+
+def _stage_file(
+    connection: duckdb.DuckDBPyConnection,
+    delivery: LandedDelivery,
+    landed: LandedFile,
+    part: Path,
+    month_rule: bool,
+    declared_version: str | None,
+    first_row: int,
+) -> StagedFile:
+    try:
+        source = open_source_file(landed.path, connection)
+    except UnreadableFile as error:
+        return StagedFile(landed.key, landed.size, rejection=Rejection("files_readable", str(error)))
+    sent = [name.strip() for name in source.columns]
+    matched = match_columns(source.columns)
+    # A column that is filled from another one is there when the other one is.
+    present = {name for name, column in columns().items() if name in matched or column.filled_from in matched}
+    facts = {
+        "key": landed.key,
+        "size": landed.size,
+        "format": source.format,
+        "focus_version": declared_version or detect_version(sent),
+        "first_row": first_row,
+        "columns": sent,
+        "recognised": sorted(present),
+        "missing": [name for name in (*contract().required, *contract().expected) if name not in present],
+        "unknown": [
+            name for name in source.columns if name not in matched.values() and not name.strip().lower().startswith("x_")
+        ],
+    }
+    if not source.columns:
+        return StagedFile(**facts | {"missing": []})
+    if lacking := [name for name in contract().required if name not in present]:
+        return StagedFile(**facts, rejection=Rejection("required_columns", _lacking(lacking, sent)))
+    lineage = {
+        "x_Connection": delivery.connection,
+        "x_Month": delivery.month,
+        "x_FocusVersion": facts["focus_version"],
+        "x_SourceFile": landed.key,
+        "x_Token": delivery.token,
+    }
+    try:
+        connection.execute(
+            f"COPY ({canonical_select(source.columns, source.relation, lineage)}) "
+            f"TO {literal(str(part))} (FORMAT parquet)"
+        )
+        counted = _count_in_source(connection, source, matched)
+    except duckdb.InvalidInputException as error:
+        reason = f"{explain_reading_error(error)}; correct the file and upload it again"
+        return StagedFile(**facts, rejection=Rejection("files_readable", reason))
+    rejection = _month_rule_broken(connection, part, delivery.month) if month_rule else None
+    return StagedFile(**facts, **counted, rejection=rejection)
+
+
+def _count_in_source(
+    connection: duckdb.DuckDBPyConnection, source: SourceFile, matched: dict[str, str]
+) -> dict[str, object]:
+    """Rows, BilledCost and roundings in the delivered file: a reading of its own, to hold the staged rows against."""
+    cost, cost_type = quoted(matched["BilledCost"]), source.columns[matched["BilledCost"]]
+    number = f"double_to_decimal({cost})" if cost_type in FLOATING else f"to_decimal(CAST({cost} AS VARCHAR))"
+    currency = f"coalesce(CAST({quoted(matched['BillingCurrency'])} AS VARCHAR), '')"
+    floating = {
+        name: quoted(sent)
+        for name, sent in matched.items()
+        if columns()[name].type == "Decimal" and source.columns[sent] in FLOATING
+    }
+    roundings = "".join(f", count_if(is_rounded({sent}))" for sent in floating.values())
+    counted = connection.execute(
+        f"SELECT {currency}, count(*), coalesce(sum({number}), 0) {roundings} FROM {source.relation} GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    rounded = {name: sum(row[3 + i] for row in counted) for i, name in enumerate(floating)}
+    return {
+        "rows": sum(row[1] for row in counted),
+        "billed_cost": {row[0]: str(row[2]) for row in counted},
+        "rounded": {name: count for name, count in rounded.items() if count},
+    }
+
+
+def _month_rule_broken(connection: duckdb.DuckDBPyConnection, part: Path, month: str) -> Rejection | None:
+    start, end = month_bounds(month)
+    outside = (
+        f"FROM read_parquet({literal(str(part))}, file_row_number = true) "
+        'WHERE "ChargePeriodStart" < $start OR "ChargePeriodStart" >= $end'
+    )
+    bounds = {"start": start, "end": end}
+    count = connection.execute(f"SELECT count(*) {outside}", bounds).fetchone()[0]
+    if not count:
+        return None
+    examples = connection.execute(
+        'SELECT file_row_number + 1, "ChargePeriodStart" '
+        f"{outside} ORDER BY file_row_number LIMIT {EXAMPLES}",
+        bounds,
+    ).fetchall()
+    return Rejection(
+        "charge_month",
+        f"{count:,} rows have a ChargePeriodStart outside of {month}; put them into the folder of their own month",
+        [{"row": row, "ChargePeriodStart": f"{start:%Y-%m-%dT%H:%M:%SZ}"} for row, start in examples],
+    )
+
+
+def _lacking(lacking: list[str], sent: list[str]) -> str:
+    return (
+        f"it has no column {', '.join(lacking)}; its columns are {', '.join(sent[:30])}"
+        f"{' …' if len(sent) > 30 else ''}"
+    )
+
+
+def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path], path: Path) -> None:
+    if len(parts) == 1:
+        parts[0].replace(path)
+        return
+    if parts:
+        files = ", ".join(literal(str(part)) for part in parts)
+        rows = f"SELECT * FROM read_parquet([{files}])"
+    else:
+        nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in CANONICAL.items())
+        rows = f"SELECT {nothing} WHERE false"
+    connection.execute(f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet)")
+
+
+def _totals(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Total]:
+    rows = connection.execute(
+        'SELECT "BillingCurrency", count(*), CAST(coalesce(sum("BilledCost"), 0) AS VARCHAR), '
+        'CAST(coalesce(sum("EffectiveCost"), 0) AS VARCHAR) '
+        f"FROM read_parquet({literal(str(path))}) GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    return [Total(*row) for row in rows]
+
+
+def _next_row(files: list[StagedFile]) -> int:
+    return sum(file.rows for file in files if file.rejection is None)
+
+
+def _log_verdict(file: StagedFile, delivery: LandedDelivery) -> None:
+    if file.rejection is None:
+        logger.info("%s: %s rows of FOCUS %s", file.key, f"{file.rows:,}", file.focus_version)
+    else:
+        logger.warning(
+            "%s, %s: %s is rejected: %s", delivery.connection, delivery.month, file.key, file.rejection.reason
+        )
+
+
+@contextmanager
+def _parts_folder(data_dir: DataDir, delivery: LandedDelivery) -> Iterator[Path]:
+    data_dir.scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=data_dir.scratch, prefix=f"{delivery.connection}-{delivery.month}-") as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _duckdb(data_dir: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(config={"temp_directory": str(data_dir.scratch)}) as connection:
+        create_macros(connection)
+        yield connection

@@ -1,0 +1,43 @@
+"""Settings of the whole project, read from the environment; every one has a default."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from focus_pipeline.months import MONTH_PATTERN
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    data_dir: where landing/, staged/ and warehouse.duckdb are (`FOCUS_DATA_DIR`, default `data/` in the project).
+    start_month: first monthly partition, `YYYY-MM` (`FOCUS_START_MONTH`, default 2024-01).
+    lookback_months: months before the current one in which a new month is picked up (`FOCUS_LOOKBACK_MONTHS`,
+        default 2); a connection's own `lookback_months` wins.
+    """
+
+    data_dir: Path
+    start_month: str
+    lookback_months: int
+
+    @property
+    def warehouse_path(self) -> Path:
+        return self.data_dir / "warehouse.duckdb"
+
+
+def load_settings() -> Settings:
+    """The settings of this process. Raises ValueError naming the variable whose value cannot be used."""
+    start_month = os.environ.get("FOCUS_START_MONTH", "2024-01")
+    if not MONTH_PATTERN.fullmatch(start_month):
+        raise ValueError(f"FOCUS_START_MONTH is {start_month!r}; set it to a month such as 2024-01")
+    lookback = os.environ.get("FOCUS_LOOKBACK_MONTHS", "2")
+    if not lookback.isdecimal():
+        raise ValueError(f"FOCUS_LOOKBACK_MONTHS is {lookback!r}; set it to a whole number of months such as 2")
+    data_dir = Path(os.environ.get("FOCUS_DATA_DIR") or "data").expanduser()
+    return Settings(
+        data_dir=data_dir if data_dir.is_absolute() else PROJECT_ROOT / data_dir,
+        start_month=start_month,
+        lookback_months=int(lookback),
+    )

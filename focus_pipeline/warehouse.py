@@ -1,0 +1,210 @@
+"""The DuckDB warehouse: opening it, its tables, and replacing one month of one connection.
+
+The file is open for writing only while a month is published, for DuckDB lets no other process in meanwhile.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+
+from focus_pipeline.focus.canonical import CANONICAL, UNREADABLE, literal, quoted
+from focus_pipeline.pipeline.normalise import StagedMonth
+
+COLUMNS = {name: kind for name, kind in CANONICAL.items() if name != UNREADABLE}
+"""Columns of focus.cost_and_usage and their DuckDB types."""
+
+
+class WarehouseLocked(Exception):
+    """Another process has the warehouse open."""
+
+
+class NotReconciled(Exception):
+    """The table would not hold what was staged. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A month as it was replaced. Costs by BillingCurrency ("" where a row has none), exact."""
+
+    connection: str
+    month: str
+    token: str
+    rows_before: int
+    rows_after: int
+    billed_cost_before: dict[str, Decimal]
+    billed_cost_after: dict[str, Decimal]
+
+
+@contextmanager
+def open_warehouse(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse, with its tables, in UTC; closed in any case when the block ends.
+
+    Raises WarehouseLocked, naming the process that has it open; FileNotFoundError when read_only and there is none.
+    """
+    if read_only and not path.exists():
+        raise FileNotFoundError(f"there is no warehouse {path} yet; it comes with the first published month")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only)
+    except duckdb.IOException as error:
+        if "lock" in str(error):
+            raise WarehouseLocked(_who_holds(path, str(error))) from None
+        raise
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        if not read_only:
+            _create_tables(connection)
+        yield connection
+    finally:
+        connection.close()
+
+
+def published_identity(connection: duckdb.DuckDBPyConnection, name: str, month: str) -> str | None:
+    """StagedMonth.identity of what the table shows of a month, None where nothing was published."""
+    row = connection.execute(
+        "SELECT StagedIdentity FROM focus.loads WHERE Connection = $name AND Month = $month "
+        "ORDER BY PublishedAt DESC, rowid DESC LIMIT 1",
+        {"name": name, "month": month},
+    ).fetchone()
+    return row and row[0]
+
+
+def replace_month(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) -> Published:
+    """Replaces the month of the staged delivery's connection, in one transaction: readers see the old or the new.
+
+    Raises NotReconciled, changing nothing, when the table would hold other rows or costs than the staged file.
+    """
+    key = {"name": staged.connection, "month": staged.month}
+    of_month = "WHERE x_Connection = $name AND x_Month = $month"
+    names = ", ".join(map(quoted, COLUMNS))
+    rows = f"read_parquet({literal(str(staged.path))})"
+    connection.execute("BEGIN")
+    try:
+        before = _totals(connection, f"focus.cost_and_usage {of_month}", key)
+        connection.execute(f"DELETE FROM focus.cost_and_usage {of_month}", key)
+        connection.execute(f"INSERT INTO focus.cost_and_usage ({names}) SELECT {names} FROM {rows}")
+        after = _totals(connection, f"focus.cost_and_usage {of_month}", key)
+        expected = {t.currency or "": (t.rows, Decimal(t.billed_cost), Decimal(t.effective_cost)) for t in staged.totals}
+        if after != expected:
+            raise NotReconciled(
+                f"{staged.connection} {staged.month}: the table would hold {after}, staged is {expected}; "
+                "nothing was published. Materialise cost_and_usage of this month again"
+            )
+        connection.execute("DELETE FROM focus.data_source_months WHERE Connection = $name AND Month = $month", key)
+        connection.execute(
+            f"""
+            INSERT INTO focus.data_source_months
+            SELECT
+                x_Connection, x_Month, SubAccountId, max(SubAccountName), BillingCurrency,
+                count(*), coalesce(sum(BilledCost), 0), coalesce(sum(EffectiveCost), 0)
+            FROM {rows}
+            GROUP BY x_Connection, x_Month, SubAccountId, BillingCurrency
+            """
+        )
+        published = Published(
+            connection=staged.connection,
+            month=staged.month,
+            token=staged.token,
+            rows_before=sum(rows for rows, _, _ in before.values()),
+            rows_after=sum(rows for rows, _, _ in after.values()),
+            billed_cost_before={currency: billed for currency, (_, billed, _) in before.items()},
+            billed_cost_after={currency: billed for currency, (_, billed, _) in after.items()},
+        )
+        _record_load(connection, published, staged)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return published
+
+
+def record_rejected_files(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) -> None:
+    """Puts the rejected files of a delivery in the place of those of the month's former delivery."""
+    connection.execute("BEGIN")
+    try:
+        connection.execute(
+            "DELETE FROM focus.rejected_files WHERE Connection = $name AND Month = $month",
+            {"name": staged.connection, "month": staged.month},
+        )
+        for file in staged.rejected_files:
+            connection.execute(
+                "INSERT INTO focus.rejected_files VALUES ($name, $month, $token, $file, $bytes, $rule, $reason, $examples)",
+                {
+                    "name": staged.connection,
+                    "month": staged.month,
+                    "token": staged.token,
+                    "file": file.key,
+                    "bytes": file.size,
+                    "rule": file.rejection.rule,
+                    "reason": file.rejection.reason,
+                    "examples": json.dumps(file.rejection.examples),
+                },
+            )
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in COLUMNS.items())
+    connection.execute(resources.files("focus_pipeline").joinpath("warehouse.sql").read_text("utf-8"))
+    connection.execute(f"CREATE TABLE IF NOT EXISTS focus.cost_and_usage ({columns})")
+    there = {row[0] for row in connection.execute("DESCRIBE focus.cost_and_usage").fetchall()}
+    for name, kind in COLUMNS.items():
+        if name not in there:  # a newer FOCUS version was added to the data since the table was made
+            connection.execute(f"ALTER TABLE focus.cost_and_usage ADD COLUMN {quoted(name)} {kind}")
+
+
+def _totals(
+    connection: duckdb.DuckDBPyConnection, table: str, parameters: dict[str, str]
+) -> dict[str, tuple[int, Decimal, Decimal]]:
+    rows = connection.execute(
+        "SELECT coalesce(BillingCurrency, ''), count(*), coalesce(sum(BilledCost), 0), coalesce(sum(EffectiveCost), 0) "
+        f"FROM {table} GROUP BY 1 ORDER BY 1",
+        parameters,
+    ).fetchall()
+    return {currency: (count, billed, effective) for currency, count, billed, effective in rows}
+
+
+def _record_load(connection: duckdb.DuckDBPyConnection, published: Published, staged: StagedMonth) -> None:
+    connection.execute(
+        """
+        INSERT INTO focus.loads VALUES (
+            $name, $month, $token, $identity, $at, $files, $rows_before, $rows_after,
+            map(CAST($before_currencies AS VARCHAR[]), CAST($before_costs AS DECIMAL(38, 18)[])),
+            map(CAST($after_currencies AS VARCHAR[]), CAST($after_costs AS DECIMAL(38, 18)[]))
+        )
+        """,
+        {
+            "name": published.connection,
+            "month": published.month,
+            "token": published.token,
+            "identity": staged.identity,
+            "at": datetime.now(UTC).replace(tzinfo=None),
+            "files": len(staged.accepted_files),
+            "rows_before": published.rows_before,
+            "rows_after": published.rows_after,
+            "before_currencies": list(published.billed_cost_before),
+            "before_costs": list(map(str, published.billed_cost_before.values())),
+            "after_currencies": list(published.billed_cost_after),
+            "after_costs": list(map(str, published.billed_cost_after.values())),
+        },
+    )
+
+
+def _who_holds(path: Path, message: str) -> str:
+    process = re.search(r"held in (.+?) \(PID (\d+)\)", message)
+    holder = f"the process {process[2]} ({process[1]})" if process else "another process"
+    return (
+        f"{path} is open in {holder}, and DuckDB lets one writing process in at a time. Close it there, or end that "
+        "process, and run this again; read the table with a connection that is opened read-only and closed after use"
+    )

