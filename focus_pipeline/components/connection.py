@@ -46,13 +46,18 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
     def connection(self) -> Connection:
         """The connection without Dagster. Opens nothing yet."""
 
+    @property
+    def effective_lookback_months(self) -> int:
+        """The connection's own look-back, or that of the settings."""
+        return load_settings().lookback_months if self.lookback_months is None else self.lookback_months
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         if self.name in RESERVED_NAMES:
             raise ValueError(f"a connection cannot be named {self.name!r}: the unified assets are; choose another name")
         settings = load_settings()
         data_dir = DataDir(settings.data_dir)
         connection = self.connection()
-        lookback = settings.lookback_months if self.lookback_months is None else self.lookback_months
+        lookback = self.effective_lookback_months
         job = dg.define_asset_job(
             f"{self.name}_ingest",
             selection=dg.AssetSelection.assets(

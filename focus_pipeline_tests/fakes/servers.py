@@ -14,6 +14,7 @@ which the server behind it lacks (see `S3Server`, `AzureServer`, `GcsServer`).
 
 from __future__ import annotations
 
+import atexit
 import base64
 import importlib.util
 import json
@@ -116,11 +117,18 @@ def _listening(app: WSGIApplication) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
     thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
+
+    def stop() -> None:
+        server.shutdown()
+        thread.join()
+
+    # A generator left open is closed at exit after the threads have been frozen: too late to stop them.
+    atexit.register(stop)
     try:
         yield f"http://127.0.0.1:{server.port}"
     finally:
-        server.shutdown()
-        thread.join()
+        stop()
+        atexit.unregister(stop)
 
 
 def _forward_to(port: int) -> WSGIApplication:
@@ -229,10 +237,10 @@ class ReaderRole(NamedTuple):
 class S3Server(_Served):
     """Moto's S3, STS and IAM.
 
-    Moto by itself accepts any credentials. Under `enforce_iam()` it checks signatures and the policies
-    of the calling user or role. Even then (moto 5.2.5) it refuses a *wrong* `sts:ExternalId` but lets a
-    caller assume the role who sends *none*, and it ignores `s3:prefix` conditions; without
-    `enforce_iam()` it lets anyone assume any role with any external id, even a role that does not exist.
+    Moto by itself accepts any credentials, and lets anyone assume any role with any external id, even a
+    role that does not exist. Under `enforce_iam()` it checks signatures and the policies of the calling
+    user or role. Even then (moto 5.2.5) it refuses a *wrong* `sts:ExternalId` but accepts *none*, ignores
+    `s3:prefix` conditions, and answers HTTP 500 to an unsigned request.
 
     The layer in front of moto adds, always: AssumeRole on a role that does not exist, or whose trust
     policy asks by StringEquals for another `sts:ExternalId` than the one sent (or than none), is

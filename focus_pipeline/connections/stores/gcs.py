@@ -4,11 +4,16 @@ Permissions used: storage.objects.list and storage.objects.get, as in the role S
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from google.api_core.exceptions import GoogleAPICallError, NotFound as GoogleNotFound
+# Without this the library asks for the bucket's metadata, which takes a permission that reading objects does not.
+os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+
+from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import NotFound as GoogleNotFound
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage

@@ -50,6 +50,7 @@ _UNKNOWN_CREDENTIALS = {
     "ExpiredToken",
     "ExpiredTokenException",
     "AuthFailure",
+    "InvalidToken",
     "UnrecognizedClientException",
 }
 

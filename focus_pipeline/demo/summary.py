@@ -1,0 +1,78 @@
+"""What the unified table holds, in three small tables. Costs are exact and never added up over currencies."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import duckdb
+
+TOP_SERVICES = 10
+
+
+@dataclass(frozen=True)
+class ProviderCosts:
+    """Costs are in `currency` (ISO 4217). provider: ServiceProviderName, None where rows have none."""
+
+    provider: str | None
+    currency: str
+    rows: int
+    billed_cost: Decimal
+    effective_cost: Decimal
+
+
+@dataclass(frozen=True)
+class MonthCosts:
+    """month: `YYYY-MM`, under which the rows were delivered. Costs are in `currency`."""
+
+    month: str
+    currency: str
+    rows: int
+    billed_cost: Decimal
+    effective_cost: Decimal
+
+
+@dataclass(frozen=True)
+class ServiceCosts:
+    """Costs are in `currency`. service: ServiceName, None where rows have none."""
+
+    provider: str | None
+    service: str | None
+    currency: str
+    rows: int
+    billed_cost: Decimal
+    effective_cost: Decimal
+
+
+@dataclass(frozen=True)
+class DemoSummary:
+    """
+    providers: by name and currency. months: oldest first, by currency.
+    services: the TOP_SERVICES with the largest EffectiveCost, as a number: amounts in different currencies are listed
+        side by side, not converted.
+    """
+
+    providers: list[ProviderCosts]
+    months: list[MonthCosts]
+    services: list[ServiceCosts]
+
+
+def summarise(warehouse: duckdb.DuckDBPyConnection) -> DemoSummary:
+    """Reads focus.cost_and_usage of an open warehouse. Every list is empty while nothing is published."""
+    services = _costs_by(warehouse, "ServiceProviderName, ServiceName, BillingCurrency")
+    largest = sorted(services, key=lambda row: row[-1], reverse=True)[:TOP_SERVICES]
+    return DemoSummary(
+        providers=[ProviderCosts(*row) for row in _costs_by(warehouse, "ServiceProviderName, BillingCurrency")],
+        months=[MonthCosts(*row) for row in _costs_by(warehouse, "x_Month, BillingCurrency")],
+        services=[ServiceCosts(*row) for row in largest],
+    )
+
+
+def _costs_by(warehouse: duckdb.DuckDBPyConnection, columns: str) -> list[tuple]:
+    """One row for every combination of `columns`, in their order, with rows, BilledCost and EffectiveCost behind."""
+    return warehouse.execute(
+        f"""
+        SELECT {columns}, count(*), sum(BilledCost), sum(EffectiveCost)
+        FROM focus.cost_and_usage
+        GROUP BY {columns}
+        ORDER BY {columns}
+        """
+    ).fetchall()

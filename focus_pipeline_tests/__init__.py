@@ -1,0 +1,1 @@
+"""Tests mirror the package: focus_pipeline_tests/<part>/ tests focus_pipeline/<part>."""

@@ -1,0 +1,94 @@
+"""The way of one month, from a folder of files to its verdict, for tests of every step of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from focus_pipeline.connections.month_folders import MonthFolders
+from focus_pipeline.focus.canonical import literal, quoted
+from focus_pipeline.focus.rules import predicates
+from focus_pipeline.pipeline.check import CheckVerdict, Failure, Verdict, judge
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.normalise import StagedMonth, stage
+from focus_pipeline_tests.month_files import MONTH
+
+CONNECTION = "colo_costs"
+
+
+@dataclass(frozen=True)
+class LoadedMonth:
+    """A month that was landed, staged and judged."""
+
+    staged: StagedMonth
+    verdict: Verdict
+    data_dir: DataDir
+
+    def values(self, column: str) -> list:
+        """A column of the staged rows, in their order."""
+        with duckdb.connect(config={"TimeZone": "UTC"}) as connection:
+            rows = connection.execute(
+                f"SELECT {quoted(column)} FROM read_parquet({literal(str(self.staged.path))}, file_row_number = true) "
+                "ORDER BY file_row_number"
+            ).fetchall()
+        return [value for (value,) in rows]
+
+    @property
+    def rejections(self) -> dict[str, str]:
+        """Name of each rejected file -> why."""
+        return {file.key.rsplit("/", 1)[-1]: file.rejection.reason for file in self.staged.rejected_files}
+
+    @property
+    def failures(self) -> dict[str, Failure]:
+        """Rule that was broken -> how; what is said of single files is in `remarks`."""
+        return {f.rule: f for check in self._reports for f in check.failures if f.file is None}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is said of single files, rejected or not."""
+        return [f.sentence for check in self._reports for f in check.failures if f.file is not None]
+
+    def check(self, name: str) -> CheckVerdict:
+        return next(check for check in self.verdict.checks if check.name == name)
+
+    @property
+    def _reports(self) -> list[CheckVerdict]:
+        return [check for check in self.verdict.checks if check.name != "accepted"]
+
+
+LoadMonth = Callable[..., LoadedMonth]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty month folder to put delivered files into."""
+    folder = tmp_path / "delivered" / MONTH
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def load_month(tmp_path: Path, compiled_rules: Path) -> LoadMonth:
+    """Brings a month folder through discovery, landing, staging and judging; again after its files have changed."""
+    data_dir = DataDir(tmp_path / "data")
+    data_dir.root.mkdir()
+    (data_dir.root / "cache").symlink_to(compiled_rules)
+
+    def load(folder: Path, *, month_rule: bool = True) -> LoadedMonth:
+        connection = MonthFolders(CONNECTION, folder.parent.as_uri(), month_rule=month_rule)
+        delivery = connection.discover([folder.name]).deliveries[folder.name]
+        staged = stage(land(connection, delivery, data_dir), data_dir, month_rule=month_rule)
+        return LoadedMonth(staged, judge(staged, data_dir, month_rule=month_rule), data_dir)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def compiled_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache folder of the rules: compiling them takes seconds and gives the same for every data directory."""
+    cache = tmp_path_factory.mktemp("cache")
+    predicates(cache)
+    return cache

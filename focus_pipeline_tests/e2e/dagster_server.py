@@ -1,0 +1,126 @@
+"""A running Dagster of a project: webserver, daemon and code location, on loopback, and its GraphQL interface."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from focus_pipeline_tests.e2e.project import Project
+
+_START_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class DagsterServer:
+    url: str
+
+    def query(self, text: str, **variables: object) -> dict:
+        """The `data` of a GraphQL answer. Raises RuntimeError with the errors that it names."""
+        request = urllib.request.Request(
+            f"{self.url}/graphql",
+            json.dumps({"query": text, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            content = json.load(answer)
+        if content.get("errors"):
+            raise RuntimeError(content["errors"])
+        return content["data"]
+
+    def launch_backfill(self, assets: list[list[str]], months: list[str]) -> str:
+        """What the UI sends when its button is clicked; the id of the backfill."""
+        answer = self.query(
+            """
+            mutation ($assets: [AssetKeyInput!]!, $months: [String!]!) {
+              launchPartitionBackfill(backfillParams: {assetSelection: $assets, partitionNames: $months}) {
+                __typename
+                ... on LaunchBackfillSuccess { backfillId }
+                ... on PythonError { message }
+              }
+            }
+            """,
+            assets=[{"path": path} for path in assets],
+            months=months,
+        )["launchPartitionBackfill"]
+        if "backfillId" not in answer:
+            raise RuntimeError(answer)
+        return answer["backfillId"]
+
+    def backfill_status(self, backfill: str) -> str:
+        return self.query(
+            "query ($id: String!) { partitionBackfillOrError(backfillId: $id) "
+            "{ ... on PartitionBackfill { status } } }",
+            id=backfill,
+        )["partitionBackfillOrError"]["status"]
+
+    def runs(self) -> list[dict]:
+        """runId, status, startTime and endTime (seconds since 1970), and tags of every run."""
+        answer = self.query(
+            "{ runsOrError { ... on Runs { results { runId status startTime endTime tags { key value } } } } }"
+        )
+        return [
+            run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}}
+            for run in answer["runsOrError"]["results"]
+        ]
+
+
+def await_true(condition, seconds: float, what: str, every: float = 0.5) -> float:
+    """Waits until `condition()` holds; the seconds that it took. Raises TimeoutError naming `what`."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > seconds:
+            raise TimeoutError(f"after {seconds} s: {what}")
+        time.sleep(every)
+    return time.monotonic() - start
+
+
+@contextmanager
+def running_dagster(project: Project) -> Iterator[DagsterServer]:
+    """`dagster dev` in the project, as `make dev` starts it; everything that it started ends with the block."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    log = (project.root / "dagster.log").open("wb")
+    process = subprocess.Popen(
+        ["dagster", "dev", "--host", "127.0.0.1", "--port", str(port)],
+        cwd=project.root,
+        env=project.environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    server = DagsterServer(url)
+    try:
+        await_true(lambda: process.poll() is not None or _loaded(server), _START_SECONDS, "Dagster did not start")
+        if process.poll() is not None:
+            raise RuntimeError((project.root / "dagster.log").read_text()[-3000:])
+        yield server
+    finally:
+        # dagster dev has children of its own; the signal goes to all of them.
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        log.close()
+
+
+def _loaded(server: DagsterServer) -> bool:
+    try:
+        answer = server.query("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+    return bool(answer["repositoriesOrError"].get("nodes"))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,51 @@
+"""A copy of the project as a user's clone would be, with connections of its own."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Project:
+    """root: the clone. Its data and Dagster storage are below it."""
+
+    root: Path
+
+    @property
+    def data_dir(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For processes that run in this clone instead of the installed package."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("FOCUS_", "DAGSTER_"))}
+        return kept | {
+            "PYTHONPATH": str(self.root),
+            "DAGSTER_HOME": str(self.root / ".dagster"),
+            "VIRTUAL_ENV": str(REPOSITORY / ".venv"),
+            "PATH": f"{REPOSITORY / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }
+
+
+def clone_project(root: Path, connections: Mapping[str, Mapping[str, object]]) -> Project:
+    """Copies the project to `root`, without the demo; `connections`: name -> further attributes of a MonthFolders."""
+    root.mkdir(parents=True)
+    for name in ("pyproject.toml", "workspace.yaml", "dagster.yaml"):
+        shutil.copy(REPOSITORY / name, root)
+    shutil.copytree(
+        REPOSITORY / "focus_pipeline", root / "focus_pipeline", ignore=shutil.ignore_patterns("__pycache__", "demo")
+    )
+    for name, attributes in connections.items():
+        folder = root / "focus_pipeline" / "defs" / name
+        folder.mkdir()
+        content = {"type": "focus_pipeline.MonthFolders", "attributes": {"name": name, **attributes}}
+        (folder / "defs.yaml").write_text(yaml.safe_dump(content))
+    (root / ".dagster").mkdir()
+    shutil.copy(root / "dagster.yaml", root / ".dagster")
+    return Project(root)
