@@ -6,12 +6,14 @@ import dagster as dg
 from pydantic import Field, model_validator
 
 from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.scaffolding import ConnectionScaffolder
 from focus_pipeline.connections.auth import AzureAuth, GcsAuth, S3Auth
 from focus_pipeline.connections.month_folders import MonthFolders as MonthFoldersConnection
 from focus_pipeline.connections.store_urls import SCHEMES, check_url
 from focus_pipeline.settings import load_settings
 
 
+@dg.scaffold_with(ConnectionScaffolder)
 class MonthFolders(ConnectionComponent):
     """FOCUS files of any source, in folders named after the month: `<url>/YYYY-MM/*.csv`, `.csv.gz` or `.parquet`.
 

@@ -17,7 +17,7 @@ from focus_pipeline.connections.delivery import (
     StoredObject,
 )
 from focus_pipeline.connections.store_urls import open_store
-from focus_pipeline.connections.stores import ObjectStore
+from focus_pipeline.connections.stores import AccessDenied, ObjectStore
 from focus_pipeline.months import MONTH_PATTERN
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -104,7 +104,11 @@ def _no_billing_periods(looked_in: str, store: ObjectStore, prefix: str, ignored
         more = f" and {len(ignored) - 5} more" if len(ignored) > 5 else ""
         return f"{message} Found there instead: {seen}{more}. Rename the folders, or correct the connection's url."
     for other in _other_spellings(prefix):
-        if any(MONTH_PATTERN.fullmatch(f.removeprefix(other).rstrip("/")) for f in store.list_level(other).folders):
+        try:
+            folders = store.list_level(other).folders
+        except AccessDenied:  # a policy that grants this prefix alone: nothing can be suggested
+            continue
+        if any(MONTH_PATTERN.fullmatch(folder.removeprefix(other).rstrip("/")) for folder in folders):
             return f"{message} There are month folders in {store.address}/{other}: set the connection's url to that."
     return f"{message} Nothing at all is there; check the bucket and the prefix of the connection's url."
 

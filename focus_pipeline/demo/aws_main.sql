@@ -76,6 +76,7 @@ FROM (VALUES
 
 -- Prices in USD; per_day is what an account of size 1.00 used on a working day in January 2025. only_team: who uses it.
 CREATE OR REPLACE TEMP TABLE price_list AS
+SELECT *, upper(left(md5(service_code || meter), 16)) AS sku
 FROM (VALUES
     ('AmazonEC2', 'Amazon Elastic Compute Cloud', 'Compute', 'Virtual Machines', 'RunInstances', 'Instance',
         'c6i.xlarge hours', 'Hours', 0.1700, 0.1615, 240, 2.0, NULL),
@@ -87,8 +88,8 @@ FROM (VALUES
         'Standard storage', 'GB-Months', 0.0230, 0.0218, 1900, 3.0, NULL),
     ('AmazonS3', 'Amazon Simple Storage Service', 'Storage', 'Object Storage', 'PutObject', 'Bucket',
         'Tier 1 requests', '1000 Requests', 0.0050, 0.0050, 2600, 2.0, NULL),
-    ('AmazonRDS', 'Amazon Relational Database Service', 'Databases', 'Relational Databases', 'CreateDBInstance', 'DB Instance',
-        'db.r6g.large hours', 'Hours', 0.2250, 0.2137, 120, 1.0, NULL),
+    ('AmazonRDS', 'Amazon Relational Database Service', 'Databases', 'Relational Databases', 'CreateDBInstance',
+        'DB Instance', 'db.r6g.large hours', 'Hours', 0.2250, 0.2137, 120, 1.0, NULL),
     ('AmazonDynamoDB', 'Amazon DynamoDB', 'Databases', 'NoSQL Databases', 'PayPerRequestThroughput', 'Table',
         'Write request units', '1000000 Requests', 1.2500, 1.2500, 24, 2.0, NULL),
     ('AWSLambda', 'AWS Lambda', 'Compute', 'Serverless Compute', 'Invoke', 'Function',
@@ -116,9 +117,6 @@ FROM (VALUES
     meter, unit, list_price, contracted_price, per_day, growth_percent, only_team
 );
 
-ALTER TABLE price_list ADD COLUMN sku VARCHAR;
-UPDATE price_list SET sku = upper(left(md5(service_code || meter), 16));
-
 -- Pay as you go. Once in a while something runs away for a day: three times the usual traffic or logs.
 INSERT INTO aws_main BY NAME
 WITH metered AS (
@@ -126,7 +124,7 @@ WITH metered AS (
         *,
         CAST(
             per_day * size * growth(growth_percent) * on_workdays(day, 0.65) * around_one(sku || account || day)
-            * CASE WHEN unit = 'GB' AND chance('runaway' || sku || account || day) >= 0.985 THEN 3 ELSE 1 END
+            * if(unit = 'GB' AND chance('runaway' || sku || account || day) >= 0.985, 3, 1)
             AS DECIMAL(18, 3)
         ) AS quantity,
         account_name || '-' || replace(lower(resource_type), ' ', '-') AS resource_name
@@ -135,14 +133,13 @@ WITH metered AS (
 )
 SELECT
     day AS ChargePeriodStart, next_day AS ChargePeriodEnd,
-    format('${} per {}: {}', list_price, unit, meter) AS ChargeDescription,
+    format('{}, {}', meter, region_name) AS ChargeDescription,
     quantity AS ConsumedQuantity, unit AS ConsumedUnit,
     quantity AS PricingQuantity, unit AS PricingUnit, 'Standard' AS PricingCategory,
     list_price AS ListUnitPrice, quantity * list_price AS ListCost,
     contracted_price AS ContractedUnitPrice, quantity * contracted_price AS ContractedCost,
     quantity * contracted_price AS EffectiveCost, quantity * contracted_price AS BilledCost,
-    CASE WHEN contracted_price < list_price THEN MAP {'EDP': quantity * (contracted_price - list_price)} ELSE MAP {} END
-        AS x_Discounts,
+    if(contracted_price < list_price, MAP {'EDP': quantity * (contracted_price - list_price)}, MAP {}) AS x_Discounts,
     region AS RegionId, region_name AS RegionName,
     format('arn:aws:{}:{}:{}:{}', lower(service_code), region, account, resource_name) AS ResourceId,
     resource_name AS ResourceName, resource_type AS ResourceType,
@@ -150,7 +147,7 @@ SELECT
     service_code AS x_ServiceCode, operation AS x_Operation,
     sku AS SkuId, sku || '.JRTCKXETXF' AS SkuPriceId, meter AS SkuMeter,
     account AS SubAccountId, account_name AS SubAccountName, 'Linked Account' AS SubAccountType,
-    CASE WHEN resource_type <> 'Network Interface' THEN MAP {'team': team, 'environment': environment} ELSE MAP {} END AS Tags
+    if(resource_type = 'Network Interface', MAP {}, MAP {'team': team, 'environment': environment}) AS Tags
 FROM metered
 ORDER BY day, account, sku;
 
@@ -181,13 +178,14 @@ WITH covered AS (
 )
 SELECT
     day AS ChargePeriodStart, next_day AS ChargePeriodEnd,
-    '$0.0960 per Hours: m6i.large hours' || if(status = 'Used', ', covered by a savings plan', '') AS ChargeDescription,
+    'm6i.large hours' || if(status = 'Used', ', covered by a savings plan', '') AS ChargeDescription,
     hours AS ConsumedQuantity, 'Hours' AS ConsumedUnit,
     hours AS PricingQuantity, 'Hours' AS PricingUnit, if(status = 'Used', 'Committed', 'Standard') AS PricingCategory,
     list_price AS ListUnitPrice, hours * list_price AS ListCost,
     contracted_price AS ContractedUnitPrice, hours * contracted_price AS ContractedCost,
     hours * if(status = 'Used', plan_price, contracted_price) AS EffectiveCost,
     if(status = 'Used', 0, hours * contracted_price) AS BilledCost,
+    if(status = 'Used', MAP {}, MAP {'EDP': hours * (contracted_price - list_price)}) AS x_Discounts,
     if(status = 'Used', 'Spend', NULL) AS CommitmentDiscountCategory,
     if(status = 'Used', plan_id, NULL) AS CommitmentDiscountId,
     if(status = 'Used', plan_name, NULL) AS CommitmentDiscountName,
@@ -198,7 +196,8 @@ SELECT
     region || 'a' AS AvailabilityZone, region AS RegionId, region_name AS RegionName,
     format('arn:aws:ec2:{}:{}:instance/i-{}', region, account, left(md5(account), 17)) AS ResourceId,
     account_name || '-web' AS ResourceName, 'Instance' AS ResourceType,
-    'Compute' AS ServiceCategory, 'Amazon Elastic Compute Cloud' AS ServiceName, 'Virtual Machines' AS ServiceSubcategory,
+    'Compute' AS ServiceCategory, 'Amazon Elastic Compute Cloud' AS ServiceName,
+    'Virtual Machines' AS ServiceSubcategory,
     'AmazonEC2' AS x_ServiceCode, 'RunInstances' AS x_Operation,
     sku AS SkuId, sku || '.JRTCKXETXF' AS SkuPriceId, 'm6i.large hours' AS SkuMeter,
     MAP {'CoreCount': '2', 'MemorySize': '8', 'OperatingSystem': 'Linux'} AS SkuPriceDetails,
@@ -227,9 +226,10 @@ WITH plan_charges AS (
 SELECT
     charge AS ChargeCategory, frequency AS ChargeFrequency,
     period_start AS ChargePeriodStart, period_end AS ChargePeriodEnd,
-    if(charge = 'Purchase', 'Recurring fee of the savings plan', 'Unused part of the savings plan') AS ChargeDescription,
+    if(charge = 'Purchase', 'Fee of the savings plan', 'Unused part of the savings plan') AS ChargeDescription,
     quantity AS PricingQuantity, unit AS PricingUnit, pricing AS PricingCategory,
-    price AS ListUnitPrice, quantity * price AS ListCost, price AS ContractedUnitPrice, quantity * price AS ContractedCost,
+    price AS ListUnitPrice, quantity * price AS ListCost,
+    price AS ContractedUnitPrice, quantity * price AS ContractedCost,
     if(charge = 'Purchase', 0, quantity * price) AS EffectiveCost,
     if(charge = 'Purchase', quantity * price, 0) AS BilledCost,
     'Spend' AS CommitmentDiscountCategory, plan_id AS CommitmentDiscountId, plan_name AS CommitmentDiscountName,
@@ -252,7 +252,7 @@ SELECT
     'Databases' AS ServiceCategory, 'Amazon Relational Database Service' AS ServiceName,
     'Relational Databases' AS ServiceSubcategory, 'AmazonRDS' AS x_ServiceCode,
     '222200003333' AS SubAccountId, 'payments-production' AS SubAccountName, 'Linked Account' AS SubAccountType
-FROM (SELECT CAST(150 + 600 * chance('credit' || getvariable('month')) AS DECIMAL(18, 2)) AS amount);
+FROM (SELECT amount_between(150, 750, 'credit') AS amount);
 
 INSERT INTO aws_main BY NAME
 SELECT
@@ -261,7 +261,7 @@ SELECT
     'Storage' AS ServiceCategory, 'Amazon Simple Storage Service' AS ServiceName,
     'Object Storage' AS ServiceSubcategory, 'AmazonS3' AS x_ServiceCode,
     '222200005555' AS SubAccountId, 'data-platform' AS SubAccountName, 'Linked Account' AS SubAccountType
-FROM (SELECT CAST(20 + 90 * chance('refund' || getvariable('month')) AS DECIMAL(18, 2)) AS amount);
+FROM (SELECT amount_between(20, 110, 'refund') AS amount);
 
 INSERT INTO aws_main BY NAME
 SELECT

@@ -131,12 +131,12 @@ FROM (VALUES
         'microsoft.documentdb/databaseaccounts', 'Hours', 0.0080, 0.0080, 1900, 2.0),
     ('Bandwidth', 'Networking', 'Networking', 'Inter-Region', 'Data Transfer Out', 'Virtual network',
         'microsoft.network/virtualnetworks', 'GB', 0.0870, 0.0827, 210, 2.0),
-    ('Log Analytics', 'Management and Governance', 'Azure Monitor', 'Analytics Logs', 'Data Ingestion', 'Log Analytics workspace',
-        'microsoft.operationalinsights/workspaces', 'GB', 2.3000, 2.1850, 14, 3.0),
+    ('Log Analytics', 'Management and Governance', 'Azure Monitor', 'Analytics Logs', 'Data Ingestion',
+        'Log Analytics workspace', 'microsoft.operationalinsights/workspaces', 'GB', 2.3000, 2.1850, 14, 3.0),
     ('Key Vault', 'Security', 'Security', 'Standard', 'Operations', 'Key vault',
         'microsoft.keyvault/vaults', '10K', 0.0300, 0.0300, 65, 1.0),
-    ('Azure OpenAI Service', 'AI and Machine Learning', 'AI + Machine Learning', 'Models', 'Output Tokens', 'Azure OpenAI',
-        'microsoft.cognitiveservices/accounts', '1K', 0.0100, 0.0100, 5200, 6.0)
+    ('Azure OpenAI Service', 'AI and Machine Learning', 'AI + Machine Learning', 'Models', 'Output Tokens',
+        'Azure OpenAI', 'microsoft.cognitiveservices/accounts', '1K', 0.0100, 0.0100, 5200, 6.0)
 ) AS meters(
     service, category, family, subcategory, meter, resource_type,
     provider_type, unit, list_price, contracted_price, per_day, growth_percent
@@ -170,9 +170,10 @@ SELECT
     -- What the network sends out has no tags.
     if(service = 'Bandwidth', '', tags) AS Tags,
     cost_center AS x_CostCenter, name AS x_InvoiceSectionName, resource_group AS x_ResourceGroupName,
-    contracted_price AS x_BilledUnitPrice, contracted_price AS x_EffectiveUnitPrice, '1 ' || unit AS x_PricingUnitDescription,
-    service AS x_SkuMeterCategory, meter_id AS x_SkuMeterId, meter AS x_SkuMeterName, subcategory AS x_SkuMeterSubcategory,
-    family AS x_SkuServiceFamily, region AS x_SkuRegion, format('{} - {}', service, meter) AS x_SkuDescription
+    contracted_price AS x_BilledUnitPrice, contracted_price AS x_EffectiveUnitPrice, unit AS x_PricingUnitDescription,
+    service AS x_SkuMeterCategory, meter_id AS x_SkuMeterId, meter AS x_SkuMeterName,
+    subcategory AS x_SkuMeterSubcategory, family AS x_SkuServiceFamily,
+    region AS x_SkuRegion, format('{} - {}', service, meter) AS x_SkuDescription
 FROM metered
 ORDER BY day, name, service, meter;
 
@@ -219,7 +220,8 @@ SELECT
     if(charge = 'Purchase', 'One-Time', 'Usage-Based') AS ChargeFrequency,
     format('Virtual Machines {} - {}, reservation', series, size_name) AS ChargeDescription,
     if(status = 'Used', hours, NULL) AS ConsumedQuantity, if(status = 'Used', 'Hours', '') AS ConsumedUnit,
-    hours AS PricingQuantity, 'Hours' AS PricingUnit, if(charge = 'Purchase', 'Standard', 'Committed') AS PricingCategory,
+    hours AS PricingQuantity, 'Hours' AS PricingUnit,
+    if(charge = 'Purchase', 'Standard', 'Committed') AS PricingCategory,
     if(status = 'Used', list_price, reserved_price) AS ListUnitPrice, hours * ListUnitPrice AS ListCost,
     if(status = 'Used', contracted_price, reserved_price) AS ContractedUnitPrice,
     hours * ContractedUnitPrice AS ContractedCost,
@@ -240,7 +242,7 @@ SELECT
     id AS SubAccountId, name AS SubAccountName, 'Subscription' AS SubAccountType,
     if(status = 'Used', tags, '') AS Tags,
     cost_center AS x_CostCenter, name AS x_InvoiceSectionName, resource_group AS x_ResourceGroupName,
-    reserved_price AS x_EffectiveUnitPrice, '1 Hours' AS x_PricingUnitDescription, 'Reservation' AS x_PricingSubcategory,
+    reserved_price AS x_EffectiveUnitPrice, 'Hours' AS x_PricingUnitDescription, 'Reservation' AS x_PricingSubcategory,
     'Virtual Machines' AS x_SkuMeterCategory, meter_id AS x_SkuMeterId, size_name AS x_SkuMeterName,
     series AS x_SkuMeterSubcategory, 'Compute' AS x_SkuServiceFamily, region AS x_SkuRegion,
     order_id AS x_SkuOrderId, '12' AS x_SkuTerm
@@ -250,7 +252,8 @@ ORDER BY charge, day, reservation, status;
 -- A product of another company from the marketplace, a credit, and a refund that corrects a closed bill.
 INSERT INTO azure_main BY NAME
 SELECT
-    'Purchase' AS ChargeCategory, 'Recurring' AS ChargeFrequency, 'Ironbark Firewall, monthly plan' AS ChargeDescription,
+    'Purchase' AS ChargeCategory, 'Recurring' AS ChargeFrequency,
+    'Ironbark Firewall, monthly plan' AS ChargeDescription,
     2 AS PricingQuantity, 'Units' AS PricingUnit, 'Standard' AS PricingCategory,
     640.0000 AS ListUnitPrice, 640.0000 AS ContractedUnitPrice,
     1280 AS ListCost, 1280 AS ContractedCost, 1280 AS EffectiveCost, 1280 AS BilledCost,
@@ -271,11 +274,11 @@ FROM (
     SELECT
         'Credit' AS charge, '' AS class, 'Azure credit offer' AS description, 'copilot-pilot' AS name,
         'AI and Machine Learning' AS category, 'Azure OpenAI Service' AS service,
-        CAST(100 + 300 * chance('azure credit' || getvariable('month')) AS DECIMAL(18, 2)) AS amount, 0 AS list_amount
+        amount_between(100, 400, 'azure credit') AS amount, 0 AS list_amount
     UNION ALL
     SELECT
         'Usage', 'Correction', 'Refund of an outage in the month before', 'crm-production', 'Databases', 'SQL Database',
-        CAST(10 + 80 * chance('azure refund' || getvariable('month')) AS DECIMAL(18, 2)) AS refund, refund
+        amount_between(10, 90, 'azure refund') AS refund, refund
 ) JOIN subscriptions USING (name);
 
 UPDATE azure_main

@@ -21,7 +21,9 @@ CREATE OR REPLACE TEMP TABLE colo_costs (
 
 -- Fixed fees of the colocation and of the network carrier.
 INSERT INTO colo_costs BY NAME
-SELECT fee AS BilledCost, fee AS EffectiveCost, list_fee AS ListCost, "Provider", ResourceId, ServiceCategory, ServiceName
+SELECT
+    fee AS BilledCost, fee AS EffectiveCost, list_fee AS ListCost,
+    "Provider", ResourceId, ServiceCategory, ServiceName
 FROM (VALUES
     ('Harbourline Colocation', 'cab-41', 'Networking', 'Colocation', 1450.00, 1600.00),
     ('Harbourline Colocation', 'cab-42', 'Networking', 'Colocation', 1450.00, 1600.00),
@@ -65,7 +67,7 @@ INSERT INTO colo_costs BY NAME
 SELECT
     'Credit' AS ChargeCategory, 'One-Time' AS ChargeFrequency, -amount AS BilledCost, -amount AS EffectiveCost,
     'Harbourline Colocation' AS "Provider", 'Others' AS ServiceCategory, 'Promotional Credit' AS ServiceName
-FROM (SELECT CAST(25 + 200 * chance('credit' || getvariable('month')) AS DECIMAL(18, 2)) AS amount);
+FROM (SELECT amount_between(25, 225, 'credit') AS amount);
 
 -- An invoice that came late: its first row belongs into the folder of the month before.
 CREATE OR REPLACE TEMP TABLE late_invoice AS

@@ -61,7 +61,10 @@ def write_deliveries(root: Path, months: Sequence[str]) -> list[DemoDelivery]:
     root.mkdir(parents=True, exist_ok=True)
     deliveries = []
     # One thread: with more of them, the order of rows and the size of row groups would depend on the machine.
-    with duckdb.connect(config={"threads": 1}) as connection, tempfile.TemporaryDirectory(dir=root) as scratch:
+    with (
+        duckdb.connect(config={"threads": 1}) as connection,
+        tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as scratch,
+    ):
         for month in months:
             connection.execute(f"SET VARIABLE month = {literal(month)}")
             connection.execute(_sql("shared"))
@@ -83,12 +86,12 @@ def write_deliveries(root: Path, months: Sequence[str]) -> list[DemoDelivery]:
 def _write(connection: duckdb.DuckDBPyConnection, path: Path, source: str, scratch: str) -> int:
     """Writes the rows of `source` in order of time, and gives their number."""
     written = Path(scratch, path.name)
-    (rows,) = connection.execute(
-        f"COPY (FROM {source} ORDER BY ChargePeriodStart, rowid) TO {literal(str(written))} ({_COPY_OPTIONS[path.suffix]})"
-    ).fetchone()
+    rows = f"FROM {source} ORDER BY ChargePeriodStart, rowid"
+    copy = f"COPY ({rows}) TO {literal(str(written))} ({_COPY_OPTIONS[path.suffix]})"
+    (count,) = connection.execute(copy).fetchone()
     if not path.exists() or not filecmp.cmp(written, path, shallow=False):
         written.replace(path)
-    return rows
+    return count
 
 
 def _sql(name: str) -> str:

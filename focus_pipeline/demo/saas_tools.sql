@@ -97,8 +97,8 @@ metered AS (
     SELECT
         *,
         CAST(
-            per_day * date_diff('day', period_start, period_end) * growth(growth_percent) * around_one(meter || sub_account || period_start)
-            * if(every = 'day', on_workdays(period_start, 0.30), 1)
+            per_day * date_diff('day', period_start, period_end) * growth(growth_percent)
+            * around_one(meter || sub_account || period_start) * if(every = 'day', on_workdays(period_start, 0.30), 1)
             AS DECIMAL(18, 6)
         ) AS quantity,
         lower(code || '-' || replace(coalesce(model || '-', '') || meter, ' ', '-')) AS sku,
@@ -135,8 +135,10 @@ SELECT
     code || '-20417' AS BillingAccountId, invoice AS InvoiceId,
     vendor AS InvoiceIssuerName, vendor AS ProviderName, vendor AS PublisherName,
     category AS ServiceCategory, service AS ServiceName, subcategory AS ServiceSubcategory,
-    'Purchase' AS ChargeCategory, 'Recurring' AS ChargeFrequency, format('{} seats for {}', edition, team) AS ChargeDescription,
-    CAST(round(seats * growth(1)) AS DECIMAL(18, 6)) AS PricingQuantity, 'Seats' AS PricingUnit, 'Standard' AS PricingCategory,
+    'Purchase' AS ChargeCategory, 'Recurring' AS ChargeFrequency,
+    format('{} seats for {}', edition, team) AS ChargeDescription,
+    CAST(round(seats * growth(1)) AS DECIMAL(18, 6)) AS PricingQuantity, 'Seats' AS PricingUnit,
+    'Standard' AS PricingCategory,
     list_price AS ListUnitPrice, PricingQuantity * list_price AS ListCost,
     agreed_price AS ContractedUnitPrice, PricingQuantity * agreed_price AS ContractedCost,
     PricingQuantity * agreed_price AS EffectiveCost, PricingQuantity * agreed_price AS BilledCost,
@@ -152,7 +154,7 @@ FROM vendors CROSS JOIN (VALUES
 ) AS licences(team, edition, seats, list_price, agreed_price)
 WHERE code = 'BHC';
 
--- A credit, a refund that corrects a closed bill, and a correction of a few cents.
+-- A credit, a refund that corrects a closed bill, and the rounding of an invoice.
 INSERT INTO saas_tools BY NAME
 SELECT
     code || '-20417' AS BillingAccountId, invoice AS InvoiceId,
@@ -162,9 +164,9 @@ SELECT
     -amount AS BilledCost, -amount AS EffectiveCost, -amount AS PricingCurrencyEffectiveCost,
     if(charge = 'Credit', 0, -amount) AS ListCost, if(charge = 'Credit', 0, -amount) AS ContractedCost
 FROM vendors JOIN (VALUES
-    ('NLO', 'Credit', NULL, 'Loyalty credit', CAST(40 + 90 * chance('loyalty' || getvariable('month')) AS DECIMAL(9, 2))),
+    ('NLO', 'Credit', NULL, 'Loyalty credit', amount_between(40, 130, 'loyalty')),
     ('BHC', 'Purchase', 'Correction', 'Refund of a seat returned last month', 118.00),
-    ('NLO', 'Adjustment', NULL, 'Rounding of the invoice', CAST(0.05 * chance('cents' || getvariable('month')) AS DECIMAL(9, 2)))
+    ('NLO', 'Adjustment', NULL, 'Rounding of the invoice', amount_between(0.01, 0.05, 'cents'))
 ) AS amounts(code, charge, class, description, amount) USING (code);
 
 -- VAT on each invoice.
@@ -174,7 +176,7 @@ SELECT
     vendor AS InvoiceIssuerName, vendor AS ProviderName, vendor AS PublisherName,
     'Tax' AS ChargeCategory, 'Recurring' AS ChargeFrequency, 'VAT 19 %' AS ChargeDescription,
     category AS ServiceCategory, service AS ServiceName, subcategory AS ServiceSubcategory,
-    CAST(0.19 * net AS DECIMAL(18, 2)) AS BilledCost, BilledCost AS EffectiveCost, BilledCost AS PricingCurrencyEffectiveCost,
-    BilledCost AS ListCost, BilledCost AS ContractedCost
+    CAST(0.19 * net AS DECIMAL(18, 2)) AS BilledCost, BilledCost AS EffectiveCost,
+    BilledCost AS PricingCurrencyEffectiveCost, BilledCost AS ListCost, BilledCost AS ContractedCost
 FROM vendors JOIN (SELECT InvoiceId AS invoice, sum(BilledCost) AS net FROM saas_tools GROUP BY ALL) USING (invoice)
 ORDER BY code;

@@ -22,6 +22,10 @@ CREATE OR REPLACE TEMP MACRO chance(what) AS
 CREATE OR REPLACE TEMP MACRO around_one(what) AS
     CAST(0.88 + 0.24 * chance(what) AS DECIMAL(4, 3));
 
+-- An amount of money, another one each month.
+CREATE OR REPLACE TEMP MACRO amount_between(lowest, highest, what) AS
+    CAST(lowest + (highest - lowest) * chance(what || getvariable('month')) AS DECIMAL(12, 2));
+
 CREATE OR REPLACE TEMP MACRO on_workdays(day, at_weekends) AS
     CASE WHEN isodow(day) <= 5 THEN 1.00 ELSE at_weekends END;
 

@@ -4,12 +4,14 @@ A source column is described by its name in the file and the DuckDB type that th
 of them as VARCHAR. What comes out has the columns of CANONICAL, whatever went in.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 
 import duckdb
 
-from focus_pipeline.focus.specification import Column, columns, spellings
+from focus_pipeline.focus.specification import DECIMAL_SCALE, Column, columns, spellings
 
 # DuckDB types of binary floating-point numbers, which hold most decimals only nearly.
 FLOATING = ("DOUBLE", "FLOAT")
@@ -73,25 +75,28 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
     """
     matched = match_columns(source)
     aside = [sent for sent in source if sent not in matched.values()]
-    fallible = [name for name, sent in matched.items() if _can_fail(columns()[name], source[sent])]
+    sent_as = {name: quoted(f"sent {name}") for name in matched if _can_fail(columns()[name], source[matched[name]])}
 
-    read = [f"{_typed(columns()[name], quoted(sent), source[sent])} AS {quoted(name)}" for name, sent in matched.items()]
-    read += [f"{_sent(quoted(matched[name]), source[matched[name]])} AS {quoted(f'sent {name}')}" for name in fallible]
-    read.append(f"{_json_of_columns(aside, source)} AS aside")
+    read = [
+        f"{_typed(columns()[name], quoted(sent), source[sent])} AS {quoted(name)}" for name, sent in matched.items()
+    ]
+    read += [f"{_sent(quoted(matched[name]), source[matched[name]])} AS {alias}" for name, alias in sent_as.items()]
+    kept = [_json_entry(name.strip(), _sent(quoted(name), source[name]), source[name]) for name in aside]
+    read.append(f"{_json_entries(kept)} AS aside")
 
-    failed = {name: f"({quoted(f'sent {name}')} IS NOT NULL AND {quoted(name)} IS NULL)" for name in fallible}
+    failed = {name: f"({alias} IS NOT NULL AND {quoted(name)} IS NULL)" for name, alias in sent_as.items()}
     any_failed = " OR ".join(failed.values()) or "false"
     failed_names = ", ".join(f"CASE WHEN {is_failed} THEN {literal(name)} END" for name, is_failed in failed.items())
-    failed_values = ", ".join(
-        f"{literal(name)}, CASE WHEN {is_failed} THEN CAST({quoted(f'sent {name}')} AS VARCHAR) END"
+    failed_entries = [
+        f"CASE WHEN {is_failed} THEN {_json_entry(name, f'CAST({sent_as[name]} AS VARCHAR)')} END"
         for name, is_failed in failed.items()
-    )
+    ]
 
     written = [f"{_canonical_value(column, matched)} AS {quoted(name)}" for name, column in columns().items()]
     for name in LINEAGE:
         if name == "x_ProviderColumns":
-            with_failed = f"json_merge_patch(coalesce(aside, '{{}}'), json_object({failed_values}))"
-            written.append(f"CAST(CASE WHEN {any_failed} THEN {with_failed} ELSE aside END AS JSON) AS {quoted(name)}")
+            entries = f"CASE WHEN {any_failed} THEN {_json_entries(['aside', *failed_entries])} ELSE aside END"
+            written.append(f"CAST('{{' || {entries} || '}}' AS JSON) AS {quoted(name)}")
         else:
             written.append(f"{literal(lineage[name])} AS {quoted(name)}")
     names = f"list_filter([{failed_names}], lambda name: name IS NOT NULL)" if failed else "CAST(NULL AS VARCHAR[])"
@@ -123,7 +128,7 @@ def _typed(column: Column, value: str, source_type: str) -> str:
         return f"exclusive_end({moment})" if column.is_period_end else moment
     if column.type == "JSON":
         return _json_object(value, source_type)
-    text = value if source_type == "VARCHAR" else f"CAST({value} AS VARCHAR)"
+    text = _text(value, source_type)
     return _enum(column, text) if column.allowed else text
 
 
@@ -132,32 +137,34 @@ def _can_fail(column: Column, source_type: str) -> bool:
     return column.type != "String" and not exact
 
 
+def _text(value: str, source_type: str) -> str:
+    if source_type in FLOATING:
+        # Some writers store numeric ids with gaps in them as floating point: 123.0 is the id 123.
+        return f"regexp_replace(shortest_decimal({value}), '\\.0*$', '')"
+    return value if source_type == "VARCHAR" else f"CAST({value} AS VARCHAR)"
+
+
 def _decimal(value: str, source_type: str) -> str:
-    if source_type == "VARCHAR":
-        return f"to_decimal({value})"
     if source_type in FLOATING:
         return f"double_to_decimal({value})"
-    return f"to_decimal(CAST({value} AS VARCHAR))" if _too_fine(source_type) else f"TRY_CAST({value} AS DECIMAL(38, 18))"
-
-
-def _too_fine(source_type: str) -> bool:
-    return source_type.startswith("DECIMAL") and int(source_type.rstrip(")").split(",")[1]) > 18
+    if source_type.startswith("DECIMAL") and int(source_type.rstrip(")").split(",")[1]) <= DECIMAL_SCALE:
+        return f"TRY_CAST({value} AS DECIMAL(38, 18))"
+    return f"to_decimal({_text(value, source_type)})"
 
 
 def _moment(value: str, source_type: str) -> str:
-    if source_type == "VARCHAR":
-        return f"to_timestamp_utc({value})"
     if source_type == "TIMESTAMP WITH TIME ZONE":
         return f"({value} AT TIME ZONE 'UTC')"
-    return f"TRY_CAST({value} AS TIMESTAMP)"
+    if source_type.startswith(("TIMESTAMP", "DATE")):
+        return f"TRY_CAST({value} AS TIMESTAMP)"
+    return f"to_timestamp_utc({_text(value, source_type)})"
 
 
 def _json_object(value: str, source_type: str) -> str:
-    if source_type == "VARCHAR" or source_type == "JSON":
-        return f"CAST(to_json_object(CAST({value} AS VARCHAR)) AS JSON)"
-    if source_type.endswith("[]"):
-        return f"CAST(to_json_object(CAST(to_json({value}) AS VARCHAR)) AS JSON)"
-    return f"to_json({value})"
+    if source_type.startswith(("MAP(", "STRUCT(")) and not source_type.endswith("]"):
+        return _json(value, source_type)
+    text = value if source_type in ("VARCHAR", "JSON") else _json(value, source_type)
+    return f"CAST(to_json_object(CAST({text} AS VARCHAR)) AS JSON)"
 
 
 def _enum(column: Column, value: str) -> str:
@@ -165,7 +172,9 @@ def _enum(column: Column, value: str) -> str:
     meant = {_fold(canonical): canonical for canonical in column.allowed}
     meant |= {_fold(sent): canonical for sent, canonical in column.synonyms.items()}
     entries = ", ".join(f"{literal(folded)}: {literal(canonical)}" for folded, canonical in meant.items())
-    return f"CASE WHEN {value} IN ({allowed}) THEN {value} ELSE coalesce(MAP {{{entries}}}[folded({value})], {value}) END"
+    return (
+        f"CASE WHEN {value} IN ({allowed}) THEN {value} ELSE coalesce(MAP {{{entries}}}[folded({value})], {value}) END"
+    )
 
 
 def _fold(value: str) -> str:
@@ -177,12 +186,21 @@ def _sent(value: str, source_type: str) -> str:
     return f"nullif({value}, '')" if source_type == "VARCHAR" else value
 
 
-def _json_of_columns(names: list[str], source: Mapping[str, str]) -> str:
-    """A JSON object of these columns, without those that are null; NULL when there is none."""
-    if not names:
-        return "CAST(NULL AS JSON)"
-    entries = ", ".join(f"{literal(name.strip())}, {_sent(quoted(name), source[name])}" for name in names)
-    return f"nullif(json_merge_patch('{{}}', json_object({entries})), '{{}}')"
+def _json_entry(name: str, value: str, source_type: str = "VARCHAR") -> str:
+    """`"name":value` as it stands in a JSON object; NULL where there is no value."""
+    key = json.dumps(name, ensure_ascii=False)
+    return f"{literal(f'{key}:')} || CAST({_json(value, source_type)} AS VARCHAR)"
+
+
+def _json_entries(entries: list[str]) -> str:
+    """The inside of a JSON object of those entries that are not NULL; NULL where none is."""
+    return f"nullif(concat_ws(',', {', '.join(entries)}), '')" if entries else "CAST(NULL AS VARCHAR)"
+
+
+def _json(value: str, source_type: str) -> str:
+    # JSON numbers are binary floating point to most readers, DuckDB included: exact ones are written as text.
+    exact = re.sub(r"DECIMAL\(\d+,\d+\)|\bFLOAT\b", "VARCHAR", source_type)
+    return f"to_json({value})" if exact == source_type else f"to_json(CAST({value} AS {exact}))"
 
 
 def _lines(parts: list[str]) -> str:

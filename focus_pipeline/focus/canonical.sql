@@ -1,44 +1,81 @@
 -- Macros that turn a value as a provider sent it into its canonical form. Each gives NULL for a value that it
 -- cannot read; the caller tells that apart from a value that was not there.
 
--- Digits after the point that a number needs, written plainly or with an exponent.
-CREATE OR REPLACE TEMP MACRO decimals_needed(value) AS
-    length(rtrim(regexp_extract(value, '\.([0-9]*)', 1), '0'))
-    - coalesce(TRY_CAST(regexp_extract(value, '[eE]([+-]?[0-9]+)', 1) AS INTEGER), 0);
+-- 1.5E-7 -> 0.00000015, whatever the exponent of up to three digits; NULL where that is no number.
+CREATE OR REPLACE TEMP MACRO with_point_at(digits, place) AS
+    CASE
+        WHEN place <= 0 THEN '0.' || repeat('0', -place) || digits
+        ELSE rpad(digits, place, '0') || '.' || substr(digits, place + 1)
+    END;
 
--- DuckDB would round a 19th decimal in silence and reads 1_000 as a number; here both are not readable.
+CREATE OR REPLACE TEMP MACRO with_point_moved(parts) AS
+    parts.sign || with_point_at(
+        nullif(parts.whole || parts.fraction, ''),
+        CAST(length(parts.whole) + TRY_CAST(parts.exponent AS INTEGER) AS INTEGER)
+    );
+
+CREATE OR REPLACE TEMP MACRO without_exponent(value) AS
+    with_point_moved(
+        regexp_extract(
+            trim(value),
+            '^([+-]?)([0-9]*)\.?([0-9]*)[eE]([+-]?[0-9]{1,3})$',
+            ['sign', 'whole', 'fraction', 'exponent']
+        )
+    );
+
+-- Digits after the point that a plainly written number needs.
+CREATE OR REPLACE TEMP MACRO decimals_needed(value) AS
+    length(rtrim(regexp_extract(value, '\.([0-9]*)', 1), '0'));
+
+CREATE OR REPLACE TEMP MACRO exact_decimal(value) AS
+    CASE WHEN decimals_needed(value) <= 18 THEN TRY_CAST(value AS DECIMAL(38, 18)) END;
+
+-- DuckDB would round a 19th decimal in silence, lose digits of numbers with an exponent, and read 1_000 as a number.
 -- Up to 19 characters without an exponent cannot hold more than 18 decimals: no need to count.
 CREATE OR REPLACE TEMP MACRO to_decimal(value) AS
     CASE
         WHEN contains(value, '_') THEN NULL
-        WHEN length(value) <= 19 AND NOT contains(value, 'e') AND NOT contains(value, 'E')
-            THEN TRY_CAST(value AS DECIMAL(38, 18))
-        WHEN decimals_needed(trim(value)) <= 18 THEN TRY_CAST(value AS DECIMAL(38, 18))
+        WHEN contains(value, 'e') OR contains(value, 'E') THEN exact_decimal(without_exponent(value))
+        WHEN length(value) <= 19 THEN TRY_CAST(value AS DECIMAL(38, 18))
+        ELSE exact_decimal(value)
     END;
 
 -- A binary floating-point number means the shortest decimal that names it: 0.1 is 0.1, not 0.1000000000000000055.
--- Past the 18th decimal it is rounded, by less than it was exact; how often is counted and shown.
+CREATE OR REPLACE TEMP MACRO shortest_decimal(value) AS
+    CASE
+        WHEN contains(CAST(value AS VARCHAR), 'e') THEN without_exponent(CAST(value AS VARCHAR))
+        ELSE CAST(value AS VARCHAR)
+    END;
+
+-- Past the 18th decimal it is rounded, by less than it was exact; how often is counted and reported.
 CREATE OR REPLACE TEMP MACRO double_to_decimal(value) AS
-    TRY_CAST(CAST(value AS VARCHAR) AS DECIMAL(38, 18));
+    TRY_CAST(shortest_decimal(value) AS DECIMAL(38, 18));
 
 CREATE OR REPLACE TEMP MACRO is_rounded(value) AS
-    decimals_needed(CAST(value AS VARCHAR)) > 18;
+    decimals_needed(shortest_decimal(value)) > 18;
 
 -- FOCUS writes 2025-01-01T00:00:00Z. Also read: no seconds, a space for the T, fractions, ' UTC', other offsets, and
--- no zone at all, which is taken as UTC. Only TIMESTAMPTZ heeds an offset; it is slower, so it is used where there
--- may be one.
+-- no zone at all, which is taken as UTC. The year has to come first and have four digits.
 CREATE OR REPLACE TEMP MACRO with_seconds(value) AS
     CASE
-        WHEN length(value) >= 16 AND substr(value, 14, 1) = ':' AND substr(value, 17, 1) IN ('', 'Z', '+', '-')
+        WHEN length(value) >= 16 AND substr(value, 14, 1) = ':' AND substr(value, 17, 1) IN ('', 'Z', '+', '-', ' ')
             THEN substr(value, 1, 16) || ':00' || substr(value, 17)
         ELSE value
     END;
 
+-- Only TIMESTAMPTZ heeds an offset; it is slower, so it is used where there may be one.
+CREATE OR REPLACE TEMP MACRO loosely_written_moment(value) AS
+    CASE
+        WHEN NOT regexp_matches(value, '^[0-9]{4}[-/]') THEN NULL
+        WHEN regexp_full_match(value, '[^+-]*-[^+-]*-[^+-]*') THEN TRY_CAST(with_seconds(value) AS TIMESTAMP)
+        ELSE TRY_CAST(regexp_replace(with_seconds(value), ' ([+-])', '\1') AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
+    END;
+
 CREATE OR REPLACE TEMP MACRO to_timestamp_utc(value) AS
     CASE
-        WHEN ends_with(value, 'Z') OR regexp_full_match(value, '[^+-]*-[^+-]*-[^+-]*')
-            THEN TRY_CAST(with_seconds(value) AS TIMESTAMP)
-        ELSE TRY_CAST(with_seconds(value) AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
+        WHEN value LIKE '____-__-__T%Z' THEN TRY_CAST(with_seconds(value) AS TIMESTAMP)
+        WHEN value LIKE '____-__-__ __:__:__' THEN TRY_CAST(value AS TIMESTAMP)
+        ELSE loosely_written_moment(trim(value))
     END;
 
 -- FOCUS periods end before their end. Some providers write the last second of the period instead.
@@ -65,7 +102,12 @@ CREATE OR REPLACE TEMP MACRO pairs_to_object(pairs) AS
     ) || '}';
 
 CREATE OR REPLACE TEMP MACRO are_pairs(value) AS
-    len(json_extract(value, '$[*].key')) + len(json_extract(value, '$[*].Key')) = json_array_length(value);
+    list_count(json_extract_string(value, '$[*].key')) = json_array_length(value)
+    OR list_count(json_extract_string(value, '$[*].Key')) = json_array_length(value);
+
+-- {'a': 'b'} -> {"a": "b"}. With double quotes or backslashes in it, replacing quotes could change its meaning.
+CREATE OR REPLACE TEMP MACRO python_dictionary_to_json(value) AS
+    CASE WHEN starts_with(value, '{''') AND NOT regexp_matches(value, '["\\]') THEN replace(value, '''', '"') END;
 
 -- A JSON object, however it was written: an object; a string that holds one; pairs; a Python dictionary.
 CREATE OR REPLACE TEMP MACRO to_json_object(value) AS
@@ -81,5 +123,5 @@ CREATE OR REPLACE TEMP MACRO to_json_object(value) AS
                             THEN json_extract_string(value, '$')
                     END
             END
-        WHEN starts_with(value, '{''') AND json_valid(replace(value, '''', '"')) THEN replace(value, '''', '"')
+        WHEN json_valid(python_dictionary_to_json(value)) THEN python_dictionary_to_json(value)
     END;

@@ -1,0 +1,16 @@
+"""`dg scaffold defs focus_pipeline.<Type> <name>`: writes a commented defs.yaml to fill in."""
+
+import re
+from importlib import resources
+
+import dagster as dg
+
+
+class ConnectionScaffolder(dg.Scaffolder):
+    """Takes the template `<Type>.yaml` beside the components and puts the folder's name into it."""
+
+    def scaffold(self, request: dg.ScaffoldRequest) -> None:
+        component_type = request.type_name.rsplit(".", 1)[-1]
+        template = resources.files("focus_pipeline.components").joinpath(f"{component_type}.yaml").read_text("utf-8")
+        name = re.sub(r"[^a-z0-9_]", "_", request.target_path.name.lower())
+        (request.target_path / "defs.yaml").write_text(template.replace("CONNECTION_NAME", name), "utf-8")

@@ -1,0 +1,110 @@
+"""A connection over local month folders in a real Dagster instance, driven as the daemon drives it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from focus_pipeline.components.month_folders import MonthFolders
+from focus_pipeline.defs.focus.unified import unified_assets
+from focus_pipeline.months import current_month, months_back
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.warehouse import open_warehouse
+from focus_pipeline_tests.month_files import focus_row, write_csv
+
+NAME = "colo_costs"
+
+
+@dataclass
+class Site:
+    """bucket: where the provider delivers. definitions: of the connections and the unified assets."""
+
+    bucket: Path
+    data_dir: DataDir
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+    cursors: dict[str, str | None] = field(default_factory=dict)
+
+    def deliver(self, month: str, file: str = "expenses.csv", cost: str = "1.25", rows: int = 1, **more: str) -> None:
+        """Puts a file of `rows` charges of the month into its folder."""
+        folder = self.bucket / month
+        folder.mkdir(parents=True, exist_ok=True)
+        charge = {
+            "BilledCost": cost,
+            "BillingPeriodStart": f"{month}-01T00:00:00Z",
+            "BillingPeriodEnd": f"{month}-28T00:00:00Z",
+            "ChargePeriodStart": f"{month}-01T00:00:00Z",
+            "ChargePeriodEnd": f"{month}-02T00:00:00Z",
+        }
+        write_csv(folder / file, [focus_row(**charge | more)] * rows)
+
+    def tick(self, name: str = NAME) -> dg.SensorResult:
+        """One evaluation of the connection's sensor. Its cursor is kept, as the daemon keeps it."""
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursors.get(name), definitions=self.definitions
+        )
+        result = self.definitions.get_sensor_def(f"{name}_deliveries")(context)
+        self.cursors[name] = result.cursor
+        return result
+
+    def load(self, request: dg.RunRequest, name: str = NAME) -> dg.ExecuteInProcessResult:
+        """The run that a sensor asked for."""
+        return self.run(request.partition_key, name, tags=dict(request.tags))
+
+    def run(self, month: str, name: str = NAME, **options: object) -> dg.ExecuteInProcessResult:
+        return self.definitions.resolve_job_def(f"{name}_ingest").execute_in_process(
+            partition_key=month, instance=self.instance, raise_on_error=False, **options
+        )
+
+    def tick_and_load(self, name: str = NAME) -> list[dg.ExecuteInProcessResult]:
+        return [self.load(request, name) for request in self.tick(name).run_requests or []]
+
+    def query(self, sql: str) -> list[tuple]:
+        with open_warehouse(self.data_dir.warehouse, read_only=True) as warehouse:
+            return warehouse.execute(sql).fetchall()
+
+    def billed(self, month: str) -> object:
+        """Sum of BilledCost that the unified table shows of the month; None when it shows no row."""
+        return self.query(f"SELECT sum(BilledCost) FROM focus.cost_and_usage WHERE x_Month = '{month}'")[0][0]
+
+
+@pytest.fixture
+def recent() -> list[str]:
+    """The months of a look-back of 2, oldest first."""
+    return months_back(current_month(), 2)
+
+
+@pytest.fixture
+def make_site(
+    tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Site]]:
+    """Makes a Site with the given connection names; each delivers below tmp_path/bucket/<name>."""
+    instances = []
+
+    def make(*names: str) -> Site:
+        data_dir = DataDir(tmp_path / "data")
+        data_dir.root.mkdir()
+        shutil.copytree(compiled_rules, data_dir.root / "cache")
+        monkeypatch.setenv("FOCUS_DATA_DIR", str(data_dir.root))
+        components = [MonthFolders(name=name, url=str(tmp_path / "bucket" / name)) for name in names]
+        definitions = dg.Definitions.merge(
+            *(component.build_defs(None) for component in components),
+            dg.Definitions(assets=[unified_assets(list(names))], executor=dg.in_process_executor),
+        )
+        (tmp_path / "dagster").mkdir()
+        instance = dg.DagsterInstance.ephemeral()
+        instances.append(instance)
+        return Site(tmp_path / "bucket" / names[0], data_dir, instance, definitions)
+
+    yield make
+    for instance in instances:
+        instance.dispose()
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    return make_site(NAME)
+

@@ -1,0 +1,64 @@
+"""The graph that the project ships: a change of it shows here, in one readable list."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from focus_pipeline.components.month_folders import MonthFolders
+from focus_pipeline.definitions import defs
+from focus_pipeline.focus.specification import columns
+from focus_pipeline.warehouse import COLUMNS
+
+GRAPH = Path(__file__).with_name("graph.txt")
+
+
+def described(definitions: dg.Definitions) -> str:
+    """Assets with what they depend on, checks, jobs and sensors, a line each."""
+    graph = definitions.resolve_asset_graph()
+    lines = []
+    for key in sorted(graph.materializable_asset_keys):
+        node = graph.get(key)
+        below = ", ".join(sorted(parent.to_user_string() for parent in node.parent_keys)) or "the provider"
+        lines.append(f"asset {key.to_user_string()} in {node.group_name}, monthly, from {below}")
+        for check in sorted(graph.get_check_keys_for_assets({key})):
+            gates = ", gates" if graph.get(check).blocking else ""
+            lines.append(f"  check {check.name}{gates}")
+    repository = definitions.get_repository_def()
+    lines += [f"job {job.name}" for job in sorted(repository.get_all_jobs(), key=lambda job: job.name)]
+    lines += [f"sensor {s.name} of {s.job_name}" for s in sorted(repository.sensor_defs, key=lambda s: s.name)]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_shipped_graph_is_the_one_in_graph_txt() -> None:
+    assert described(defs()) == GRAPH.read_text(), f"if the change is meant, put the new graph into {GRAPH.name}"
+
+
+def test_everything_can_be_loaded() -> None:
+    dg.Definitions.validate_loadable(defs())
+
+
+def test_the_columns_tab_shows_every_column_with_its_type_and_description() -> None:
+    node = defs().resolve_asset_graph().get(dg.AssetKey(["focus", "cost_and_usage"]))
+    schema = node.metadata["dagster/column_schema"].schema
+    assert {column.name: column.type for column in schema.columns} == COLUMNS
+    assert all(column.description for column in schema.columns if column.name in columns())
+
+
+@pytest.mark.parametrize(
+    ("attributes", "complaint"),
+    [
+        ({"name": "Colo", "url": "s3://b/"}, "String should match pattern"),
+        ({"name": "colo", "url": "ftp://b/"}, "a url of the kind ftp:// is not known; use s3://"),
+        ({"name": "colo", "url": "s3://b/", "lookback_months": -1}, "greater than or equal to 0"),
+        ({"name": "colo", "url": "gs://b/", "auth": {"profile": "x"}}, "auth does not fit the url"),
+    ],
+)
+def test_attributes_that_cannot_be_used_are_refused_in_words(attributes: dict, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        MonthFolders(**attributes)
+
+
+def test_a_connection_cannot_take_the_name_of_the_unified_assets() -> None:
+    with pytest.raises(ValueError, match="cannot be named 'focus'"):
+        MonthFolders(name="focus", url="s3://b/").build_defs(None)

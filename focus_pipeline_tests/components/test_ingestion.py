@@ -1,0 +1,174 @@
+"""The assets and checks of a connection in a real Dagster instance."""
+
+import subprocess
+import sys
+from decimal import Decimal
+
+import dagster as dg
+import duckdb
+import pytest
+
+from focus_pipeline.pipeline.check import CHECKS
+from focus_pipeline.pipeline.data_dir import read_json
+from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
+from focus_pipeline_tests.components.conftest import NAME, Site
+
+
+def test_files_dropped_are_in_the_table_and_a_replaced_file_restates_its_month(site: Site, recent: list[str]) -> None:
+    month = recent[-1]
+    site.deliver(month, "expenses.csv", cost="1.10", rows=3)
+    site.deliver(month, "additional.csv", cost="0.05", rows=2)
+    (run,) = site.tick_and_load()
+    assert run.success
+    assert site.billed(month) == Decimal("3.40")
+    assert {e.check_name: (e.passed, e.partition) for e in run.get_asset_check_evaluations()} == {
+        name: (True, month) for name in CHECKS
+    } | {"required_columns": (True, month)}
+
+    site.deliver(month, "additional.csv", cost="-1", rows=1)
+    (run,) = site.tick_and_load()
+    assert site.billed(month) == Decimal("2.30")
+    replaced = run.asset_materializations_for_node("publish")[0].metadata["Replaced now"].records[0].data
+    assert (replaced["rows before"], replaced["rows after"]) == (5, 4)
+    assert replaced["BilledCost before"].startswith("3.40")
+    assert replaced["BilledCost after"].startswith("2.30")
+
+
+def test_a_month_can_be_judged_from_its_metadata(site: Site, recent: list[str]) -> None:
+    site.deliver(recent[-1], rows=2)
+    site.deliver(recent[-1], "in-euro.csv", cost="7", BillingCurrency="EUR")
+    run = site.run(recent[-1])
+    raw = run.asset_materializations_for_node(f"{NAME}__raw_files")[0].metadata
+    assert (raw["Files"].value, raw["Downloaded files"].value) == (2, 2)
+    staged = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
+    assert staged["dagster/partition_row_count"].value == 3
+    assert (staged["BilledCost (USD)"].value, staged["BilledCost (EUR)"].value) == (2.5, 7.0)
+    totals = {record.data["currency"]: record.data["BilledCost"] for record in staged["Totals"].records}
+    assert {currency: Decimal(cost) for currency, cost in totals.items()} == {"USD": Decimal("2.5"), "EUR": Decimal(7)}
+    assert "| Equinix | Colocation |" in staged["Preview"].value
+
+
+def test_a_rejected_delivery_keeps_the_last_good_month_and_its_own_bytes(site: Site, recent: list[str]) -> None:
+    """T44"""
+    month = recent[-1]
+    site.deliver(month, cost="5")
+    site.tick_and_load()
+    site.deliver(month, cost="1,234.5")
+    (run,) = site.tick_and_load()
+    assert not run.success
+    failed = {e.check_name: e for e in run.get_asset_check_evaluations() if not e.passed}
+    assert set(failed) == {"accepted", "values_readable"}
+    assert failed["accepted"].blocking
+    assert failed["accepted"].severity == dg.AssetCheckSeverity.ERROR
+    assert f"row 1 of {month}/expenses.csv, where BilledCost is '1,234.5'" in failed["accepted"].description
+    assert "the last good month stays in the table" in failed["accepted"].description
+    assert site.billed(month) == Decimal("5")
+    current = read_json(site.data_dir.landed(NAME, month) / "current.json")
+    (kept,) = (site.data_dir.landed(NAME, month) / current["token"]).glob("*.csv")
+    assert kept.read_bytes() == (site.bucket / month / "expenses.csv").read_bytes()
+    publish = site.definitions.resolve_job_def(f"{NAME}_ingest").execute_in_process(
+        partition_key=month,
+        instance=site.instance,
+        asset_selection=[dg.AssetKey(["focus", "cost_and_usage"]), dg.AssetKey(["focus", "data_sources"])],
+    )
+    assert publish.success
+    assert site.billed(month) == Decimal("5"), "publishing by hand takes what is accepted, and nothing else"
+
+
+def test_a_file_with_rows_of_another_month_is_rejected_by_name_and_the_rest_is_loaded(
+    site: Site, recent: list[str]
+) -> None:
+    """T35"""
+    month = recent[-1]
+    site.deliver(month, cost="5")
+    site.deliver(month, "late.csv", cost="9", ChargePeriodStart=f"{recent[0]}-05T00:00:00Z")
+    (run,) = site.tick_and_load()
+    assert run.success
+    check = next(e for e in run.get_asset_check_evaluations() if e.check_name == "charge_month")
+    assert not check.passed
+    assert f"{month}/late.csv is rejected" in check.description
+    (example,) = [record.data for record in check.metadata["Examples"].records]
+    assert example["file"] == f"{month}/late.csv"
+    assert example["values"] == f"ChargePeriodStart = {recent[0]}-05T00:00:00Z"
+    assert site.billed(month) == Decimal("5")
+    assert site.query("SELECT File, Rule FROM focus.rejected_files") == [(f"{month}/late.csv", "charge_month")]
+    (site.bucket / month / "late.csv").unlink()
+    site.tick_and_load()
+    assert site.query("SELECT count(*) FROM focus.rejected_files") == [(0,)]
+
+
+def test_a_month_that_was_never_delivered_is_materialised_with_no_rows(site: Site, recent: list[str]) -> None:
+    site.deliver(recent[-1])
+    run = site.run(recent[0])
+    assert run.success
+    metadata = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
+    assert metadata["dagster/partition_row_count"].value == 0
+
+
+def test_an_unchanged_month_is_not_fetched_parsed_or_written_again(site: Site, recent: list[str]) -> None:
+    month = recent[-1]
+    site.deliver(month)
+    site.run(month)
+    staged = site.data_dir.staged(NAME, month)
+    before = {path: path.stat().st_mtime_ns for path in staged.glob("*.parquet")}
+    run = site.run(month)
+    raw = run.asset_materializations_for_node(f"{NAME}__raw_files")[0].metadata
+    assert raw["Downloaded files"].value == 0
+    assert {path: path.stat().st_mtime_ns for path in staged.glob("*.parquet")} == before
+    assert site.query("SELECT count(*) FROM focus.loads") == [(1,)]
+
+
+def test_sub_accounts_are_data_sources_below_their_connection(site: Site, recent: list[str]) -> None:
+    site.deliver(recent[0], cost="1", SubAccountId="team-a", SubAccountName="Team A")
+    site.deliver(recent[1], cost="2", SubAccountId="team-a", SubAccountName="Team A (renamed)")
+    site.deliver(recent[1], "b.csv", cost="4", SubAccountId="team-b", SubAccountName="")
+    site.deliver(recent[1], "none.csv", cost="8", SubAccountId="")
+    site.tick_and_load()
+    sources = site.query(
+        "SELECT DataSourceId, ParentId, Name, FirstMonth, LastMonth, \"Rows\", BilledCost FROM focus.data_sources"
+    )
+    assert sources == [
+        (NAME, None, NAME, recent[0], recent[1], 4, Decimal(15)),
+        (f"{NAME}/team-a", NAME, "Team A (renamed)", recent[0], recent[1], 2, Decimal(3)),
+        (f"{NAME}/team-b", NAME, "team-b", recent[1], recent[1], 1, Decimal(4)),
+    ]
+
+
+def test_costs_of_two_currencies_are_never_added_up(site: Site, recent: list[str]) -> None:
+    """T41"""
+    site.deliver(recent[0], cost="1")
+    site.deliver(recent[0], "in-euro.csv", cost="2", BillingCurrency="EUR")
+    site.tick_and_load()
+    assert site.query("SELECT BillingCurrency, BilledCost FROM focus.data_sources") == [
+        ("EUR", Decimal(2)),
+        ("USD", Decimal(1)),
+    ]
+
+
+def test_an_open_reader_is_named_by_the_error_and_waited_for(site: Site, recent: list[str]) -> None:
+    """T43"""
+    site.deliver(recent[0])
+    site.run(recent[0])
+    script = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(site.data_dir.warehouse)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as reader:
+        assert reader.stdout.readline() == b"open\n"
+        with pytest.raises(WarehouseLocked, match=rf"is open in the process {reader.pid} .*Close it there"):
+            with open_warehouse(site.data_dir.warehouse):
+                pass
+        reader.stdin.close()
+    with open_warehouse(site.data_dir.warehouse) as warehouse:
+        assert isinstance(warehouse, duckdb.DuckDBPyConnection)
+
+
+def test_the_wrong_folder_fails_the_run_with_a_sentence_and_no_retries(site: Site, recent: list[str]) -> None:
+    (site.bucket / "March-2025").mkdir(parents=True)
+    run = site.run(recent[0])
+    assert not run.success
+    (failure,) = [event for event in run.all_events if event.is_step_failure]
+    message = failure.step_failure_data.user_failure_data.description
+    assert message.startswith(f"{NAME} {recent[0]}: No billing periods found: ")
+    assert "'March-2025/'" in message

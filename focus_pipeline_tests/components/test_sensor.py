@@ -1,0 +1,200 @@
+"""The sensor: one run for every changed month, none for the others."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+
+import dagster as dg
+import pytest
+
+from focus_pipeline.components import deliveries_sensor
+from focus_pipeline.months import current_month, months_back
+from focus_pipeline_tests.components.conftest import Site
+
+
+def months_of(result: dg.SensorResult) -> list[str]:
+    return [request.partition_key for request in result.run_requests or []]
+
+
+def test_a_new_month_within_the_look_back_is_loaded_and_an_older_one_is_named(site: Site, recent: list[str]) -> None:
+    older = months_back(recent[0], 1)[0]
+    for month in (older, *recent):
+        site.deliver(month)
+    first = site.tick()
+    assert months_of(first) == recent
+    for request in first.run_requests:
+        assert site.load(request).success
+    second = site.tick()
+    assert not second.run_requests
+    assert f"{older} before the look-back (load them with a backfill)" in second.skip_reason.skip_message
+
+
+def test_the_same_token_never_runs_twice(site: Site, recent: list[str]) -> None:
+    """T45"""
+    site.deliver(recent[-1])
+    request = site.tick().run_requests[0]
+    assert site.load(request).success
+    for _ in range(3):
+        result = site.tick()
+        assert not result.run_requests
+    assert "unchanged" in result.skip_reason.skip_message
+    site.cursors.clear()
+    assert not site.tick().run_requests, "a lost cursor does not load a published month again"
+
+
+def test_a_month_being_loaded_is_not_asked_for_again(site: Site, recent: list[str]) -> None:
+    """T45"""
+    site.deliver(recent[-1])
+    request = site.tick().run_requests[0]
+    site.instance.create_run_for_job(
+        site.definitions.resolve_job_def("colo_costs_ingest"), tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED
+    )
+    result = site.tick()
+    assert not result.run_requests
+    assert f"{recent[-1]} being loaded" in result.skip_reason.skip_message
+
+
+def test_a_rejected_month_waits_for_a_new_delivery_and_holds_up_no_other(site: Site, recent: list[str]) -> None:
+    """T45: a poisoned month."""
+    site.deliver(recent[0], cost="$5")
+    site.deliver(recent[1])
+    outcomes = {request.partition_key: site.load(request).success for request in site.tick().run_requests}
+    assert outcomes == {recent[0]: False, recent[1]: True}
+    assert site.billed(recent[1]) == Decimal("1.25")
+
+    waiting = site.tick()
+    assert not waiting.run_requests
+    assert f"{recent[0]} rejected, see its checks; waiting for a new delivery" in waiting.skip_reason.skip_message
+
+    site.deliver(recent[0], cost="7.5")
+    assert [run.success for run in site.tick_and_load()] == [True]
+    assert site.billed(recent[0]) == Decimal("7.5")
+
+
+def test_a_run_that_failed_before_a_verdict_is_tried_again_after_a_while_and_then_left_to_people(
+    site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T45: the attempt is in the run key, for Dagster never starts a key twice."""
+    site.deliver(recent[-1])
+    job = site.definitions.resolve_job_def("colo_costs_ingest")
+
+    def ask_and_fail() -> str:
+        (request,) = site.tick().run_requests
+        site.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.FAILURE)
+        return request.run_key
+
+    keys = {ask_and_fail()}
+    waiting = site.tick()
+    assert not waiting.run_requests
+    assert f"{recent[-1]} failed, next attempt after" in waiting.skip_reason.skip_message
+    monkeypatch.setattr(deliveries_sensor, "RETRY_AFTER", (timedelta(0), timedelta(0)))
+    keys |= {ask_and_fail(), ask_and_fail()}
+    assert len(keys) == 3
+    given_up = site.tick()
+    assert not given_up.run_requests
+    assert "failed 3 times before it was judged; materialise it in the UI" in given_up.skip_reason.skip_message
+
+
+def test_a_changed_added_or_removed_file_loads_its_month_again_and_only_it(site: Site, recent: list[str]) -> None:
+    """T15"""
+    for month in recent[:2]:
+        site.deliver(month)
+    site.tick_and_load()
+    site.deliver(recent[0], cost="2.5")
+    assert [run.success for run in site.tick_and_load()] == [True]
+    assert site.billed(recent[0]) == Decimal("2.5")
+    site.deliver(recent[0], "additional.csv", cost="10")
+    assert len(site.tick_and_load()) == 1
+    assert site.billed(recent[0]) == Decimal("12.5")
+    (site.bucket / recent[0] / "expenses.csv").unlink()
+    assert len(site.tick_and_load()) == 1
+    assert site.billed(recent[0]) == Decimal("10")
+    assert site.billed(recent[1]) == Decimal("1.25")
+
+
+def test_a_month_within_the_look_back_whose_files_are_all_gone_is_emptied(site: Site, recent: list[str]) -> None:
+    """T15"""
+    for month in recent[:2]:
+        site.deliver(month)
+    site.tick_and_load()
+    (site.bucket / recent[0] / "expenses.csv").unlink()
+    (site.bucket / recent[0]).rmdir()
+    assert [run.success for run in site.tick_and_load()] == [True]
+    assert site.billed(recent[0]) is None
+    assert site.billed(recent[1]) == Decimal("1.25")
+
+
+def test_a_bucket_that_shows_no_month_at_all_empties_nothing(site: Site, recent: list[str]) -> None:
+    site.deliver(recent[0])
+    site.tick_and_load()
+    (site.bucket / recent[0] / "expenses.csv").unlink()
+    (site.bucket / recent[0]).rmdir()
+    result = site.tick()
+    assert not result.run_requests
+    assert "No billing periods found" in result.skip_reason.skip_message
+    assert site.billed(recent[0]) == Decimal("1.25")
+
+
+def test_a_restated_month_that_is_held_is_noticed_before_the_look_back(site: Site, recent: list[str]) -> None:
+    """T46"""
+    old = months_back(recent[0], 6)[0]
+    site.deliver(old)
+    site.deliver(recent[-1])
+    assert site.run(old).success
+    site.tick_and_load()
+    assert not site.tick().run_requests
+    site.deliver(old, cost="99.99")
+    assert months_of(result := site.tick()) == [old]
+    site.load(result.run_requests[0])
+    assert site.billed(old) == Decimal("99.99")
+
+
+def test_a_month_that_the_provider_no_longer_keeps_stays_in_the_table(site: Site, recent: list[str]) -> None:
+    old = months_back(recent[0], 6)[0]
+    site.deliver(old)
+    site.deliver(recent[-1])
+    site.run(old)
+    site.tick_and_load()
+    (site.bucket / old / "expenses.csv").unlink()
+    (site.bucket / old).rmdir()
+    result = site.tick()
+    assert not result.run_requests
+    assert f"{old} no longer shown by the provider and kept" in result.skip_reason.skip_message
+    assert site.run(old).success, "materialising it by hand keeps it as well"
+    assert site.billed(old) == Decimal("1.25")
+
+
+def test_what_another_connections_failure_left_unpublished_is_published_by_the_next_tick(make_site, recent) -> None:
+    """A backfill over two connections: one month of the one is rejected, which blocks that run's publishing."""
+    site: Site = make_site("colo_costs", "saas_tools")
+    site.deliver(recent[0], cost="$5")
+    saas = Site(site.bucket.parent / "saas_tools", site.data_dir, site.instance, site.definitions)
+    saas.deliver(recent[0], cost="3")
+    everything = site.definitions.get_implicit_global_asset_job_def()
+    run = everything.execute_in_process(partition_key=recent[0], instance=site.instance, raise_on_error=False)
+    assert not run.success
+    assert [run.success for run in site.tick_and_load("saas_tools")] == [True]
+    assert site.billed(recent[0]) == Decimal("3")
+    assert not site.tick("colo_costs").run_requests
+
+
+def test_the_cursor_is_one_token_a_month_and_an_unreadable_one_is_survived(site: Site, recent: list[str]) -> None:
+    for month in recent:
+        site.deliver(month)
+    site.tick_and_load()
+    site.tick()
+    tokens = json.loads(site.cursors["colo_costs"])
+    assert list(tokens) == recent
+    assert len(site.cursors["colo_costs"]) < 50 * len(recent)
+    site.cursors["colo_costs"] = "not JSON"
+    assert not site.tick().run_requests
+
+
+def test_a_bucket_that_refuses_fails_the_tick_and_says_so(site: Site) -> None:
+    with pytest.raises(Exception, match="there is no folder .*; check the connection's url"):
+        site.tick()
+
+
+def test_the_running_month_is_looked_at(site: Site) -> None:
+    site.deliver(current_month())
+    assert months_of(site.tick()) == [current_month()]

@@ -1,0 +1,279 @@
+"""The demo's deliveries: the same on every run, and what the real steps make of them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from focus_pipeline.connections.month_folders import MonthFolders
+from focus_pipeline.demo.deliveries import FILES, LATE_FILE, DemoDelivery, write_deliveries
+from focus_pipeline.focus.canonical import literal
+from focus_pipeline.focus.rules import CONTRACT, MUST, SHOULD
+from focus_pipeline.months import months_back
+from focus_pipeline.pipeline.check import Verdict, judge
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.normalise import StagedMonth, stage
+
+MONTHS = months_back("2025-07", 6)
+LATE_MONTH = "2025-06"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def deliveries(root: Path) -> list[DemoDelivery]:
+    return write_deliveries(root, MONTHS)
+
+
+@pytest.fixture(scope="module")
+def ingested(
+    root: Path, deliveries: list[DemoDelivery], tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[DemoDelivery, StagedMonth, Verdict]]:
+    """Every delivery after the steps that a run takes it through."""
+    data_dir = DataDir(tmp_path_factory.mktemp("data"))
+    connections = {name: MonthFolders(name, str(root / name)) for name in FILES}
+    discoveries = {name: connection.discover() for name, connection in connections.items()}
+    ingested = []
+    for delivery in deliveries:
+        found = discoveries[delivery.connection].deliveries[delivery.month]
+        landed = land(connections[delivery.connection], found, data_dir)
+        staged = stage(landed, data_dir, month_rule=True)
+        ingested.append((delivery, staged, judge(staged, data_dir, month_rule=True)))
+    return ingested
+
+
+@pytest.fixture
+def aws(root: Path, deliveries: list[DemoDelivery]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The delivered files of aws_main as the table `delivered`."""
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE VIEW delivered AS FROM read_parquet({literal(f'{root}/aws_main/*/*.parquet')})")
+        yield connection
+
+
+def test_lists_what_it_wrote(root: Path, deliveries: list[DemoDelivery]) -> None:
+    assert [(d.month, d.connection) for d in deliveries] == [(month, name) for month in MONTHS for name in FILES]
+    assert sorted(file for d in deliveries for file in d.files) == sorted(p for p in root.rglob("*") if p.is_file())
+    usual = {name: max(d.rows for d in deliveries if d.connection == name) for name in FILES}
+    assert usual == pytest.approx({"aws_main": 3300, "azure_main": 1650, "colo_costs": 45, "saas_tools": 190}, rel=0.05)
+    assert sum(file.stat().st_size for d in deliveries for file in d.files) < 25_000_000
+
+
+def test_writes_the_same_bytes_everywhere(root: Path, deliveries: list[DemoDelivery], tmp_path: Path) -> None:
+    again = write_deliveries(tmp_path, MONTHS)
+    assert _contents(tmp_path) == _contents(root)
+    assert [d.rows for d in again] == [d.rows for d in deliveries]
+
+
+def test_a_month_does_not_depend_on_the_other_months(
+    root: Path, deliveries: list[DemoDelivery], tmp_path: Path
+) -> None:
+    write_deliveries(tmp_path, MONTHS[2:4])
+    shared = {name: content for name, content in _contents(root).items() if MONTHS[3] in name}
+    assert {name: content for name, content in _contents(tmp_path).items() if MONTHS[3] in name} == shared
+
+
+def test_leaves_what_is_there_untouched(tmp_path: Path) -> None:
+    months = MONTHS[:2]
+    write_deliveries(tmp_path, months)
+    before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if path.is_file()}
+    damaged = tmp_path / "saas_tools" / months[0] / "saas-tools.csv.gz"
+    damaged.write_bytes(b"something else")
+    other = tmp_path / "saas_tools" / months[0] / "of-the-user.csv"
+    other.write_text("kept")
+
+    write_deliveries(tmp_path, months)
+
+    after = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path for path in after if after[path] != before.get(path)} == {damaged, other}
+    assert damaged.read_bytes() != b"something else"
+    assert other.read_text() == "kept"
+
+
+def test_the_late_invoice_moves_on_with_the_months(tmp_path: Path) -> None:
+    write_deliveries(tmp_path, MONTHS[:2])
+    write_deliveries(tmp_path, MONTHS[:3])
+    assert [path.parent.name for path in tmp_path.rglob(LATE_FILE)] == [MONTHS[1]]
+
+
+@pytest.mark.parametrize(
+    "months", [[], ["2025-01"], ["2025-02", "2025-01"], ["2025-01", "2025-01"], ["2025-1", "2025-2"]]
+)
+def test_refuses_months_that_are_no_history(months: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least two, oldest first"):
+        write_deliveries(tmp_path, months)
+
+
+def test_every_month_is_accepted_and_one_file_is_rejected(
+    ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]],
+) -> None:
+    assert all(verdict.accepted for _, _, verdict in ingested)
+    rejected = [file for _, staged, _ in ingested for file in staged.rejected_files]
+    assert [(file.key, file.rejection.rule) for file in rejected] == [(f"{LATE_MONTH}/{LATE_FILE}", "charge_month")]
+    assert rejected[0].rejection.examples == [{"row": 1, "ChargePeriodStart": "2025-05-01T00:00:00Z"}]
+
+
+def test_only_what_the_formats_imply_is_reported(ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]]) -> None:
+    reported = Counter(
+        (staged.connection, failure.rule, failure.level)
+        for _, staged, verdict in ingested
+        for check in verdict.checks
+        for failure in check.failures
+    )
+    assert reported == {
+        # The minimal contract lets ListCost be empty; FOCUS does not.
+        ("colo_costs", "ListCost-not-null", MUST): len(MONTHS),
+        ("colo_costs", "charge_month", CONTRACT): 1,
+        # A vendor's price list in credits of its own, which FOCUS 1.2 is there for.
+        ("saas_tools", "PricingCurrency-iso-4217", SHOULD): len(MONTHS),
+    }
+
+
+def test_versions_are_told_by_the_columns(ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]]) -> None:
+    versions = {staged.connection: {file.focus_version for file in staged.files} for _, staged, _ in ingested}
+    assert versions == {
+        "aws_main": {"1.2"},
+        "azure_main": {"1.0"},
+        "colo_costs": {"1.0-preview"},
+        "saas_tools": {"1.2"},
+    }
+
+
+def test_staged_totals_are_those_of_the_files(ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]]) -> None:
+    for delivery, staged, _ in ingested:
+        expected: Counter = Counter()
+        for path in delivery.files:
+            if path.name != LATE_FILE:
+                expected += _sums_in_file(path)
+        held: Counter = Counter()
+        for total in staged.totals:
+            held[total.currency, "rows"] = Decimal(total.rows)
+            held[total.currency, "BilledCost"] = Decimal(total.billed_cost)
+            held[total.currency, "EffectiveCost"] = Decimal(total.effective_cost)
+        assert held == expected, (delivery.connection, delivery.month)
+        late = 2 if delivery.connection == "colo_costs" and delivery.month == LATE_MONTH else 0
+        assert staged.rows == delivery.rows - late
+
+
+def test_costs_are_price_times_quantity_exactly(ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]]) -> None:
+    for _, staged, _ in ingested:
+        priced, wrong = duckdb.sql(
+            f"""
+            SELECT
+                count(quantity),
+                count(*) FILTER (list_price * quantity <> ListCost OR price * quantity <> ContractedCost)
+            FROM (
+                SELECT
+                    ListCost, ContractedCost,
+                    CAST(PricingQuantity AS DECIMAL(19, 6)) AS quantity,
+                    CAST(ListUnitPrice AS DECIMAL(19, 10)) AS list_price,
+                    CAST(ContractedUnitPrice AS DECIMAL(19, 10)) AS price
+                FROM read_parquet({literal(str(staged.path))})
+            )
+            """
+        ).fetchone()
+        assert wrong == 0, (staged.connection, staged.month)
+        assert priced > 0.9 * staged.rows or staged.connection == "colo_costs"
+
+
+def test_discounts_lower_the_costs(ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]]) -> None:
+    for _, staged, _ in ingested:
+        (upside_down,) = duckdb.sql(
+            f"""
+            SELECT count(*)
+            FROM read_parquet({literal(str(staged.path))})
+            WHERE ListCost < EffectiveCost OR ListCost < ContractedCost OR ContractedCost < EffectiveCost
+            """
+        ).fetchone()
+        assert upside_down == 0, (staged.connection, staged.month)
+
+
+def test_every_kind_of_charge_is_there(ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]]) -> None:
+    for month in MONTHS:
+        files = ", ".join(literal(str(staged.path)) for _, staged, _ in ingested if staged.month == month)
+        kinds = duckdb.sql(
+            "SELECT DISTINCT unnest([ChargeCategory, ChargeClass, CommitmentDiscountStatus]) "
+            f"FROM read_parquet([{files}])"
+        ).fetchall()
+        assert {kind for (kind,) in kinds if kind} == {
+            *("Usage", "Purchase", "Tax", "Credit", "Adjustment"),
+            *("Correction", "Used", "Unused"),
+        }
+
+
+def test_aws_files_have_the_types_of_aws(aws: duckdb.DuckDBPyConnection) -> None:
+    types = {name: kind for name, kind, *_ in aws.execute("DESCRIBE delivered").fetchall()}
+    assert len(types) == 60
+    assert Counter(kind for kind in types.values() if kind != "VARCHAR") == {
+        "DOUBLE": 12,
+        "TIMESTAMP": 4,
+        "MAP(VARCHAR, VARCHAR)": 2,
+        "MAP(VARCHAR, DOUBLE)": 1,
+    }
+
+
+def test_the_savings_plan_is_used_up_each_month(aws: duckdb.DuckDBPyConnection) -> None:
+    months = aws.execute(
+        """
+        SELECT
+            round(sum(BilledCost) FILTER (ChargeCategory = 'Purchase'), 6),
+            round(sum(EffectiveCost) FILTER (CommitmentDiscountStatus IN ('Used', 'Unused')), 6)
+        FROM delivered
+        WHERE CommitmentDiscountId IS NOT NULL
+        GROUP BY BillingPeriodStart
+        """
+    ).fetchall()
+    assert len(months) == len(MONTHS)
+    assert all(bought == used for bought, used in months)
+
+
+def test_a_reservation_of_a_year_is_used_up_day_by_day(root: Path, deliveries: list[DemoDelivery]) -> None:
+    bought, hours_of_days = duckdb.sql(
+        f"""
+        WITH hours AS (
+            SELECT ChargeCategory, ChargePeriodStart, sum(CAST(PricingQuantity AS DECIMAL(38, 4))) AS hours
+            FROM read_csv({literal(f"{root}/azure_main/*/*.csv.gz")}, all_varchar = true)
+            WHERE CommitmentDiscountName = 'vm-warehouse' AND ChargePeriodStart >= '2025-03-01'
+            GROUP BY ALL
+        )
+        SELECT
+            any_value(hours) FILTER (ChargeCategory = 'Purchase'),
+            list(DISTINCT hours) FILTER (ChargeCategory = 'Usage')
+        FROM hours
+        """
+    ).fetchone()
+    assert hours_of_days == [12 * 24]
+    assert bought == 365 * 12 * 24
+
+
+def _contents(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def _sums_in_file(path: Path) -> Counter:
+    """(currency, "rows" or column) -> sum, read from a delivered file without any of the project's steps."""
+    file = literal(str(path))
+    relation = f"read_parquet({file})" if path.suffix == ".parquet" else f"read_csv({file}, all_varchar = true)"
+    rows = duckdb.sql(
+        f"""
+        SELECT
+            BillingCurrency,
+            count(*),
+            sum(CAST(CAST(BilledCost AS VARCHAR) AS DECIMAL(38, 18))),
+            sum(CAST(CAST(EffectiveCost AS VARCHAR) AS DECIMAL(38, 18)))
+        FROM {relation}
+        GROUP BY BillingCurrency
+        """
+    ).fetchall()
+    sums: Counter = Counter()
+    for currency, count, billed, effective in rows:
+        sums[currency, "rows"] = Decimal(count)
+        sums[currency, "BilledCost"] = billed
+        sums[currency, "EffectiveCost"] = effective
+    return sums
