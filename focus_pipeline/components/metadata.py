@@ -106,7 +106,7 @@ def of_staged(staged: StagedMonth) -> dict[str, object]:
 def of_verdict(check: CheckVerdict) -> dict[str, object]:
     shown: dict[str, object] = {"Result": check.summary}
     if check.rules:
-        shown["Rules"] = check.rules
+        shown["Rules"] = f"{check.rules} rules judged"
     if check.failures:
         shown["Violations"] = sum(failure.violations for failure in check.failures)
         shown["Broken rules"] = _table(
@@ -196,7 +196,7 @@ def data_sources_preview(warehouse: duckdb.DuckDBPyConnection) -> dict[str, obje
         f"FROM focus.data_sources LIMIT {_SHOWN_FILES}"
     ).fetchall()
     count = warehouse.execute("SELECT count(DISTINCT DataSourceId) FROM focus.data_sources").fetchone()[0]
-    return {"Data sources": count, "Preview": _markdown(names, rows)}
+    return {"Data sources": count, "Preview": _table(_records(names, rows), names)}
 
 
 def _plotted(billed: Mapping[str, Decimal], effective: Mapping[str, Decimal]) -> dict[str, float]:
@@ -210,22 +210,17 @@ def _amounts(costs: Mapping[str, Decimal]) -> str:
     return ", ".join(f"{cost:f} {currency or 'without currency'}" for currency, cost in costs.items()) or "nothing"
 
 
-def _preview(staged: StagedMonth) -> dg.MarkdownMetadataValue:
+def _preview(staged: StagedMonth) -> dg.TableMetadataValue:
     with duckdb.connect() as connection:
         rows = connection.execute(
             f"SELECT {', '.join(f'CAST({quoted(name)} AS VARCHAR)' for name in _PREVIEW)} "
             f"FROM read_parquet({literal(str(staged.path))}) LIMIT {_SHOWN_ROWS}"
         ).fetchall()
-    return _markdown(_PREVIEW, rows)
+    return _table(_records(_PREVIEW, rows), _PREVIEW)
 
 
-def _markdown(names: Sequence[str], rows: Iterable[Sequence[str | None]]) -> dg.MarkdownMetadataValue:
-    lines = [names, ["---"] * len(names), *rows]
-    return dg.MetadataValue.md("\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines))
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+def _records(names: Sequence[str], rows: Iterable[Sequence[str | None]]) -> list[dict[str, str]]:
+    return [{name: value or "" for name, value in zip(names, row, strict=True)} for row in rows]
 
 
 def _table(records: Iterable[dict], names: tuple[str, ...]) -> dg.TableMetadataValue:

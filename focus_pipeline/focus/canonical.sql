@@ -1,6 +1,16 @@
 -- Macros that turn a value as a provider sent it into its canonical form. Each gives NULL for a value that it
 -- cannot read; the caller tells that apart from a value that was not there.
 
+-- A cast, about fifty times as fast where 64 bits hold the number, as they do for most.
+CREATE OR REPLACE TEMP MACRO cast_to_decimal(value) AS
+    CASE
+        WHEN length(value) - instr(value, '.') <= 10
+            THEN coalesce(TRY_CAST(value AS DECIMAL(18, 10)), TRY_CAST(value AS DECIMAL(38, 18)))
+        WHEN length(value) - instr(value, '.') <= 15
+            THEN coalesce(TRY_CAST(value AS DECIMAL(18, 15)), TRY_CAST(value AS DECIMAL(38, 18)))
+        ELSE TRY_CAST(value AS DECIMAL(38, 18))
+    END;
+
 -- 1.5E-7 -> 0.00000015, whatever the exponent of up to three digits; NULL where that is no number.
 CREATE OR REPLACE TEMP MACRO with_point_at(digits, place) AS
     CASE
@@ -8,27 +18,25 @@ CREATE OR REPLACE TEMP MACRO with_point_at(digits, place) AS
         ELSE rpad(digits, place, '0') || '.' || substr(digits, place + 1)
     END;
 
-CREATE OR REPLACE TEMP MACRO with_point_moved(parts) AS
-    parts.sign || with_point_at(
-        nullif(parts.whole || parts.fraction, ''),
-        CAST(length(parts.whole) + TRY_CAST(parts.exponent AS INTEGER) AS INTEGER)
-    );
-
 CREATE OR REPLACE TEMP MACRO without_exponent(value) AS
-    with_point_moved(
-        regexp_extract(
+    list_transform(
+        [regexp_extract(
             trim(value),
             '^([+-]?)([0-9]*)\.?([0-9]*)[eE]([+-]?[0-9]{1,3})$',
             ['sign', 'whole', 'fraction', 'exponent']
+        )],
+        lambda number: number.sign || with_point_at(
+            nullif(number.whole || number.fraction, ''),
+            CAST(length(number.whole) + TRY_CAST(number.exponent AS INTEGER) AS INTEGER)
         )
-    );
+    )[1];
 
 -- Digits after the point that a plainly written number needs.
 CREATE OR REPLACE TEMP MACRO decimals_needed(value) AS
     length(rtrim(regexp_extract(value, '\.([0-9]*)', 1), '0'));
 
 CREATE OR REPLACE TEMP MACRO exact_decimal(value) AS
-    CASE WHEN decimals_needed(value) <= 18 THEN TRY_CAST(value AS DECIMAL(38, 18)) END;
+    CASE WHEN decimals_needed(value) <= 18 THEN cast_to_decimal(value) END;
 
 -- DuckDB would round a 19th decimal in silence, lose digits of numbers with an exponent, and read 1_000 as a number.
 -- Up to 19 characters without an exponent cannot hold more than 18 decimals: no need to count.
@@ -36,7 +44,7 @@ CREATE OR REPLACE TEMP MACRO to_decimal(value) AS
     CASE
         WHEN contains(value, '_') THEN NULL
         WHEN contains(value, 'e') OR contains(value, 'E') THEN exact_decimal(without_exponent(value))
-        WHEN length(value) <= 19 THEN TRY_CAST(value AS DECIMAL(38, 18))
+        WHEN length(value) <= 19 THEN cast_to_decimal(value)
         ELSE exact_decimal(value)
     END;
 
@@ -47,9 +55,13 @@ CREATE OR REPLACE TEMP MACRO shortest_decimal(value) AS
         ELSE CAST(value AS VARCHAR)
     END;
 
--- Past the 18th decimal it is rounded, by less than it was exact; how often is counted and reported.
+-- Past the 18th decimal it is rounded, which the 19th decides, by less than it was exact; how often is counted and
+-- reported.
+CREATE OR REPLACE TEMP MACRO rounded_decimal(value) AS
+    cast_to_decimal(left(value, instr(value, '.') + 19));
+
 CREATE OR REPLACE TEMP MACRO double_to_decimal(value) AS
-    TRY_CAST(shortest_decimal(value) AS DECIMAL(38, 18));
+    rounded_decimal(shortest_decimal(value));
 
 CREATE OR REPLACE TEMP MACRO is_rounded(value) AS
     decimals_needed(shortest_decimal(value)) > 18;

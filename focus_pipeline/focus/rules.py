@@ -67,7 +67,8 @@ def compile_predicates() -> dict[str, str]:
     compiled = {}
     for rule, check in pandera_checks().items():
         result = check(month, rules()[rule].column)
-        query = sqlglot.parse_one(str(ibis.to_sql(month.select(kept=result.check_output), dialect="duckdb")), read="duckdb")
+        sql = str(ibis.to_sql(month.select(kept=result.check_output), dialect="duckdb"))
+        query = sqlglot.parse_one(sql, read="duckdb")
         for column in query.find_all(sqlglot.exp.Column):
             column.set("table", None)
         compiled[rule] = query.selects[0].this.sql(dialect="duckdb")
@@ -85,7 +86,7 @@ def pandera_checks() -> dict[str, object]:
 
 
 def _declared() -> list[tuple[Rule, Callable]]:
-    """The rules, each with its Pandera check function: IbisData -> boolean column, true where the row keeps the rule."""
+    """The rules, each with its Pandera check function: IbisData -> boolean column, true where a row keeps the rule."""
     declared = []
     for column in columns().values():
         if column.type != "String":
@@ -130,8 +131,12 @@ def _not_null(column: Column) -> tuple[Rule, Callable]:
         remedy=f"fill {column.name}",
     )
     # A value that could not be read is reported as that, not as missing.
-    return rule, lambda data: data.table[column.name].notnull() | (
-        data.table[UNREADABLE].notnull() & data.table[UNREADABLE].contains(column.name)
+    return (
+        rule,
+        lambda data: (
+            data.table[column.name].notnull()
+            | (data.table[UNREADABLE].notnull() & data.table[UNREADABLE].contains(column.name))
+        ),
     )
 
 
@@ -185,5 +190,3 @@ def _ibis_schema() -> dict[str, str]:
         "VARCHAR[]": "array<string>",
     }
     return {name: kinds[kind] for name, kind in CANONICAL.items()}
-
-

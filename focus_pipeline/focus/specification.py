@@ -49,6 +49,7 @@ class Contract:
     not_null: tuple[str, ...]
     allowed_values: tuple[str, ...]
     currency: tuple[str, ...]
+    own_column_prefixes: tuple[str, ...]
 
 
 @cache

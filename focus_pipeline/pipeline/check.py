@@ -161,10 +161,21 @@ def _column_remarks(file: StagedFile) -> Iterator[Failure]:
             remedy="name a column of your own x_…; its values are kept in x_ProviderColumns either way",
             file=file.key,
         )
+    if file.rounded:
+        columns = ", ".join(f"{name} in {count:,} rows" for name, count in file.rounded.items())
+        yield Failure(
+            rule="values_readable",
+            level=SHOULD,
+            sentence=f"{file.key} has floating-point numbers of more than 18 decimals, rounded to 18: {columns}",
+            violations=sum(file.rounded.values()),
+            rows=file.rows,
+            remedy="have the provider write DECIMAL or text with at most 18 decimals",
+            file=file.key,
+        )
 
 
 def _row_failures(staged: StagedMonth, data_dir: DataDir) -> list[Failure]:
-    """Counts the violations of all rules in one scan; a second one finds examples, only of the rules that are broken."""
+    """Counts the violations of all rules in one scan; a second one finds examples, only of rules that are broken."""
     present = {name for file in staged.accepted_files for name in file.recognised}
     compiled = predicates(data_dir.root / "cache")
     applicable = [rule for rule in rules().values() if rule.column in present]
@@ -206,7 +217,9 @@ def _rows_at(connection: duckdb.DuckDBPyConnection, month: str, numbers: list[in
         f"FROM {month} WHERE file_row_number IN (SELECT unnest($numbers))",
         {"numbers": numbers},
     ).fetchall()
-    return {number: {"x_ProviderColumns": aside} | dict(zip(columns, row, strict=True)) for number, aside, *row in found}
+    return {
+        number: {"x_ProviderColumns": aside} | dict(zip(columns, row, strict=True)) for number, aside, *row in found
+    }
 
 
 def _example(staged: StagedMonth, rule: Rule, number: int, row: dict) -> dict:
@@ -291,7 +304,9 @@ def _acceptance(
     rejected_files = len(staged.rejected_files)
     if whole_delivery_rejected:
         reasons = " · ".join(file.rejection.reason for file in staged.rejected_files[:3])
-        summary = f"FOCUS validation failed: none of the {rejected_files} files of {staged.month} can be loaded: {reasons}"
+        summary = (
+            f"FOCUS validation failed: none of the {rejected_files} files of {staged.month} can be loaded: {reasons}"
+        )
     elif accepted:
         without = f", without {rejected_files} rejected files" if rejected_files else ""
         summary = f"{staged.rows:,} rows of {len(staged.accepted_files)} files are accepted{without}"
@@ -312,4 +327,3 @@ def _acceptance(
 
 def _listed(parts: Iterable[str]) -> str:
     return ", ".join(parts)
-

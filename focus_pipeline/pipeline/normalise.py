@@ -8,7 +8,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -30,13 +30,21 @@ from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
 from focus_pipeline.pipeline.source_files import (
     SourceFile,
     UnreadableFile,
-    explain_reading_error,
     open_source_file,
+    reading_fault,
 )
 
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 5
+
+
+# Of the table's costs, DECIMAL(38, 18).
+_WHOLE_DIGITS = 20
+
+
+class AmountsTooLarge(Exception):
+    """The costs of a month cannot be added up exactly."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class StagedFile:
     staging; exact decimals as text, for a JSON number would not hold them.
     first_row: number of its first row in the staged file, from 0.
     columns: as sent. recognised: the canonical columns that they fill. missing: columns of the contract that it
-    should have and does not. unknown: columns that are neither FOCUS nor x_.
+    should have and does not. unknown: columns that are neither of FOCUS nor named as a provider's own.
     rounded: by column, values sent as binary floating point with more than 18 decimals.
     """
 
@@ -122,42 +130,37 @@ def stage(
     """Stages a landed delivery, or returns what is staged of it when nothing has changed since.
 
     month_rule: reject files with a ChargePeriodStart outside the month. focus_version: what the provider declares;
-    without it, the version is told by each file's columns.
+    without it, the version is told by each file's columns. Raises AmountsTooLarge.
     """
     identity = code_fingerprint(delivery.token, str(month_rule), str(focus_version))
     known = staged_month(delivery.connection, delivery.month, delivery.token, data_dir)
     if known is not None and known.identity == identity and known.path.exists():
-        return known
+        # The provider may show it again after it had shown another one.
+        return _recorded(replace(known, listed_at=delivery.listed_at))
     folder = data_dir.staged(delivery.connection, delivery.month)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{delivery.token}.parquet"
-    with _duckdb(data_dir) as connection, _parts_folder(data_dir, delivery) as parts_folder:
-        files: list[StagedFile] = []
-        parts: list[Path] = []
-        for number, landed in enumerate(delivery.files):
-            part = parts_folder / f"{number}.parquet"
-            file = _stage_file(connection, delivery, landed, part, month_rule, focus_version, _next_row(files))
-            _log_verdict(file, delivery)
-            files.append(file)
-            if file.rejection is None and file.columns:
-                parts.append(part)
-        with replacing(path) as temporary:
-            _join(connection, parts, temporary)
-        totals = _totals(connection, path)
-    staged = StagedMonth(
-        connection=delivery.connection,
-        month=delivery.month,
-        token=delivery.token,
-        listed_at=delivery.listed_at,
-        identity=identity,
-        path=path,
-        rows=sum(total.rows for total in totals),
-        size=path.stat().st_size,
-        totals=totals,
-        files=files,
+    try:
+        files, totals = _write(delivery, data_dir, path, month_rule, focus_version)
+    except duckdb.OutOfRangeException as error:
+        raise AmountsTooLarge(
+            f"{delivery.connection} {delivery.month}: its costs add up to more than the {_WHOLE_DIGITS} digits before "
+            "the point that the table holds; look for an amount that is far too large and correct its file"
+        ) from error
+    return _recorded(
+        StagedMonth(
+            connection=delivery.connection,
+            month=delivery.month,
+            token=delivery.token,
+            listed_at=delivery.listed_at,
+            identity=identity,
+            path=path,
+            rows=sum(total.rows for total in totals),
+            size=path.stat().st_size,
+            totals=totals,
+            files=files,
+        )
     )
-    write_json(folder / f"{delivery.token}.staged.json", asdict(staged) | {"path": path.name})
-    return staged
 
 
 def staged_month(connection: str, month: str, token: str, data_dir: DataDir) -> StagedMonth | None:
@@ -173,6 +176,29 @@ def staged_month(connection: str, month: str, token: str, data_dir: DataDir) -> 
         for file in content["files"]
     ]
     return StagedMonth(**content)
+
+
+def _recorded(staged: StagedMonth) -> StagedMonth:
+    write_json(staged.path.with_suffix(".staged.json"), asdict(staged) | {"path": staged.path.name})
+    return staged
+
+
+def _write(
+    delivery: LandedDelivery, data_dir: DataDir, path: Path, month_rule: bool, focus_version: str | None
+) -> tuple[list[StagedFile], list[Total]]:
+    with _duckdb(data_dir) as connection, _parts_folder(data_dir, delivery) as parts_folder:
+        files: list[StagedFile] = []
+        parts: list[Path] = []
+        for number, landed in enumerate(delivery.files):
+            part = parts_folder / f"{number}.parquet"
+            file = _stage_file(connection, delivery, landed, part, month_rule, focus_version, _next_row(files))
+            _log_verdict(file, delivery)
+            files.append(file)
+            if file.rejection is None and file.columns:
+                parts.append(part)
+        with replacing(path) as temporary:
+            _join(connection, parts, temporary)
+        return files, _totals(connection, path)
 
 
 def _stage_file(
@@ -202,7 +228,9 @@ def _stage_file(
         "recognised": sorted(present),
         "missing": [name for name in (*contract().required, *contract().expected) if name not in present],
         "unknown": [
-            name for name in source.columns if name not in matched.values() and not name.strip().lower().startswith("x_")
+            name.strip()
+            for name in source.columns
+            if name not in matched.values() and not name.strip().lower().startswith(contract().own_column_prefixes)
         ],
     }
     if not source.columns:
@@ -222,8 +250,10 @@ def _stage_file(
             f"TO {literal(str(part))} (FORMAT parquet)"
         )
         counted = _count_in_source(connection, source, matched)
-    except duckdb.InvalidInputException as error:
-        reason = f"{explain_reading_error(error)}; correct the file and upload it again"
+    except duckdb.Error:
+        if (fault := reading_fault(source, connection)) is None:
+            raise
+        reason = f"{fault}; correct the file and upload it again"
         return StagedFile(**facts, rejection=Rejection("files_readable", reason))
     rejection = _month_rule_broken(connection, part, delivery.month) if month_rule else None
     return StagedFile(**facts, **counted, rejection=rejection)
@@ -243,7 +273,8 @@ def _count_in_source(
     }
     roundings = "".join(f", count_if(is_rounded({sent}))" for sent in floating.values())
     counted = connection.execute(
-        f"SELECT {currency}, count(*), coalesce(sum({number}), 0) {roundings} FROM {source.relation} GROUP BY 1 ORDER BY 1"
+        f"SELECT {currency}, count(*), coalesce(sum({number}), 0) {roundings} "
+        f"FROM {source.relation} GROUP BY 1 ORDER BY 1"
     ).fetchall()
     rounded = {name: sum(row[3 + i] for row in counted) for i, name in enumerate(floating)}
     return {
@@ -264,21 +295,22 @@ def _month_rule_broken(connection: duckdb.DuckDBPyConnection, part: Path, month:
     if not count:
         return None
     examples = connection.execute(
-        'SELECT file_row_number + 1, "ChargePeriodStart" '
+        """SELECT file_row_number + 1, strftime("ChargePeriodStart", '%Y-%m-%dT%H:%M:%SZ') """
         f"{outside} ORDER BY file_row_number LIMIT {EXAMPLES}",
         bounds,
     ).fetchall()
+    first_row, first_start = examples[0]
     return Rejection(
         "charge_month",
-        f"{count:,} rows have a ChargePeriodStart outside of {month}; put them into the folder of their own month",
-        [{"row": row, "ChargePeriodStart": f"{start:%Y-%m-%dT%H:%M:%SZ}"} for row, start in examples],
+        f"{count:,} rows have a ChargePeriodStart outside of {month}, the first is row {first_row:,} with "
+        f"{first_start}; put them into the folder of their own month",
+        [{"row": row, "ChargePeriodStart": start} for row, start in examples],
     )
 
 
 def _lacking(lacking: list[str], sent: list[str]) -> str:
     return (
-        f"it has no column {', '.join(lacking)}; its columns are {', '.join(sent[:30])}"
-        f"{' …' if len(sent) > 30 else ''}"
+        f"it has no column {', '.join(lacking)}; its columns are {', '.join(sent[:30])}{' …' if len(sent) > 30 else ''}"
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,18 @@ from focus_pipeline.focus.canonical import literal
 _LONGEST_LINE = 16 * 1024 * 1024
 _CSV_BUFFER = 32 * 1024 * 1024
 _READ_CHUNK = 1024 * 1024
+
+_GZIP, _PARQUET, _ZIP = b"\x1f\x8b", b"PAR1", b"PK"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_WIDEST_DECIMAL = 38
+
+# What DuckDB says about a line of a CSV file -> what it means for the file's owner.
+_CSV_FAULTS = {
+    r"Expected Number of Columns: (\d+) Found: (\d+).*": r"it has \2 values where the header has \1 columns",
+    r"Value with unterminated quote found.*": "a quote is not closed, or text follows the closing one",
+    r"Invalid unicode.*": "it is not encoded as UTF-8",
+    r"Maximum line size of.*": f"it is longer than {_LONGEST_LINE:,} bytes",
+}
 
 
 class UnreadableFile(Exception):
@@ -40,42 +53,54 @@ def open_source_file(path: Path, connection: duckdb.DuckDBPyConnection) -> Sourc
     """
     with path.open("rb") as file:
         start = file.read(4)
-    if start == b"PAR1":
+    if start == _PARQUET:
         return _parquet(path, connection)
-    if start[:2] == b"PK":
-        raise UnreadableFile("it is a zip archive; unpack it, or compress the CSV file with gzip")
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UnreadableFile("it is encoded as UTF-16; save it as UTF-8")
-    if start[:2] == b"\x1f\x8b":
+    if start[:2] == _GZIP:
         return _csv(path, "csv.gz", "gzip")
-    if not start and path.name.endswith(".gz"):
-        raise UnreadableFile("it is empty (0 bytes), which is no gzip file: the upload did not finish; upload it again")
-    if not start and path.name.endswith(".parquet"):
-        raise UnreadableFile("it is empty (0 bytes), which is no Parquet file; upload it again")
+    for suffix, first_bytes in {".gz": _GZIP, ".parquet": _PARQUET}.items():
+        if path.name.endswith(suffix) and first_bytes.startswith(start):
+            raise UnreadableFile(f"it ends after {len(start)} bytes: the upload did not finish; upload it again")
     return _csv(path, "csv", "none")
 
 
-def explain_reading_error(error: duckdb.Error) -> str:
-    """DuckDB's account of what is wrong with a file's content: the line and the reason, without its own options."""
-    text = str(error)
-    text = text[text.index("CSV Error") :] if "CSV Error" in text else text
-    lines = []
-    for line in text.splitlines():
-        if line.startswith(("Possible fixes", "Possible Solution", "Possible solution")) or line.strip().startswith("file ="):
-            break
-        if line.strip():
-            lines.append(line.strip()[:300])
-    return "; ".join(lines)
+def reading_fault(source: SourceFile, connection: duckdb.DuckDBPyConnection) -> str | None:
+    """What is wrong with the file's content; None where all of it can be read, and something else went wrong."""
+    try:
+        connection.execute(f"SELECT max(hash(COLUMNS(*))) FROM {source.relation}").fetchall()
+    except duckdb.Error as error:
+        return _explained(error)
+    return None
+
+
+def _explained(error: duckdb.Error) -> str:
+    """DuckDB's account of what is wrong: the line and the reason, without its own options and hints."""
+    text = re.split(r"\nPossible |\n +file = |\n\nLINE ", str(error))[0].strip()
+    if "state machine reached an invalid state" in text:
+        return "its lines end in different ways (some in CRLF, some in LF), or a quote stands in a wrong place"
+    told = re.search(r"CSV Error on Line: (\d+)\s+Original Line:\s*(.*)\n(.+)", text, re.DOTALL)
+    if told is None:
+        return text.splitlines()[0][:300]
+    number, line, fault = told.groups()
+    for said, meant in _CSV_FAULTS.items():
+        fault = re.sub(said, meant, fault)
+    return f"line {number}: {fault}; it begins with {line.strip()[:100]!r}"
 
 
 def _parquet(path: Path, connection: duckdb.DuckDBPyConnection) -> SourceFile:
     relation = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+        stored = connection.execute(f"SELECT name, precision FROM parquet_schema({literal(str(path))})").fetchall()
     except duckdb.Error as error:
-        raise UnreadableFile(f"it is not a whole Parquet file ({error}); upload it again") from None
+        raise UnreadableFile(f"it is not a whole Parquet file ({_explained(error)}); upload it again") from None
     columns = {name: kind for name, kind, *_ in described}
     _refuse_doubled(list(columns))
+    names = {name for name, _ in stored}
+    # DuckDB gives the second of two columns of one name another one, and reads decimals too wide for it as DOUBLE.
+    if renamed := [name for name in columns if name not in names]:
+        raise UnreadableFile(f"it has the column {renamed[0].rpartition('_')[0]} twice; leave one of them out")
+    if too_wide := [name for name, precision in stored if (precision or 0) > _WIDEST_DECIMAL]:
+        raise UnreadableFile(f"its column {too_wide[0]} is a decimal of more than {_WIDEST_DECIMAL} digits; use fewer")
     return SourceFile("parquet", columns, relation)
 
 
@@ -97,19 +122,37 @@ def _csv(path: Path, file_format: str, compression: str) -> SourceFile:
 
 
 def _header(path: Path, compression: str) -> list[str]:
-    opened = gzip.open(path) if compression == "gzip" else path.open("rb")
-    with opened as file:
+    with gzip.open(path) if compression == "gzip" else path.open("rb") as file:
+        _refuse_other_content(file.peek(4)[:4])
+        # Bytes that are no UTF-8 further down are left to the reading, which tells their line.
+        text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
+        lines = csv.reader(text)
         try:
-            header = next(csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline="")), [])
-        except UnicodeDecodeError as error:
-            raise UnreadableFile(f"it is not encoded as UTF-8 ({error.reason}); save it as UTF-8") from None
+            header = next(lines, [])
+            if not header and any(lines):
+                raise UnreadableFile("its first line is empty; the first line has to be the names of the columns")
+            "".join(header).encode("utf-8")
+        except UnicodeEncodeError:
+            raise UnreadableFile("its header is not encoded as UTF-8; save the file as UTF-8") from None
         except csv.Error as error:
             raise UnreadableFile(f"its first line is no CSV header ({error})") from None
+    shown = ",".join(header)[:80]
     if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
-        raise UnreadableFile(f"its header is not separated by commas: {header[0][:80]!r}; save it with commas")
+        raise UnreadableFile(f"its header is not separated by commas: {shown!r}; save it with commas")
     if blank := [number for number, name in enumerate(header, 1) if not name.strip()]:
-        raise UnreadableFile(f"column {blank[0]} of its header has no name")
+        raise UnreadableFile(f"column {blank[0]} of its header has no name: {shown!r}; name it or leave it out")
     return header
+
+
+def _refuse_other_content(start: bytes) -> None:
+    if start[:2] == _ZIP:
+        raise UnreadableFile("it is a zip archive; unpack it, or compress the CSV file with gzip")
+    if start[:2] == _GZIP:
+        raise UnreadableFile("it is compressed with gzip twice; compress it once")
+    if start == _PARQUET:
+        raise UnreadableFile("it is a Parquet file within a gzip file; upload the Parquet file itself")
+    if start[:2] in _UTF_16 or b"\0" in start:
+        raise UnreadableFile("it is encoded as UTF-16; save it as UTF-8")
 
 
 def _refuse_doubled(names: list[str]) -> None:

@@ -28,6 +28,17 @@ class ObjectChanged(StoreError):
     """The object is no longer the version that was listed: the provider is delivering right now."""
 
 
+def replaced(place: str) -> ObjectChanged:
+    return ObjectChanged(f"{place} was replaced after it was listed: {_DELIVERING}")
+
+
+def removed(place: str) -> ObjectChanged:
+    return ObjectChanged(f"{place} was removed after it was listed: {_DELIVERING}")
+
+
+_DELIVERING = "the provider is delivering right now; the next attempt lists the month anew"
+
+
 @dataclass(frozen=True)
 class Level:
     """One level of a listing: the folders (prefixes that end in a slash) and the objects directly there."""

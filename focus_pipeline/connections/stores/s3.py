@@ -7,19 +7,30 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import boto3
 from botocore.config import Config
-from botocore.credentials import RefreshableCredentials
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,
+    CredentialRetrievalError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
+    PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
-from botocore.session import get_session
+from botocore.session import Session as BotocoreSession
 
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.delivery import StoredObject
@@ -28,8 +39,9 @@ from focus_pipeline.connections.stores import (
     AccessDenied,
     Level,
     NotFound,
-    ObjectChanged,
     StoreError,
+    removed,
+    replaced,
 )
 
 # One retry policy for all calls: throttling and cut connections are tried again, refusals are not.
@@ -41,22 +53,30 @@ _CONFIG = Config(
 )
 # A body that breaks off is read on from where it broke, this many times.
 _RESUMES = 4
+_BROKEN_OFF = (HTTPClientError, ConnectionError, IncompleteReadError)
 
 _REFUSED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "403", "Forbidden"}
 _UNKNOWN_CREDENTIALS = {
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "SignatureDoesNotMatch",
-    "ExpiredToken",
-    "ExpiredTokenException",
     "AuthFailure",
     "InvalidToken",
     "UnrecognizedClientException",
 }
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+    SSOError,
+)
 
 
 class S3Store:
-    """One bucket. Raises AccessDenied already here when a profile or the role cannot be used."""
+    """One bucket. Raises AccessDenied already here when no credentials are found; the role is assumed on first use."""
 
     def __init__(self, bucket: str, auth: S3Auth, endpoint_url: str | None = None) -> None:
         self.bucket = bucket
@@ -89,26 +109,22 @@ class S3Store:
                 try:
                     self._stream(item, file)
                     return
-                except (HTTPClientError, ConnectionError):
+                except _BROKEN_OFF:
                     if attempt == _RESUMES:
                         raise
 
-    def _stream(self, item: StoredObject, file) -> None:
+    def _stream(self, item: StoredObject, file: BinaryIO) -> None:
         start = file.tell()
         if start == item.size and item.size:
             return
         wanted = {"Range": f"bytes={start}-"} if start else {}
-        answer = self._client.get_object(
-            Bucket=self.bucket, Key=item.key, IfMatch=f'"{item.etag}"', **wanted
-        )
+        answer = self._client.get_object(Bucket=self.bucket, Key=item.key, IfMatch=f'"{item.etag}"', **wanted)
         for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
             file.write(chunk)
 
     def _pages(self, prefix: str, **more: str) -> Iterator[dict]:
         with self._explained("s3:ListBucket", prefix):
-            yield from self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=prefix, **more
-            )
+            yield from self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, **more)
 
     @contextmanager
     def _explained(self, action: str, key: str = "") -> Iterator[None]:
@@ -118,42 +134,66 @@ class S3Store:
             yield
         except ClientError as error:
             code = error.response["Error"].get("Code", "")
+            if error.operation_name == "AssumeRole":
+                raise self._role_refused(code) from None
             if code in {"PreconditionFailed", "412", "InvalidRange"}:
-                raise ObjectChanged(f"{place} changed after it was listed; the provider is delivering") from None
+                raise replaced(place) from None
             if code in {"NoSuchKey", "404"}:
-                raise ObjectChanged(f"{place} was listed and is gone now; the provider is delivering") from None
+                raise removed(place) from None
             if code == "NoSuchBucket":
                 raise NotFound(f"there is no bucket {self.bucket}; check the connection's url") from None
-            if error.operation_name == "AssumeRole" and code in _REFUSED:
-                raise AccessDenied(
-                    f"Access Denied: may not assume the role {self._auth.role_arn} (sts:AssumeRole). Check that its "
-                    "trust policy names this identity as principal and that auth.external_id is the sts:ExternalId "
-                    "it requires"
+            if code == "InvalidObjectState":
+                raise StoreError(
+                    f"{place} is in an archive storage class and cannot be read: restore it, or move it to another class"
                 ) from None
             if code in _REFUSED:
                 raise AccessDenied(
                     f"Access Denied: {action} on {place} is not allowed for {self._auth.described}. "
-                    f"{_POLICY_HINT[action]}"
+                    f"{_POLICY_HINT[action].format(bucket=self.bucket)}"
                 ) from None
             if code in _UNKNOWN_CREDENTIALS:
                 raise AccessDenied(
-                    f"Access Denied: the store does not accept the credentials of {self._auth.described} ({code}); "
+                    f"Access Denied: {place} does not accept {self._auth.described} ({code}); "
                     "check that the key exists, is active and belongs to its secret"
                 ) from None
+            if code in _EXPIRED:
+                raise AccessDenied(
+                    f"Access Denied: {place} does not accept {self._auth.described} any more ({code}); temporary "
+                    "credentials have ended: renew them, or use a role, which renews them by itself"
+                ) from None
             raise StoreError(f"{action} on {place} failed: {code}") from error
-        except (NoCredentialsError, ProfileNotFound) as error:
+        except _NO_CREDENTIALS as error:
             raise AccessDenied(
-                f"Access Denied: no AWS credentials found for {self.address} ({error}). Set auth.profile, "
+                f"Access Denied: no AWS credentials for {self.address} ({error}). Set auth.profile, or "
                 "auth.access_key_id and auth.secret_access_key, or give this machine an instance role"
             ) from None
+        except _BROKEN_OFF as error:
+            raise StoreError(
+                f"{action} on {place} failed: the store cannot be reached or broke off ({type(error).__name__}). Check "
+                "the connection's endpoint_url and this machine's network"
+            ) from error
         except BotoCoreError as error:
             raise StoreError(f"{action} on {place} failed: {error}") from error
 
+    def _role_refused(self, code: str) -> StoreError:
+        place = f"for {self.address} the role {self._auth.role_arn} cannot be assumed"
+        if code in _REFUSED:
+            return AccessDenied(
+                f"Access Denied: {place} (sts:AssumeRole). Check that the role exists, that its trust policy names this "
+                "identity as principal, and that auth.external_id is the sts:ExternalId it requires"
+            )
+        if code in _UNKNOWN_CREDENTIALS | _EXPIRED:
+            return AccessDenied(
+                f"Access Denied: {place}, for STS does not accept the credentials to assume it with ({code}); check "
+                "that the key exists, is active, has not expired and belongs to its secret"
+            )
+        return StoreError(f"{place} ({code}); check auth.role_arn and auth.external_id")
+
 
 _POLICY_HINT = {
-    "open": "Check the connection's auth.",
-    "s3:ListBucket": "The policy has to grant s3:ListBucket on the bucket itself (arn:aws:s3:::BUCKET).",
-    "s3:GetObject": "The policy has to grant s3:GetObject on the objects (arn:aws:s3:::BUCKET/PREFIX*).",
+    "s3:ListBucket": "Its policy has to grant s3:ListBucket on the bucket itself (arn:aws:s3:::{bucket})",
+    "s3:GetObject": "Its policy has to grant s3:GetObject on the objects (arn:aws:s3:::{bucket}/*, or those below the "
+    "prefix), and kms:Decrypt where they are encrypted with a KMS key",
 }
 
 
@@ -172,29 +212,34 @@ def _session(auth: S3Auth, endpoint_url: str | None) -> boto3.Session:
     )
     if auth.role_arn is None:
         return own
-    # Temporary credentials end after an hour; these are renewed by themselves while a large month is read.
-    refresh = functools.partial(_assume_role, own, auth, endpoint_url)
-    assumed = get_session()
-    assumed._credentials = RefreshableCredentials.create_from_metadata(refresh(), refresh, "sts-assume-role")
-    return boto3.Session(botocore_session=assumed, region_name=_region(own))
-
-
-def _assume_role(own: boto3.Session, auth: S3Auth, endpoint_url: str | None) -> dict[str, str]:
-    sts = own.client(
-        "sts",
+    if own.get_credentials() is None:
+        raise NoCredentialsError
+    sts = functools.partial(
+        own.client,
         endpoint_url=auth.sts_endpoint_url or endpoint_url,
         region_name=_region(own),
         config=_CONFIG,
     )
     external_id = {"ExternalId": auth.external_id} if auth.external_id else {}
-    answer = sts.assume_role(RoleArn=auth.role_arn, RoleSessionName="focus-pipeline", **external_id)
-    credentials = answer["Credentials"]
-    return {
-        "access_key": credentials["AccessKeyId"],
-        "secret_key": credentials["SecretAccessKey"],
-        "token": credentials["SessionToken"],
-        "expiry_time": credentials["Expiration"].isoformat(),
-    }
+    fetcher = AssumeRoleCredentialFetcher(
+        sts, own.get_credentials(), auth.role_arn, {"RoleSessionName": "focus-pipeline", **external_id}
+    )
+    assumed = BotocoreSession(profile=auth.profile)
+    assumed.register_component("credential_provider", CredentialResolver([_AssumedRole(fetcher)]))
+    return boto3.Session(botocore_session=assumed, region_name=_region(own))
+
+
+class _AssumedRole(CredentialProvider):
+    """A role's credentials for a botocore session: got on first use, and renewed while a large month is read."""
+
+    METHOD = "assume-role"
+
+    def __init__(self, fetcher: AssumeRoleCredentialFetcher) -> None:
+        super().__init__()
+        self._fetcher = fetcher
+
+    def load(self) -> DeferredRefreshableCredentials:
+        return DeferredRefreshableCredentials(self._fetcher.fetch_credentials, self.METHOD)
 
 
 def _region(session: boto3.Session) -> str:

@@ -1,0 +1,125 @@
+"""The live storage servers, and a fresh place in each of them for every test."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
+
+from focus_pipeline.connections.auth import AzureAuth, S3Auth
+from focus_pipeline_tests.connections.places import Place, local_place
+from focus_pipeline_tests.fakes.servers import (
+    AzureServer,
+    GcsServer,
+    S3Server,
+    azure_server,
+    gcs_server,
+    s3_server,
+)
+
+BUCKETS = ("s3", "azure", "gcs")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure() -> Iterator[AzureServer]:
+    with azure_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[GcsServer]:
+    with gcs_server() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AZURE_", "GOOGLE_", "GCLOUD_", "STORAGE_EMULATOR")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-aws-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-aws-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+
+
+@pytest.fixture
+def make_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Place]:
+    """Makes a fresh place in a store of this kind; starts the store's server when it is the first."""
+
+    def make(kind: str) -> Place:
+        if kind == "local":
+            return local_place(tmp_path / "delivered")
+        name = f"b{secrets.token_hex(6)}"
+        return {"s3": _in_s3, "azure": _in_azure, "gcs": _in_gcs}[kind](request.getfixturevalue(kind), name)
+
+    return make
+
+
+@pytest.fixture(params=[*BUCKETS, "local"])
+def place(request: pytest.FixtureRequest, make_place: Callable[[str], Place]) -> Place:
+    """A fresh place, in every kind of store in turn."""
+    return make_place(request.param)
+
+
+@pytest.fixture(params=BUCKETS)
+def bucket(request: pytest.FixtureRequest, make_place: Callable[[str], Place]) -> Place:
+    """A fresh place, in every kind of store that is behind a network in turn."""
+    return make_place(request.param)
+
+
+def _in_s3(s3: S3Server, name: str) -> Place:
+    s3.create_bucket(name)
+    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+
+    def put_many(keys: Iterable[str]) -> None:
+        # Past the API, which takes 7 ms a key.
+        for key in keys:
+            backend.put_object(name, key, b"x")
+
+    # Signatures are checked only under enforce_iam().
+    auth = S3Auth(access_key_id="unchecked", secret_access_key="unchecked")
+    put, delete = partial(s3.put, name), partial(s3.delete, name)
+    return Place("s3", f"s3://{name}/", auth, s3.endpoint_url, put, delete, put_many, f"/{name}", s3)
+
+
+def _in_azure(azure: AzureServer, name: str) -> Place:
+    azure.create_container(name)
+    path = f"/{azure.account_name}/{name}"
+    put, delete = partial(azure.put, name), partial(azure.delete, name)
+    return Place(
+        "azure",
+        f"az://{name}/",
+        AzureAuth(sas_token=azure.sas(name)),
+        azure.blob_endpoint,
+        put,
+        delete,
+        partial(_in_parallel, put),
+        path,
+        azure,
+    )
+
+
+def _in_gcs(gcs: GcsServer, name: str) -> Place:
+    gcs.create_bucket(name)
+    put, delete = partial(gcs.put, name), partial(gcs.delete, name)
+    many = partial(_in_parallel, put)
+    return Place("gcs", f"gs://{name}/", None, gcs.endpoint_url, put, delete, many, f"/storage/v1/b/{name}", gcs)
+
+
+def _in_parallel(put: Callable[[str, bytes], object], keys: Iterable[str]) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: put(key, b"x"), keys))

@@ -1,0 +1,29 @@
+"""A clone of the project with one connection, whose provider delivers months on this machine."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from focus_pipeline_tests.month_files import focus_row, write_csv
+
+CONNECTION = "colo_costs"
+ASSETS = [
+    [CONNECTION, "raw_files"],
+    [CONNECTION, "cost_and_usage"],
+    ["focus", "cost_and_usage"],
+    ["focus", "data_sources"],
+]
+
+
+def deliver_months(bucket: Path, months: Iterable[str], broken: str | None = None, rows: int = 50) -> None:
+    """A file of `rows` charges of 1.50 in each month's folder; in the `broken` month BilledCost is no number."""
+    for month in months:
+        folder = bucket / month
+        folder.mkdir(parents=True)
+        charge = focus_row(
+            BilledCost="$5" if month == broken else "1.50",
+            BillingPeriodStart=f"{month}-01T00:00:00Z",
+            BillingPeriodEnd=f"{month}-28T00:00:00Z",
+            ChargePeriodStart=f"{month}-01T00:00:00Z",
+            ChargePeriodEnd=f"{month}-02T00:00:00Z",
+        )
+        write_csv(folder / "expenses.csv", [charge] * rows)

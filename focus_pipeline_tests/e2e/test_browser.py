@@ -1,0 +1,96 @@
+"""The Dagster UI as a person sees it, in a headless chromium."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from focus_pipeline.months import current_month, months_back
+from focus_pipeline_tests.e2e.dagster_server import DagsterServer, await_true, running_dagster
+from focus_pipeline_tests.e2e.deliveries import CONNECTION, deliver_months
+from focus_pipeline_tests.e2e.project import clone_project
+
+CHROMIUM = shutil.which("chromium")
+# Chromium looks for servers of its maker otherwise; a closed network only delays it.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+MONTHS = months_back(current_month(), 5)
+BROKEN = MONTHS[-2]
+WAIT = 60_000
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)"),
+]
+
+
+@pytest.fixture
+def dagster(tmp_path: Path) -> Iterator[DagsterServer]:
+    """A running Dagster whose sensor has loaded the look-back: one month of it is rejected."""
+    bucket = tmp_path / "bucket"
+    deliver_months(bucket, MONTHS, broken=BROKEN)
+    project = clone_project(tmp_path / "clone", {CONNECTION: {"url": str(bucket), "check_every_seconds": 5}})
+    with running_dagster(project) as server:
+
+        def loaded() -> bool:
+            return sum(run["status"] in ("SUCCESS", "FAILURE") for run in server.runs()) == 3
+
+        await_true(loaded, 180, "the sensor's three months were not loaded")
+        yield server
+
+
+@pytest.fixture
+def page(dagster: DagsterServer) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page.set_default_timeout(WAIT)
+        expect.set_options(timeout=WAIT)
+        yield page
+        browser.close()
+
+
+def test_a_person_sees_the_assets_reads_why_a_month_was_rejected_and_launches_a_backfill(
+    dagster: DagsterServer, page: Page
+) -> None:
+    page.goto(f"{dagster.url}/asset-groups")
+    for group in (CONNECTION, "focus"):
+        expect(page.get_by_text(group, exact=True).first).to_be_visible()
+
+    page.goto(f"{dagster.url}/assets/{CONNECTION}/cost_and_usage?view=checks&checkDetail=accepted")
+    # The first tab of this name is the asset's, the second the check's.
+    page.get_by_text("Partitions", exact=True).nth(1).click()
+    page.get_by_text(BROKEN, exact=True).first.click()
+    message = page.get_by_text("FOCUS validation failed").first
+    expect(message).to_be_visible()
+    expect(message).to_contain_text(f"row 1 of {BROKEN}/expenses.csv, where BilledCost is '$5'")
+    expect(message).to_contain_text("the last good month stays in the table")
+
+    before = len(dagster.runs())
+    page.goto(f"{dagster.url}/locations/focus_pipeline/jobs/{CONNECTION}_ingest")
+    page.get_by_role("button", name="Materialize all").click()
+    page.get_by_placeholder("ex: 2024-01").fill(f"[{MONTHS[0]}...{MONTHS[1]}]")
+    page.get_by_placeholder("ex: 2024-01").blur()
+    page.get_by_role("button", name="Launch backfill").click()
+
+    def launched() -> dict[str, str]:
+        runs = dagster.runs()[: len(dagster.runs()) - before]
+        return {run["tags"]["dagster/partition"]: run["status"] for run in runs}
+
+    await_true(
+        lambda: launched() == {MONTHS[0]: "SUCCESS", MONTHS[1]: "SUCCESS"}, 180, "the backfill did not load both months"
+    )
+    page.goto(f"{dagster.url}/assets/focus/cost_and_usage?view=partitions")
+    expect(page.get_by_text("Materialized (4)")).to_be_visible()
+    expect(page.get_by_text("Failed (1)")).to_be_visible()
