@@ -1,6 +1,7 @@
 """What a provider says a month consists of right now, and what a connection has to be able to do."""
 
 import hashlib
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +36,8 @@ class Delivery:
         """Fingerprint: equal token, equal content. Depends on keys, ETags and sizes only, never on a clock or order."""
         digest = hashlib.sha256()
         for item in sorted(self.objects):
-            digest.update(f"{item.key}\0{item.etag}\0{item.size}\n".encode())
+            # As JSON, for keys may hold any character, separators too.
+            digest.update(json.dumps([item.key, item.etag, item.size]).encode())
         return digest.hexdigest()[:20]
 
     @property

@@ -68,7 +68,8 @@ def reading_fault(source: SourceFile, connection: duckdb.DuckDBPyConnection) -> 
     try:
         connection.execute(f"SELECT max(hash(COLUMNS(*))) FROM {source.relation}").fetchall()
     except duckdb.Error as error:
-        return _explained(error)
+        fault = _explained(error)
+        return f"the Parquet file is damaged ({fault})" if source.format == "parquet" else fault
     return None
 
 

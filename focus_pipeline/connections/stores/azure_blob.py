@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from azure.core import MatchConditions
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
@@ -24,9 +25,13 @@ from focus_pipeline.connections.stores import (
     AccessDenied,
     Level,
     NotFound,
-    ObjectChanged,
     StoreError,
+    removed,
+    replaced,
 )
+
+# One retry policy for all calls: waits of about 1, 3, 5 and 9 seconds, where the library's own add up to minutes.
+_RETRIES = {"retry_total": 4, "initial_backoff": 1, "increment_base": 2, "random_jitter_range": 1}
 
 
 class AzureBlobStore:
@@ -36,16 +41,23 @@ class AzureBlobStore:
         self.address = f"{account_url.rstrip('/')}/{container}"
         self.container = container
         self._auth = auth
-        self._client = ContainerClient(
-            account_url,
-            container,
-            credential=_credential(auth),
-            max_single_get_size=CHUNK_BYTES,
-            max_chunk_get_size=CHUNK_BYTES,
-            retry_total=5,
-            connection_timeout=10,
-            read_timeout=60,
-        )
+        try:
+            self._client = ContainerClient(
+                account_url,
+                container,
+                credential=_credential(auth),
+                max_single_get_size=CHUNK_BYTES,
+                max_chunk_get_size=CHUNK_BYTES,
+                connection_timeout=10,
+                read_timeout=60,
+                **_RETRIES,
+            )
+        except ValueError as error:
+            # The library's sentence names the part that does not fit, such as the account's name, never its value.
+            raise AccessDenied(
+                f"Access Denied: {auth.described} cannot be used for {self.address}: {error}. Check the connection's "
+                "auth; auth.account_name names the account where the url does not"
+            ) from None
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         with self._explained("list", prefix):
@@ -76,22 +88,28 @@ class AzureBlobStore:
         try:
             yield
         except ResourceModifiedError:
-            raise ObjectChanged(f"{place} changed after it was listed; the provider is delivering") from None
+            raise replaced(place) from None
         except ResourceNotFoundError as error:
             if _code(error) == "ContainerNotFound":
                 raise NotFound(f"there is no container {self.address}; check the connection's url") from None
-            raise ObjectChanged(f"{place} was listed and is gone now; the provider is delivering") from None
+            raise removed(place) from None
         except HttpResponseError as error:
             code = _code(error)
             if isinstance(error, ClientAuthenticationError) or error.status_code in (401, 403):
                 raise AccessDenied(
-                    f"Access Denied: may not {action} {place} with {self._auth.described} ({code}). {_hint(code)}"
+                    f"Access Denied: may not {action} {place} with {self._auth.described} ({code}). "
+                    f"{_hint(code, self._auth)}"
                 ) from None
             if error.status_code == 412:
-                raise ObjectChanged(f"{place} changed after it was listed; the provider is delivering") from None
+                raise replaced(place) from None
+            if code == "BlobArchived":
+                raise StoreError(f"{place} is in the archive tier and cannot be read: move it to another tier") from None
             raise StoreError(f"could not {action} {place}: {code} (HTTP {error.status_code})") from None
         except AzureError as error:
-            raise StoreError(f"could not {action} {place}: {type(error).__name__}") from None
+            raise StoreError(
+                f"could not {action} {place}: the store cannot be reached or broke off ({type(error).__name__}). Check "
+                "the account's name in the connection's url, its endpoint_url and this machine's network"
+            ) from None
 
 
 def _code(error: HttpResponseError) -> str:
@@ -99,21 +117,27 @@ def _code(error: HttpResponseError) -> str:
     return str(getattr(code, "value", code) or type(error).__name__)
 
 
-def _hint(code: str) -> str:
+def _hint(code: str, auth: AzureAuth) -> str:
     if code == "AuthorizationFailure":
         return "The storage account's firewall may not let this machine in; add its address or network."
     if code in {"AuthorizationPermissionMismatch", "InsufficientAccountPermissions"}:
+        if auth.sas_token:
+            return "The SAS token has to permit read and list (sp=rl); make a new one."
         return "Reading blobs takes the role Storage Blob Data Reader on the container; Reader is not enough."
     if code in {"AuthorizationServiceMismatch", "AuthorizationResourceTypeMismatch"}:
         return "The SAS token has to be for the blob service and for containers and objects."
     if code == "AuthenticationFailed":
         return "A SAS token may have expired or an account key may have been rotated; make a new one."
+    if code == "AzureSigningError":
+        return "The account key is not base64, as account keys are; copy it anew."
     return "Check the connection's auth and that it may read and list this container."
 
 
 def _credential(auth: AzureAuth) -> object:
     if auth.sas_token:
-        return auth.sas_token.lstrip("?")
+        return AzureSasCredential(auth.sas_token)
+    if auth.account_key and auth.account_name:
+        return AzureNamedKeyCredential(auth.account_name, auth.account_key)
     if auth.account_key:
         return auth.account_key
     # Imported here: the identity library loads an HTTP stack that keys and SAS tokens do not need.
@@ -125,6 +149,4 @@ def _credential(auth: AzureAuth) -> object:
 
 
 def _stored_object(blob: BlobProperties) -> StoredObject:
-    return StoredObject(
-        key=blob.name, etag=blob.etag.strip('"'), size=blob.size, last_modified=blob.last_modified
-    )
+    return StoredObject(key=blob.name, etag=blob.etag.strip('"'), size=blob.size, last_modified=blob.last_modified)
