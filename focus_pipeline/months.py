@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-MONTH_PATTERN = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+MONTH_PATTERN = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
 def month_of(moment: datetime) -> str:

@@ -29,7 +29,7 @@ class LoadedMonth:
 
     def values(self, column: str) -> list:
         """A column of the staged rows, in their order."""
-        with duckdb.connect(config={"TimeZone": "UTC"}) as connection:
+        with duckdb.connect() as connection:
             rows = connection.execute(
                 f"SELECT {quoted(column)} FROM read_parquet({literal(str(self.staged.path))}, file_row_number = true) "
                 "ORDER BY file_row_number"

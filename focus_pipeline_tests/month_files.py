@@ -62,7 +62,5 @@ def write_parquet(
     """
     rows = list(rows)
     types = types or {}
-    columns = {
-        name: pa.array([row[name] for row in rows], types.get(name, pa.string())) for name in rows[0]
-    }
+    columns = {name: pa.array([row[name] for row in rows], types.get(name, pa.string())) for name in rows[0]}
     pq.write_table(pa.table(columns), path, **options)

@@ -9,11 +9,19 @@ from pydantic import Field
 from focus_pipeline.components import names
 from focus_pipeline.components.deliveries_sensor import deliveries_sensor
 from focus_pipeline.components.ingestion import cost_and_usage_asset, ingestion_checks, raw_files_asset
+from focus_pipeline.connections.auth import Auth
 from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.settings import load_settings
 
 RESERVED_NAMES = ("focus", "marts")
+
+
+def resolve_auth(context: dg.ResolutionContext, auth: Auth | None) -> Auth | None:
+    """Puts the values of `{{ env.NAME }}` into an auth, whose own module knows nothing of Dagster."""
+    if auth is None:
+        return None
+    return type(auth)(**context.resolve_value(auth.model_dump(exclude_unset=True)))
 
 
 class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):

@@ -5,9 +5,9 @@ from typing import Annotated
 import dagster as dg
 from pydantic import Field, model_validator
 
-from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.connection import ConnectionComponent, resolve_auth
 from focus_pipeline.components.scaffolding import ConnectionScaffolder
-from focus_pipeline.connections.auth import AzureAuth, GcsAuth, S3Auth
+from focus_pipeline.connections.auth import Auth
 from focus_pipeline.connections.month_folders import MonthFolders as MonthFoldersConnection
 from focus_pipeline.connections.store_urls import SCHEMES, check_url
 from focus_pipeline.settings import load_settings
@@ -24,7 +24,8 @@ class MonthFolders(ConnectionComponent):
 
     url: Annotated[str, Field(description=f"Where the month folders are: {SCHEMES}.")]
     auth: Annotated[
-        S3Auth | AzureAuth | GcsAuth | None,
+        Auth | None,
+        dg.Resolver(resolve_auth, model_field_type=Auth | None),
         Field(description="Credentials for the url, secrets as '{{ env.NAME }}'. Default: the provider's default chain."),
     ] = None
     endpoint_url: Annotated[

@@ -9,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Auth(BaseModel):
-    # Values stay out of error messages and representations: they may be secrets.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    # Values stay out of error messages and representations: they may be secrets. An empty one is an environment
+    # variable that holds nothing; without the error, the default credentials would be used in its place.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True, str_min_length=1
+    )
 
 
 class S3Auth(_Auth):
@@ -21,9 +24,7 @@ class S3Auth(_Auth):
     session_token: str | None = Field(None, repr=False, description="Only for temporary access keys.")
     profile: str | None = Field(None, description="Named profile of the AWS configuration files.")
     role_arn: str | None = Field(None, description="Role to assume, for example in the customer's account.")
-    external_id: str | None = Field(
-        None, repr=False, description="External ID that the role's trust policy asks for."
-    )
+    external_id: str | None = Field(None, repr=False, description="External ID that the role's trust policy asks for.")
     region: str | None = Field(None, description="Region to sign for; the default fits AWS.")
     sts_endpoint_url: str | None = Field(None, description="STS endpoint, where it is not endpoint_url or AWS.")
 
@@ -33,8 +34,12 @@ class S3Auth(_Auth):
             raise ValueError("access_key_id and secret_access_key go together; one of them is missing")
         if self.access_key_id and self.profile:
             raise ValueError("give either access_key_id and secret_access_key, or profile, not both")
+        if self.session_token and not self.access_key_id:
+            raise ValueError("session_token belongs to an access key; access_key_id is missing")
         if self.external_id and not self.role_arn:
             raise ValueError("external_id is sent when a role is assumed; role_arn is missing")
+        if self.sts_endpoint_url and not self.role_arn:
+            raise ValueError("sts_endpoint_url is where a role is assumed; role_arn is missing")
         return self
 
     @property
@@ -63,7 +68,7 @@ class AzureAuth(_Auth):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.client_secret and not (self.tenant_id and self.client_id):
+        if (self.client_secret or self.tenant_id) and not (self.tenant_id and self.client_id and self.client_secret):
             raise ValueError("a service principal needs tenant_id, client_id and client_secret")
         ways = [self.sas_token, self.account_key, self.client_secret]
         if sum(way is not None for way in ways) > 1:

@@ -3,10 +3,11 @@
 The month's delivery is every file directly in its folder, merged. Files are told apart by their ETags.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 from focus_pipeline.connections.auth import Auth
 from focus_pipeline.connections.delivery import (
@@ -16,8 +17,8 @@ from focus_pipeline.connections.delivery import (
     NoBillingPeriods,
     StoredObject,
 )
-from focus_pipeline.connections.store_urls import open_store
-from focus_pipeline.connections.stores import AccessDenied, ObjectStore
+from focus_pipeline.connections.store_urls import check_url, open_store
+from focus_pipeline.connections.stores import ObjectStore, StoreError
 from focus_pipeline.months import MONTH_PATTERN
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -29,6 +30,7 @@ class MonthFolders:
 
     url: where the `YYYY-MM/` folders are. endpoint_url: of an S3-compatible store or an emulator.
     month_rule: reject a file that has a row whose ChargePeriodStart lies outside its folder's month.
+    Raises InvalidUrl when the url, its auth and the endpoint cannot be used or hold a secret in the open.
     """
 
     name: str
@@ -37,18 +39,21 @@ class MonthFolders:
     endpoint_url: str | None = None
     month_rule: bool = True
 
+    def __post_init__(self) -> None:
+        check_url(self.url, self.auth, self.endpoint_url)
+
     def discover(self, months: Collection[str] | None = None) -> Discovery:
         store, prefix = self._place
         looked_in = f"{store.address}/{prefix}"
         level = store.list_level(prefix)
         folders: dict[str, str] = {}
-        ignored = [Ignored(item.key, _outside_reason(item, prefix)) for item in level.objects]
+        ignored = [_ignored(item.key, _outside_reason(item, prefix)) for item in level.objects]
         for folder in level.folders:
             name = folder.removeprefix(prefix).rstrip("/")
             if MONTH_PATTERN.fullmatch(name):
                 folders[name] = folder
             else:
-                ignored.append(Ignored(folder, _folder_reason(name)))
+                ignored.append(_ignored(folder, _folder_reason(name)))
         if not folders:
             raise NoBillingPeriods(_no_billing_periods(looked_in, store, prefix, ignored))
         deliveries = {}
@@ -60,7 +65,7 @@ class MonthFolders:
                     if reason is None:
                         objects.append(item)
                     else:
-                        ignored.append(Ignored(item.key, reason))
+                        ignored.append(_ignored(item.key, reason))
                 deliveries[month] = Delivery(month, tuple(sorted(objects)))
         return Discovery(tuple(sorted(folders)), deliveries, tuple(ignored), looked_in)
 
@@ -70,6 +75,11 @@ class MonthFolders:
     @cached_property
     def _place(self) -> tuple[ObjectStore, str]:
         return open_store(self.url, self.auth, self.endpoint_url)
+
+
+def _ignored(key: str, reason: str) -> Ignored:
+    # A local file's name need not be text; in a report it has to be.
+    return Ignored(key.encode("utf-8", "backslashreplace").decode(), reason)
 
 
 def _folder_reason(name: str) -> str:
@@ -90,6 +100,8 @@ def _file_reason(item: StoredObject, folder: str) -> str | None:
         return "an empty placeholder of a folder"
     if "/" in name:
         return "in a folder below the month folder; only files directly in YYYY-MM/ are read"
+    if not _is_text(name):
+        return "the name is not UTF-8; rename the file"
     if name.endswith(SUFFIXES):
         return None
     if name.lower().endswith(SUFFIXES):
@@ -97,23 +109,52 @@ def _file_reason(item: StoredObject, folder: str) -> str | None:
     return f"the extension is none of {', '.join(SUFFIXES)}"
 
 
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _no_billing_periods(looked_in: str, store: ObjectStore, prefix: str, ignored: list[Ignored]) -> str:
     message = f"No billing periods found: {looked_in} has no folder named YYYY-MM (such as 2025-03)."
-    if ignored:
-        seen = ", ".join(repr(item.key.removeprefix(prefix)) for item in ignored[:5])
-        more = f" and {len(ignored) - 5} more" if len(ignored) > 5 else ""
-        return f"{message} Found there instead: {seen}{more}. Rename the folders, or correct the connection's url."
-    for other in _other_spellings(prefix):
-        try:
-            folders = store.list_level(other).folders
-        except AccessDenied:  # a policy that grants this prefix alone: nothing can be suggested
-            continue
-        if any(MONTH_PATTERN.fullmatch(folder.removeprefix(other).rstrip("/")) for folder in folders):
+    above, _, last = looked_in.rstrip("/").rpartition("/")
+    if MONTH_PATTERN.fullmatch(last):
+        return f"{message} It is a month's folder itself: set the connection's url to {above}/."
+    message += f" Found there instead: {_names(item.key.removeprefix(prefix) for item in ignored)}." if ignored else ""
+    beside = _folders(store, _parent(prefix)) if prefix else []
+    for other in _other_spellings(prefix, beside):
+        if any(MONTH_PATTERN.fullmatch(folder.removeprefix(other).rstrip("/")) for folder in _folders(store, other)):
             return f"{message} There are month folders in {store.address}/{other}: set the connection's url to that."
+    if ignored:
+        return f"{message} Rename the folders, or correct the connection's url."
+    if beside:
+        place = f"{store.address}/{_parent(prefix)}"
+        return f"{message} Nothing is there; {place} has {_names(beside)}. Correct the connection's url."
     return f"{message} Nothing at all is there; check the bucket and the prefix of the connection's url."
 
 
-def _other_spellings(prefix: str) -> list[str]:
+def _folders(store: ObjectStore, prefix: str) -> list[str]:
+    """The folders below a prefix other than the connection's own; none where the credentials do not show it."""
+    try:
+        return list(store.list_level(prefix).folders)
+    except StoreError:
+        return []
+
+
+def _parent(prefix: str) -> str:
+    return prefix[: prefix.rfind("/", 0, -1) + 1]
+
+
+def _other_spellings(prefix: str, beside: list[str]) -> list[str]:
+    """Prefixes that are easily mistaken for this one: slashes, percent signs, and capitals of the last folder."""
     bare = prefix.strip("/")
-    spellings = [f"{bare}/", f"/{bare}/", f"{bare}//"] if bare else ["/"]
-    return [spelling for spelling in spellings if spelling != prefix]
+    spellings = [f"{bare}/", f"/{bare}/", f"{bare}//", unquote(prefix)] if bare else ["/"]
+    spellings += [folder for folder in beside if folder.casefold() == prefix.casefold()]
+    return [spelling for spelling in dict.fromkeys(spellings) if spelling != prefix]
+
+
+def _names(names: Iterable[str]) -> str:
+    first = [repr(name) for name in names]
+    return ", ".join(first[:5]) + (f" and {len(first) - 5} more" if len(first) > 5 else "")

@@ -114,7 +114,10 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
 
 
 def _canonical_value(column: Column, matched: Mapping[str, str]) -> str:
-    value = quoted(column.name) if column.name in matched else f"CAST(NULL AS {column.duckdb_type})"
+    if column.name in matched:
+        value = f"exclusive_end({quoted(column.name)})" if column.is_period_end else quoted(column.name)
+    else:
+        value = f"CAST(NULL AS {column.duckdb_type})"
     return f"coalesce({value}, {quoted(column.filled_from)})" if column.filled_from in matched else value
 
 
@@ -124,8 +127,7 @@ def _typed(column: Column, value: str, source_type: str) -> str:
     if column.type == "Decimal":
         return _decimal(value, source_type)
     if column.type == "DateTime":
-        moment = _moment(value, source_type)
-        return f"exclusive_end({moment})" if column.is_period_end else moment
+        return _moment(value, source_type)
     if column.type == "JSON":
         return _json_object(value, source_type)
     text = _text(value, source_type)

@@ -36,7 +36,7 @@ CREATE OR REPLACE TEMP MACRO decimals_needed(value) AS
     length(rtrim(regexp_extract(value, '\.([0-9]*)', 1), '0'));
 
 CREATE OR REPLACE TEMP MACRO exact_decimal(value) AS
-    CASE WHEN decimals_needed(value) <= 18 THEN cast_to_decimal(value) END;
+    CASE WHEN decimals_needed(value) <= 18 THEN TRY_CAST(value AS DECIMAL(38, 18)) END;
 
 -- DuckDB would round a 19th decimal in silence, lose digits of numbers with an exponent, and read 1_000 as a number.
 -- Up to 19 characters without an exponent cannot hold more than 18 decimals: no need to count.
@@ -49,19 +49,20 @@ CREATE OR REPLACE TEMP MACRO to_decimal(value) AS
     END;
 
 -- A binary floating-point number means the shortest decimal that names it: 0.1 is 0.1, not 0.1000000000000000055.
+-- Past the 18th decimal it is rounded, by less than it was exact; how often is counted and reported. No more than 22
+-- characters decide that.
+CREATE OR REPLACE TEMP MACRO double_to_decimal(value) AS
+    CASE
+        WHEN contains(CAST(value AS VARCHAR), 'e')
+            THEN TRY_CAST(left(without_exponent(CAST(value AS VARCHAR)), 22) AS DECIMAL(38, 18))
+        ELSE cast_to_decimal(CAST(value AS VARCHAR))
+    END;
+
 CREATE OR REPLACE TEMP MACRO shortest_decimal(value) AS
     CASE
         WHEN contains(CAST(value AS VARCHAR), 'e') THEN without_exponent(CAST(value AS VARCHAR))
         ELSE CAST(value AS VARCHAR)
     END;
-
--- Past the 18th decimal it is rounded, which the 19th decides, by less than it was exact; how often is counted and
--- reported.
-CREATE OR REPLACE TEMP MACRO rounded_decimal(value) AS
-    cast_to_decimal(left(value, instr(value, '.') + 19));
-
-CREATE OR REPLACE TEMP MACRO double_to_decimal(value) AS
-    rounded_decimal(shortest_decimal(value));
 
 CREATE OR REPLACE TEMP MACRO is_rounded(value) AS
     decimals_needed(shortest_decimal(value)) > 18;
@@ -69,11 +70,7 @@ CREATE OR REPLACE TEMP MACRO is_rounded(value) AS
 -- FOCUS writes 2025-01-01T00:00:00Z. Also read: no seconds, a space for the T, fractions, ' UTC', other offsets, and
 -- no zone at all, which is taken as UTC. The year has to come first and have four digits.
 CREATE OR REPLACE TEMP MACRO with_seconds(value) AS
-    CASE
-        WHEN length(value) >= 16 AND substr(value, 14, 1) = ':' AND substr(value, 17, 1) IN ('', 'Z', '+', '-', ' ')
-            THEN substr(value, 1, 16) || ':00' || substr(value, 17)
-        ELSE value
-    END;
+    regexp_replace(value, '^(.{10}[T ][0-9]{2}:[0-9]{2})($|[Z+ -])', '\1:00\2');
 
 -- Only TIMESTAMPTZ heeds an offset; it is slower, so it is used where there may be one.
 CREATE OR REPLACE TEMP MACRO loosely_written_moment(value) AS
@@ -85,8 +82,8 @@ CREATE OR REPLACE TEMP MACRO loosely_written_moment(value) AS
 
 CREATE OR REPLACE TEMP MACRO to_timestamp_utc(value) AS
     CASE
-        WHEN value LIKE '____-__-__T%Z' THEN TRY_CAST(with_seconds(value) AS TIMESTAMP)
-        WHEN value LIKE '____-__-__ __:__:__' THEN TRY_CAST(value AS TIMESTAMP)
+        WHEN value LIKE '____-__-__T__:__:__%Z' OR value LIKE '____-__-__ __:__:__' THEN TRY_CAST(value AS TIMESTAMP)
+        WHEN value LIKE '____-__-__T__:__Z' THEN TRY_CAST(left(value, 16) || ':00' AS TIMESTAMP)
         ELSE loosely_written_moment(trim(value))
     END;
 
@@ -114,8 +111,8 @@ CREATE OR REPLACE TEMP MACRO pairs_to_object(pairs) AS
     ) || '}';
 
 CREATE OR REPLACE TEMP MACRO are_pairs(value) AS
-    list_count(json_extract_string(value, '$[*].key')) = json_array_length(value)
-    OR list_count(json_extract_string(value, '$[*].Key')) = json_array_length(value);
+    list_count(CAST(json_extract_string(value, '$[*].key') AS VARCHAR[])) = json_array_length(value)
+    OR list_count(CAST(json_extract_string(value, '$[*].Key') AS VARCHAR[])) = json_array_length(value);
 
 -- {'a': 'b'} -> {"a": "b"}. With double quotes or backslashes in it, replacing quotes could change its meaning.
 CREATE OR REPLACE TEMP MACRO python_dictionary_to_json(value) AS

@@ -7,7 +7,7 @@ not accepted, and the unified table keeps the last one that was.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import duckdb
 
@@ -15,6 +15,9 @@ from focus_pipeline.focus.canonical import literal, quoted
 from focus_pipeline.focus.rules import CONTRACT, SHOULD, Rule, predicates, rules
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
 from focus_pipeline.pipeline.normalise import EXAMPLES, StagedFile, StagedMonth
+
+# Python's own decimals are rounded to 28 digits when they are added up.
+_EXACT = Context(prec=80)
 
 CHECKS = {
     "accepted": "The month fulfils the contract and may be published. If it fails, the last good month stays.",
@@ -240,7 +243,7 @@ def _reconciliation_failures(staged: StagedMonth) -> list[Failure]:
     for file in staged.accepted_files:
         for currency, cost in file.billed_cost.items():
             what = f"BilledCost in {currency or 'no currency'}"
-            in_files[what] = in_files.get(what, Decimal(0)) + Decimal(cost)
+            in_files[what] = _EXACT.add(in_files.get(what, Decimal(0)), Decimal(cost))
     in_staged = {"rows": Decimal(staged.rows)}
     for total in staged.totals:
         in_staged[f"BilledCost in {total.currency or 'no currency'}"] = Decimal(total.billed_cost)

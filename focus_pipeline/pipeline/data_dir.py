@@ -42,8 +42,8 @@ class DataDir:
 
     def held_months(self, connection: str) -> list[str]:
         """Months of which something was landed, oldest first."""
-        folder = self.root / "landing" / connection
-        return sorted(p.name for p in folder.glob("*") if MONTH_PATTERN.fullmatch(p.name)) if folder.is_dir() else []
+        months = (p.parent.name for p in self.root.glob(f"landing/{connection}/*/current.json"))
+        return sorted(month for month in months if MONTH_PATTERN.fullmatch(month))
 
     def connections_with(self, month: str) -> list[str]:
         """Connections that have an accepted delivery of the month, by name."""

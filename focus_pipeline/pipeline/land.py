@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +52,8 @@ class LandedDelivery:
 def land(connection: Connection, delivery: Delivery, data_dir: DataDir) -> LandedDelivery:
     """Makes the delivery the month's current one. Does nothing but that where its bytes are already kept.
 
+    What was landed of a later listing meanwhile stays the current one.
+
     Raises ObjectChanged when the provider replaces an object meanwhile: look again, and land what it shows then.
     Raises StoreError when an object cannot be read, IncompleteDownload when its size is not the listed one.
     """
@@ -60,7 +63,7 @@ def land(connection: Connection, delivery: Delivery, data_dir: DataDir) -> Lande
     downloaded = reused = 0
     if not (target / "delivery.json").exists():
         downloaded, reused = _collect(connection, delivery, folder, target)
-    write_json(folder / "current.json", {"token": delivery.token, "listed_at": listed_at})
+    _make_current(folder, delivery.token, listed_at)
     return _landed(connection.name, delivery.month, target, listed_at, downloaded, reused)
 
 
@@ -76,6 +79,13 @@ def current_delivery(connection: str, month: str, data_dir: DataDir) -> LandedDe
 def current_token(connection: str, month: str, data_dir: DataDir) -> str | None:
     current = read_json(data_dir.landed(connection, month) / "current.json")
     return current and current["token"]
+
+
+def _make_current(folder: Path, token: str, listed_at: str) -> None:
+    # A run that began earlier and took longer must not put its older listing in front of a newer one.
+    former = read_json(folder / "current.json")
+    if former is None or former["listed_at"] <= listed_at:
+        write_json(folder / "current.json", {"token": token, "listed_at": listed_at})
 
 
 class IncompleteDownload(Exception):
@@ -128,10 +138,11 @@ def _download(connection: Connection, item: StoredObject, path: Path) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    # What a killed process left. Younger ones may belong to a run that is still downloading.
+    # What a killed process left. Younger ones may belong to a run that is still downloading, or is just done.
     for partial in folder.glob(".partial-*"):
-        if time.time() - partial.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
-            shutil.rmtree(partial, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            if time.time() - partial.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _files_kept(folder: Path) -> Iterator[LandedFile]:
@@ -146,9 +157,7 @@ def _files(target: Path) -> tuple[LandedFile, ...]:
     )
 
 
-def _landed(
-    connection: str, month: str, target: Path, listed_at: str, downloaded: int, reused: int
-) -> LandedDelivery:
+def _landed(connection: str, month: str, target: Path, listed_at: str, downloaded: int, reused: int) -> LandedDelivery:
     return LandedDelivery(connection, month, target.name, listed_at, _files(target), downloaded, reused)
 
 

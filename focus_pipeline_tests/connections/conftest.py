@@ -98,28 +98,27 @@ def _in_s3(s3: S3Server, name: str) -> Place:
 
 def _in_azure(azure: AzureServer, name: str) -> Place:
     azure.create_container(name)
-    path = f"/{azure.account_name}/{name}"
+    path, auth = f"/{azure.account_name}/{name}", AzureAuth(sas_token=azure.sas(name))
     put, delete = partial(azure.put, name), partial(azure.delete, name)
-    return Place(
-        "azure",
-        f"az://{name}/",
-        AzureAuth(sas_token=azure.sas(name)),
-        azure.blob_endpoint,
-        put,
-        delete,
-        partial(_in_parallel, put),
-        path,
-        azure,
-    )
+
+    def put_many(keys: Iterable[str]) -> None:
+        container = azure.client(azure.account_key).get_container_client(name)
+        _in_parallel(lambda key: container.upload_blob(key, b"x"), keys)
+
+    return Place("azure", f"az://{name}/", auth, azure.blob_endpoint, put, delete, put_many, path, azure)
 
 
 def _in_gcs(gcs: GcsServer, name: str) -> Place:
     gcs.create_bucket(name)
     put, delete = partial(gcs.put, name), partial(gcs.delete, name)
-    many = partial(_in_parallel, put)
-    return Place("gcs", f"gs://{name}/", None, gcs.endpoint_url, put, delete, many, f"/storage/v1/b/{name}", gcs)
+
+    def put_many(keys: Iterable[str]) -> None:
+        bucket = gcs.client().bucket(name)
+        _in_parallel(lambda key: bucket.blob(key).upload_from_string(b"x"), keys)
+
+    return Place("gcs", f"gs://{name}/", None, gcs.endpoint_url, put, delete, put_many, f"/storage/v1/b/{name}", gcs)
 
 
-def _in_parallel(put: Callable[[str, bytes], object], keys: Iterable[str]) -> None:
+def _in_parallel(put: Callable[[str], object], keys: Iterable[str]) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda key: put(key, b"x"), keys))
+        list(pool.map(put, keys))

@@ -117,7 +117,7 @@ def faulty_front(server_url: str) -> Iterator[FaultyFront]:
                 upstream.close()
             self.wfile.write(body[: fault.cut_after])
             fault.afterwards()
-            if fault.cut_after is not None:
+            if fault.cut_after is not None and fault.cut_after < len(body):
                 self.close_connection = True
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass_on

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -14,18 +13,18 @@ _ROLES = "/latest/meta-data/iam/security-credentials/"
 
 
 @contextmanager
-def instance_metadata(role: str, access_key_id: str, secret_access_key: str) -> Iterator[str]:
-    """Serve the credentials of the role attached to the instance; yield the address.
+def instance_metadata(role: str, credentials: Mapping) -> Iterator[str]:
+    """Serve credentials, as an answer of STS has them, of the role attached to the instance; yield the address.
 
     As the real service with IMDSv1 switched off, it answers only requests with the token that a PUT gives.
     """
-    credentials = {
+    document = {
         "Code": "Success",
         "Type": "AWS-HMAC",
-        "AccessKeyId": access_key_id,
-        "SecretAccessKey": secret_access_key,
-        "Token": "instance-session-token",
-        "Expiration": (datetime.now(UTC) + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "AccessKeyId": credentials["AccessKeyId"],
+        "SecretAccessKey": credentials["SecretAccessKey"],
+        "Token": credentials["SessionToken"],
+        "Expiration": credentials["Expiration"].strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,7 +38,7 @@ def instance_metadata(role: str, access_key_id: str, secret_access_key: str) -> 
             if self.headers.get("x-aws-ec2-metadata-token") != _TOKEN:
                 self.send_error(401)
                 return
-            self._answer({_ROLES: role, f"{_ROLES}{role}": json.dumps(credentials)}.get(self.path))
+            self._answer({_ROLES: role, f"{_ROLES}{role}": json.dumps(document)}.get(self.path))
 
         def _answer(self, text: str | None) -> None:
             if text is None:

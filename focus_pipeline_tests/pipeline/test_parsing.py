@@ -6,7 +6,8 @@ import json
 import random
 import zipfile
 import zlib
-from datetime import UTC, date, datetime, timedelta, timezone
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def test_the_contracts_own_example_becomes_canonical(folder: Path, load_month: L
 )
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_every_spelling_of_csv_gives_the_same_rows(
-    folder: Path, load_month: LoadMonth, name: str, spelled: object, pack: object
+    folder: Path, load_month: LoadMonth, name: str, spelled: Callable[[bytes], bytes], pack: Callable[[bytes], bytes]
 ) -> None:
     """T22"""
     text = as_csv([focus_row(BilledCost="1.5"), focus_row(BilledCost="-2", ListCost="")])
@@ -153,7 +154,7 @@ def test_a_file_that_starts_with_an_empty_line_is_rejected_and_not_taken_for_an_
     ids=["long", "short", "open_quote", "text_after_quote", "latin_1"],
 )
 def test_a_broken_line_rejects_its_file_and_is_named(
-    folder: Path, load_month: LoadMonth, change: object, line: int, said: str
+    folder: Path, load_month: LoadMonth, change: Callable[[bytes], bytes], line: int, said: str
 ) -> None:
     """T28"""
     header, row, *_ = as_csv([focus_row()]).split(b"\n")
@@ -261,7 +262,9 @@ def test_a_gzip_file_cut_anywhere_is_rejected_and_the_others_load(folder: Path, 
         ("padded.csv.gz", lambda whole: whole + bytes(512)),
     ],
 )
-def test_a_damaged_gzip_file_is_rejected(folder: Path, load_month: LoadMonth, name: str, content: object) -> None:
+def test_a_damaged_gzip_file_is_rejected(
+    folder: Path, load_month: LoadMonth, name: str, content: Callable[[bytes], bytes]
+) -> None:
     """T23"""
     (folder / name).write_bytes(content(gzip.compress(as_csv([focus_row()]))))
     write_csv(folder / "good.csv", [focus_row()])
@@ -284,18 +287,18 @@ def test_a_parquet_file_cut_or_damaged_anywhere_is_rejected_or_read_and_never_st
     """T23"""
     write_parquet(folder / "whole.parquet", [focus_row(ResourceId=f"vm-{n}") for n in range(20)])
     content = (folder / "whole.parquet").read_bytes()
-    cuts = range(0, len(content), len(content) // 40)
+    cuts = range(0, len(content), len(content) // 15)
     for cut in cuts:
         (folder / f"cut_{cut}.parquet").write_bytes(content[:cut])
     place = random.Random(20)
-    for number in range(60):
+    for number in range(25):
         damaged = bytearray(content)
         damaged[place.randrange(4, len(content))] ^= 0xFF
         (folder / f"damaged_{number}.parquet").write_bytes(damaged)
     loaded = load_month(folder)
     assert {f"cut_{cut}.parquet" for cut in cuts} <= set(loaded.rejections)
     assert "whole.parquet" not in loaded.rejections
-    assert sum(name.startswith("damaged") for name in loaded.rejections) > 10
+    assert sum(name.startswith("damaged") for name in loaded.rejections) > 5
     assert all("LINE 1" not in reason for reason in loaded.rejections.values())
 
 
@@ -381,9 +384,9 @@ def test_numeric_ids_in_parquet_become_text(
 # Decimals
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
+def test_decimals_are_read_exactly(folder: Path, load_month: LoadMonth) -> None:
+    """T26"""
+    sent = [
         "0.0000004000",  # AWS: 10 decimals
         "0.041666666666666664",  # Azure: 16 and more
         "1.5E-7",
@@ -404,53 +407,495 @@ def test_numeric_ids_in_parquet_become_text(
         "0.0000000000000000000000000000000000000001e30",
         "1000e-21",
         "0E-30",
-    ],
-)
-def test_a_decimal_is_read_exactly(canonical_costs: dict[str, Decimal | None], sent: str) -> None:
+    ]
+    write_csv(folder / "bill.csv", [focus_row(ListCost=value) for value in sent])
+    loaded = load_month(folder)
+    assert dict(zip(sent, loaded.values("ListCost"), strict=True)) == {value: Decimal(value) for value in sent}
+    assert loaded.check("values_readable").passed
+
+
+def test_what_is_no_exact_decimal_is_reported_as_sent_and_not_rounded(folder: Path, load_month: LoadMonth) -> None:
     """T26"""
-    assert canonical_costs[sent] == Decimal(sent)
+    sent = [
+        *["0.1234567890123456789", "1e-19", "12e-19", "1e-999", "1e-99999999999", "1e999", "100000000000000000000"],
+        *["NaN", "inf", "-Infinity", "1,234.5", "$5", "5 USD", "1_000", "1 000", "0x1F", "0b11", "true", "n/a", "٣"],
+        *["e5", ".", "-", "--5", "5-", "1.2.3", "1e", "1e2.5", " ", "'5'"],
+    ]
+    write_csv(folder / "bill.csv", [focus_row(BilledCost=value) for value in sent])
+    loaded = load_month(folder)
+    assert dict(zip(sent, loaded.values("BilledCost"), strict=True)) == dict.fromkeys(sent)
+    assert loaded.values("x_Unreadable") == [["BilledCost"]] * len(sent)
+    assert provider_columns(loaded) == [{"BilledCost": value} for value in sent]
+    assert loaded.failures["BilledCost-readable"].violations == len(sent)
+    assert not loaded.verdict.accepted
 
 
-UNREADABLE_COSTS = [
-    "0.1234567890123456789",
-    "1e-19",
-    "12e-19",
-    "1e-999",
-    "1e-99999999999",
-    "1e999",
-    "100000000000000000000",
-    "NaN",
-    "inf",
-    "-Infinity",
-    "1,234.5",
-    "$5",
-    "5 USD",
-    "1_000",
-    "1 000",
-    "0x1F",
-    "0b11",
-    "true",
-    "e5",
-    ".",
-    "-",
-    "--5",
-    "5-",
-    "1.2.3",
-    "1e",
-    "1e2.5",
-    "n/a",
-    "٣",
-]
+def test_null_tokens_and_empty_fields_are_no_value_and_no_failure(folder: Path, load_month: LoadMonth) -> None:
+    """T26, T30"""
+    empty = {"ListCost": "", "PricingQuantity": "NULL", "ResourceId": "null", "Tags": "NULL", "x_Team": "NULL"}
+    write_csv(folder / "bill.csv", [focus_row(**empty)])
+    write_parquet(folder / "bill.parquet", [focus_row(**dict.fromkeys(empty, ""))])
+    loaded = load_month(folder)
+    for column in ("ListCost", "PricingQuantity", "ResourceId", "Tags", "x_ProviderColumns", "x_Unreadable"):
+        assert loaded.values(column) == [None, None]
+    assert loaded.check("values_readable").passed
 
 
-@pytest.mark.parametrize("sent", UNREADABLE_COSTS)
-def test_what_is_no_exact_decimal_is_not_read_and_not_rounded(
-    canonical_costs: dict[str, Decimal | None], sent: str
+def test_a_million_times_a_tenth_is_a_hundred_thousand(folder: Path, load_month: LoadMonth) -> None:
+    """T26: half of them as text, half as binary floating point, whose own sum would be 100000.00000133288."""
+    half = 500_000
+    row = without(focus_row(BilledCost="0.1"), "ChargeFrequency", "ProviderName", "ResourceId", "ServiceCategory")
+    header, line = as_csv([row]).splitlines(keepends=True)
+    (folder / "text.csv").write_bytes(header + line * half)
+    constant = pa.array([0] * half, pa.int8())
+    columns = {name: pa.DictionaryArray.from_arrays(constant, pa.array([value])) for name, value in row.items()}
+    pq.write_table(pa.table(columns | {"BilledCost": pa.array([0.1] * half)}), folder / "floating.parquet")
+    loaded = load_month(folder)
+    (total,) = loaded.staged.totals
+    assert (total.rows, Decimal(total.billed_cost)) == (1_000_000, Decimal("100000.0"))
+    assert [file.billed_cost for file in loaded.staged.files] == [{"USD": "50000.000000000000000000"}] * 2
+    assert loaded.verdict.accepted
+
+
+def test_floating_point_costs_mean_their_shortest_decimal(folder: Path, load_month: LoadMonth) -> None:
+    """T26"""
+    sent = [0.1, 1 / 3, 1e-7, 1.5e-17, -2.675, 123456789.12, 1e19, 0.0]
+    write_parquet(folder / "bill.parquet", [focus_row(BilledCost=v) for v in sent], {"BilledCost": pa.float64()})
+    write_parquet(folder / "single.parquet", [focus_row(BilledCost=0.1)], {"BilledCost": pa.float32()})
+    loaded = load_month(folder)
+    assert loaded.values("BilledCost") == [*(Decimal(repr(value)) for value in sent), Decimal("0.1")]
+    assert loaded.verdict.accepted
+
+
+def test_floating_point_costs_past_the_18th_decimal_are_rounded_counted_and_reported(
+    folder: Path, load_month: LoadMonth
 ) -> None:
     """T26"""
-    assert canonical_costs[sent] is None
+    sent = [1.23456789e-12, 5e-324, 4.5e-19, 5.5e-19, 0.1]
+    write_parquet(folder / "bill.parquet", [focus_row(BilledCost=v) for v in sent], {"BilledCost": pa.float64()})
+    loaded = load_month(folder)
+    assert loaded.values("BilledCost") == [Decimal(v) for v in ("0.000000000001234568", "0", "0", "1e-18", "0.1")]
+    assert [file.rounded for file in loaded.staged.files] == [{"BilledCost": 4}]
+    check = loaded.check("values_readable")
+    assert (check.passed, check.severity) == (False, "WARN")
+    assert "2025-03/bill.parquet" in check.summary
+    assert "rounded to 18: BilledCost in 4 rows" in check.summary
+    assert loaded.verdict.accepted
 
 
-@pytest.fixture
-def canonical_costs(cost_table: dict[str, Decimal | None]) -> dict[str, Decimal | None]:
-    return cost_table
+def test_floating_point_costs_that_are_no_number_are_reported(folder: Path, load_month: LoadMonth) -> None:
+    """T26"""
+    sent = [float("nan"), float("inf"), 1e20, 1.0]
+    write_parquet(folder / "bill.parquet", [focus_row(BilledCost=v) for v in sent], {"BilledCost": pa.float64()})
+    loaded = load_month(folder)
+    assert loaded.values("BilledCost") == [None, None, None, Decimal(1)]
+    assert [example["BilledCost"] for example in loaded.failures["BilledCost-readable"].examples] == [
+        "nan",
+        "inf",
+        "1e+20",
+    ]
+    assert not loaded.verdict.accepted
+
+
+def test_decimals_of_parquet_are_read_exactly_or_reported(folder: Path, load_month: LoadMonth) -> None:
+    """T26"""
+    kinds = {
+        pa.decimal128(38, 20): ["1.12345678901234567800", "-0.00000000000000000100", "1.12345678901234567890"],
+        pa.decimal128(38, 18): ["12345678901234567890.123456789012345678", "0.000000000000000001", "0"],
+        pa.decimal128(38, 0): ["99999999999999999999", "100000000000000000000", "1"],
+        pa.int64(): ["9223372036854775807", "-1", "0"],
+    }
+    for number, (kind, sent) in enumerate(kinds.items()):
+        rows = [focus_row(ListCost=int(v) if pa.types.is_integer(kind) else Decimal(v)) for v in sent]
+        write_parquet(folder / f"{number}.parquet", rows, {"ListCost": kind})
+    loaded = load_month(folder)
+    beyond = {"1.12345678901234567890", "100000000000000000000"}
+    sent = [value for values in kinds.values() for value in values]
+    assert loaded.values("ListCost") == [None if value in beyond else Decimal(value) for value in sent]
+    assert {example["ListCost"] for example in loaded.failures["ListCost-readable"].examples} == beyond
+
+
+def test_a_parquet_decimal_too_wide_to_be_read_exactly_rejects_its_file(folder: Path, load_month: LoadMonth) -> None:
+    """T26: DuckDB reads it as floating point without a word."""
+    cost = Decimal("1234567890123456789012345678901234567890.12")
+    write_parquet(folder / "wide.parquet", [focus_row(x_Cost=cost)], {"x_Cost": pa.decimal256(50, 2)})
+    write_csv(folder / "good.csv", [focus_row()])
+    loaded = load_month(folder)
+    assert "its column x_Cost is a decimal of more than 38 digits" in loaded.rejections["wide.parquet"]
+    assert loaded.staged.rows == 1
+
+
+@pytest.mark.parametrize("files", [1, 2], ids=["within_a_file", "across_files"])
+def test_costs_that_add_up_to_more_than_the_table_holds_fail_the_month_by_name(
+    folder: Path, load_month: LoadMonth, files: int
+) -> None:
+    """T26"""
+    rows = [focus_row(BilledCost="99999999999999999999")] * 2
+    for number in range(files):
+        write_csv(folder / f"{number}.csv", rows[number::files])
+    with pytest.raises(AmountsTooLarge, match=r"colo_costs 2025-03: its costs add up to more than .* correct its file"):
+        load_month(folder)
+
+
+# Moments
+
+
+def test_moments_are_utc_however_they_are_written(folder: Path, load_month: LoadMonth) -> None:
+    """T27"""
+    five = datetime(2025, 3, 1, 5)
+    sent = {
+        "2025-03-01T05:00:00Z": five,
+        "2025-03-01T05:00Z": five,
+        "2025-03-01T05:00:00.000Z": five,
+        "2025-03-01T05:00:00.000000000Z": five,
+        "2025-03-01 05:00:00": five,
+        "2025-03-01 05:00:00Z": five,
+        "2025-03-01 05:00": five,
+        "2025-03-01T05:00:00": five,
+        "2025-03-01T05:00": five,
+        "2025-03-01 05:00:00 UTC": five,
+        "2025-03-01 05:00 UTC": five,
+        "2025-03-01 05:00:00.000 UTC": five,
+        "2025-03-01T05:00:00+00:00": five,
+        "2025-03-01T07:00:00+02:00": five,
+        "2025-03-01T07:00+02:00": five,
+        "2025-03-01 07:00:00+02": five,
+        "2025-03-01T07:00:00+0200": five,
+        "2025-03-01 07:00:00 +02:00": five,
+        "2025-03-01 07:00:00.0000000 +02:00": five,
+        "2025-03-01T10:30:00+05:30": five,
+        "2025-02-28T21:00:00-08:00": five,
+        "2025-02-28T21:00-08:00": five,
+        " 2025-03-01T05:00:00Z ": five,
+        "2025-03-01": datetime(2025, 3, 1),
+        "2025-03-01T05:00:00.1234567Z": five.replace(microsecond=123456),
+        "2025-03-01T05:00:00.9999999": five.replace(microsecond=999999),
+        "2025-03-01T07:00:00.123456789+02:00": five.replace(microsecond=123456),
+    }
+    write_csv(folder / "bill.csv", [focus_row(ChargePeriodStart=value) for value in sent])
+    loaded = load_month(folder)
+    assert dict(zip(sent, loaded.values("ChargePeriodStart"), strict=True)) == sent
+    assert loaded.check("values_readable").passed
+
+
+def test_what_is_no_unmistakable_moment_is_reported_as_sent(folder: Path, load_month: LoadMonth) -> None:
+    """T27"""
+    sent = [
+        *["03/01/2025", "3/1/2025", "03/01/2025 00:00:00", "03-01-2025", "03-01-25", "03/04/05", "1.3.2025"],
+        *["2025-02-30T00:00:00Z", "2025-13-01", "20255-03-01T00:00:00Z", "2025-03", "20250301", "1740787200"],
+        *["2025-03-01T00:00:00 PST", "2025-03-01 00:00:00 America/Los_Angeles", "2025-03-01T25:00:00Z"],
+        *["infinity", "-infinity", "epoch", "today", "now", "Mar 1, 2025"],
+    ]
+    write_csv(folder / "bill.csv", [focus_row(BillingPeriodStart=value) for value in sent])
+    loaded = load_month(folder)
+    assert dict(zip(sent, loaded.values("BillingPeriodStart"), strict=True)) == dict.fromkeys(sent)
+    assert provider_columns(loaded) == [{"BillingPeriodStart": value} for value in sent]
+    assert loaded.failures["BillingPeriodStart-readable"].violations == len(sent)
+    assert not loaded.verdict.accepted
+
+
+def test_every_kind_of_moment_in_parquet_is_utc(folder: Path, load_month: LoadMonth) -> None:
+    """T27"""
+    five = datetime(2025, 3, 1, 5, 0, 0, 250000)
+    aware = five.replace(tzinfo=UTC)
+    kinds = {
+        "naive": (pa.timestamp("us"), five, {}),
+        "millis": (pa.timestamp("ms"), five, {}),
+        "nanos": (pa.timestamp("ns"), five, {}),
+        "utc": (pa.timestamp("us", "UTC"), aware, {}),
+        "zone": (pa.timestamp("us", "America/New_York"), aware, {}),
+        "int96": (pa.timestamp("ns"), five, {"use_deprecated_int96_timestamps": True}),
+        "int96_zone": (pa.timestamp("us", "America/New_York"), aware, {"use_deprecated_int96_timestamps": True}),
+        "text": (pa.string(), "2025-03-01T07:00:00.25+02:00", {}),
+    }
+    for name, (kind, value, options) in kinds.items():
+        rows = [focus_row(ChargePeriodStart=value)]
+        write_parquet(folder / f"{name}.parquet", rows, {"ChargePeriodStart": kind}, **options)
+    write_parquet(
+        folder / "date.parquet", [focus_row(ChargePeriodStart=date(2025, 3, 1))], {"ChargePeriodStart": pa.date32()}
+    )
+    loaded = load_month(folder)
+    found = dict(
+        zip((file.key.rsplit("/")[-1] for file in loaded.staged.files), loaded.values("ChargePeriodStart"), strict=True)
+    )
+    assert found == {"date.parquet": datetime(2025, 3, 1)} | {f"{name}.parquet": five for name in kinds}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [(pa.int64(), 1740787200, "1740787200"), (pa.bool_(), True, "true"), (pa.time64("us"), None, None)],
+    ids=["integer", "boolean", "empty_time"],
+)
+def test_a_parquet_type_that_is_no_moment_is_reported_and_stops_nothing(
+    folder: Path, load_month: LoadMonth, kind: pa.DataType, value: object, said: str | None
+) -> None:
+    """T27"""
+    write_parquet(folder / "bill.parquet", [focus_row(BillingPeriodStart=value)], {"BillingPeriodStart": kind})
+    loaded = load_month(folder)
+    assert loaded.values("BillingPeriodStart") == [None]
+    assert provider_columns(loaded) == [said and {"BillingPeriodStart": said}]
+    assert not loaded.verdict.accepted
+
+
+@pytest.mark.parametrize(
+    ("sent", "end"),
+    [
+        ("2025-03-31T23:59:59Z", datetime(2025, 4, 1)),
+        ("2025-03-31T23:59:59.999Z", datetime(2025, 4, 1)),
+        ("2025-03-31T23:59:59.999999Z", datetime(2025, 4, 1)),
+        ("2025-04-01T00:00:00Z", datetime(2025, 4, 1)),
+        ("2025-03-01T23:00:00Z", datetime(2025, 3, 1, 23)),
+        ("2025-03-01T00:59:59Z", datetime(2025, 3, 1, 0, 59, 59)),
+        ("2024-12-31T23:59:59Z", datetime(2025, 1, 1)),
+    ],
+)
+def test_inclusive_ends_of_a_day_become_exclusive_and_only_those(
+    folder: Path, load_month: LoadMonth, sent: str, end: datetime
+) -> None:
+    """T34"""
+    row = focus_row(BillingPeriodEnd=sent, ChargePeriodEnd=sent, ChargePeriodStart="2025-03-01T23:59:59Z")
+    write_csv(folder / "bill.csv", [row])
+    loaded = load_month(folder)
+    assert loaded.values("BillingPeriodEnd") == loaded.values("ChargePeriodEnd") == [end]
+    assert loaded.values("ChargePeriodStart") == [datetime(2025, 3, 1, 23, 59, 59)]
+
+
+# Columns
+
+
+def test_parts_may_have_other_columns_in_another_order(folder: Path, load_month: LoadMonth) -> None:
+    """T28"""
+    row = focus_row(BilledCost="1", ResourceName="first")
+    write_csv(folder / "1.csv", [row])
+    write_csv(folder / "2.csv", [dict(reversed(focus_row(BilledCost="2", RegionId="eu", x_New="later").items()))])
+    write_parquet(folder / "3.parquet", [without(focus_row(BilledCost="3"), "ListCost") | {"ListCost": "9"}])
+    loaded = load_month(folder)
+    assert loaded.rejections == {}
+    assert loaded.values("BilledCost") == [1, 2, 3]
+    assert loaded.values("ResourceName") == ["first", None, None]
+    assert loaded.values("RegionId") == [None, "eu", None]
+    assert loaded.values("ListCost") == [Decimal("1.5"), Decimal("1.5"), Decimal("9")]
+    assert provider_columns(loaded) == [None, {"x_New": "later"}, None]
+
+
+def test_names_of_columns_are_read_without_case_and_surrounding_spaces(folder: Path, load_month: LoadMonth) -> None:
+    """T28"""
+    write_csv(folder / "lower.csv", [{name.lower(): value for name, value in focus_row().items()}])
+    write_csv(folder / "upper.csv", [{name.upper(): value for name, value in focus_row().items()}])
+    write_csv(folder / "spaced.csv", [{f"  {name} ": value for name, value in focus_row(x_Team="a").items()}])
+    write_parquet(folder / "lower.parquet", [{f"{name.lower()} ": value for name, value in focus_row().items()}])
+    loaded = load_month(folder)
+    assert loaded.rejections == {}
+    assert loaded.values("ServiceName") == ["Colocation"] * 4
+    assert [value for value in provider_columns(loaded) if value] == [{"x_Team": "a"}]
+    assert loaded.remarks == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("BilledCost", "BilledCost"), ("BilledCost", " billedcost"), ("x_Team", "X_TEAM")]
+)
+def test_a_column_that_stands_twice_rejects_the_file(
+    folder: Path, load_month: LoadMonth, first: str, second: str
+) -> None:
+    """T28"""
+    row = without(focus_row(x_Team="a"), first) | {first: "1", f"{second}@": "2"}
+    (folder / "doubled.csv").write_bytes(as_csv([row]).replace(b"@", b""))
+    arrays = [pa.array([str(value)]) for value in row.values()]
+    doubled = pa.Table.from_arrays(arrays, names=[name.removesuffix("@") for name in row])
+    pq.write_table(doubled, folder / "doubled.parquet")
+    write_csv(folder / "good.csv", [focus_row()])
+    loaded = load_month(folder)
+    assert set(loaded.rejections) == {"doubled.csv", "doubled.parquet"}
+    for reason in loaded.rejections.values():
+        assert reason.lower().startswith(f"it has the column {first.lower()} twice")
+    assert loaded.staged.rows == 1
+
+
+def test_a_former_name_beside_the_present_one_is_kept_aside(folder: Path, load_month: LoadMonth) -> None:
+    """T38"""
+    write_csv(folder / "bill.csv", [{"Provider": "old"} | focus_row(ProviderName="new", Region="r1")])
+    loaded = load_month(folder)
+    assert loaded.values("ProviderName") == ["new"]
+    assert loaded.values("RegionId") == ["r1"]
+    assert provider_columns(loaded) == [{"Provider": "old"}]
+
+
+def test_columns_of_a_providers_own_are_kept_without_a_remark(folder: Path, load_month: LoadMonth) -> None:
+    """T39"""
+    own = {"x_Team": "web", "X_Region": "cn", "oci_CompartmentId": "c1", "x_Empty": "", "x_Zeros": "007"}
+    write_csv(folder / "bill.csv", [focus_row(**own), focus_row(**dict.fromkeys(own, ""))])
+    loaded = load_month(folder)
+    assert provider_columns(loaded) == [{name: value for name, value in own.items() if value}, None]
+    assert loaded.remarks == []
+    assert loaded.verdict.accepted
+
+
+def test_an_unknown_column_is_kept_and_pointed_out(folder: Path, load_month: LoadMonth) -> None:
+    """T39"""
+    write_csv(folder / "bill.csv", [focus_row(Id="11472", CostCentre="7")])
+    loaded = load_month(folder)
+    assert provider_columns(loaded) == [{"Id": "11472", "CostCentre": "7"}]
+    check = loaded.check("required_columns")
+    assert (check.passed, check.severity) == (False, "WARN")
+    assert "2025-03/bill.csv has columns that are neither of FOCUS nor named x_…: Id, CostCentre" in check.summary
+    assert loaded.verdict.accepted
+
+
+def test_names_of_a_providers_columns_are_only_names(folder: Path, load_month: LoadMonth) -> None:
+    """T39: not SQL, and none of the names that the pipeline's own SQL uses."""
+    names = ["aside", "value", "pair", "name", "moment", "number", "sent BilledCost", "x_Token", "x_Month", "filename"]
+    names += [
+        "file_row_number",
+        "rowid",
+        "quo'te",
+        'dou"ble',
+        "back\\slash",
+        "se;mi",
+        "x_Größe",
+        "日本",
+        "{}",
+        "%s",
+        "SELECT",
+    ]
+    row = focus_row(BilledCost="?", Tags='[{"key": "a", "value": "b"}]') | {name: f"of {name}" for name in names}
+    write_csv(folder / "bill.csv", [row])
+    write_parquet(folder / "bill.parquet", [row])
+    loaded = load_month(folder)
+    assert loaded.rejections == {}
+    assert provider_columns(loaded) == [{name: f"of {name}" for name in names} | {"BilledCost": "?"}] * 2
+    assert tags(loaded) == [{"a": "b"}] * 2
+    assert loaded.values("x_Month") == ["2025-03"] * 2
+
+
+def test_a_providers_typed_columns_are_kept_exactly(folder: Path, load_month: LoadMonth) -> None:
+    """T39: numbers that JSON readers would round are written as text."""
+    sent = {
+        "x_Cost": (pa.decimal128(38, 22), Decimal("0.1234567890123456789012")),
+        "x_Credits": (
+            pa.list_(pa.struct({"name": pa.string(), "amount": pa.decimal128(38, 9)})),
+            [{"name": "promo", "amount": Decimal("-12345678901234567890.123456789")}],
+        ),
+        "x_Labels": (pa.map_(pa.string(), pa.string()), [("team", "web"), ("untagged", None)]),
+        "x_Rate": (pa.float64(), 0.1),
+        "x_Count": (pa.int64(), 9007199254740993),
+        "x_Exported": (pa.timestamp("us", "UTC"), datetime(2025, 3, 1, 5, tzinfo=UTC)),
+        "x_Flag": (pa.bool_(), False),
+        "x_Empty": (pa.decimal128(10, 2), None),
+    }
+    row = focus_row(**{name: value for name, (_, value) in sent.items()})
+    write_parquet(folder / "bill.parquet", [row], {name: kind for name, (kind, _) in sent.items()})
+    assert provider_columns(load_month(folder)) == [
+        {
+            "x_Cost": "0.1234567890123456789012",
+            "x_Credits": [{"name": "promo", "amount": "-12345678901234567890.123456789"}],
+            "x_Labels": {"team": "web", "untagged": None},
+            "x_Rate": 0.1,
+            "x_Count": 9007199254740993,
+            "x_Exported": "2025-03-01 05:00:00+00",
+            "x_Flag": False,
+        }
+    ]
+
+
+# Parts of one month that differ in type
+
+
+def test_parts_of_a_month_may_differ_in_type(folder: Path, load_month: LoadMonth) -> None:
+    """T29: cast before they are brought together, a cost stays exact beside a floating-point one."""
+    exact, tagged = Decimal("12345678901234567.123456789012345678"), {"team": "web"}
+    pairs = pa.list_(pa.struct({"key": pa.string(), "value": pa.string()}))
+    text_map = pa.map_(pa.string(), pa.string())
+    parts = {
+        "1": (pa.float64(), 0.1, text_map, [("team", "web")]),
+        "2": (pa.decimal128(38, 18), exact, pa.string(), '{"team": "web"}'),
+        "3": (pa.string(), "0.2", pairs, [{"key": "team", "value": "web"}]),
+        "4": (pa.int32(), 3, pa.struct({"team": pa.string()}), {"team": "web"}),
+        "5": (pa.float64(), 0.3, pa.null(), None),
+    }
+    for name, (cost_type, cost, tags_type, sent_tags) in parts.items():
+        row = focus_row(BilledCost=cost, Tags=sent_tags)
+        write_parquet(folder / f"{name}.parquet", [row], {"BilledCost": cost_type, "Tags": tags_type})
+    write_csv(folder / "6.csv", [focus_row(BilledCost="0.4", Tags='{"team": "web"}')])
+    loaded = load_month(folder)
+    assert loaded.rejections == {}
+    assert loaded.values("BilledCost") == [Decimal("0.1"), exact, *map(Decimal, ("0.2", "3", "0.3", "0.4"))]
+    assert tags(loaded) == [tagged, tagged, tagged, tagged, None, tagged]
+    assert loaded.verdict.accepted
+
+
+# Tags
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("{}", {}),
+        ("[]", {}),
+        ("", None),
+        ("null", None),
+        ("NULL", None),
+        ('"{}"', {}),
+        (r'"{\"a\": \"b\"}"', {"a": "b"}),
+        ('{"a": "b"}', {"a": "b"}),
+        ('{"user:team": "web", "aws:createdBy": "x"}', {"user:team": "web", "aws:createdBy": "x"}),
+        ('{"a": {"b": [1, true, null]}, "c": 1.50}', {"a": {"b": [1, True, None]}, "c": 1.5}),
+        ('[{"key": "a", "value": "b"}, {"key": "c", "value": null}]', {"a": "b", "c": None}),
+        ('[{"Key": "a", "Value": "b"}]', {"a": "b"}),
+        ("{'a': 'b', 'c d': ''}", {"a": "b", "c d": ""}),
+        ('{"größe": "日本 \\u00e9 \\"q\\""}', {"größe": '日本 é "q"'}),
+        ('{"a": "it\'s"}', {"a": "it's"}),
+    ],
+)
+def test_tags_become_one_json_object(folder: Path, load_month: LoadMonth, sent: str, read: dict | None) -> None:
+    """T30"""
+    write_csv(folder / "bill.csv", [focus_row(Tags=sent)])
+    loaded = load_month(folder)
+    assert tags(loaded) == [read]
+    assert loaded.check("values_readable").passed
+
+
+def test_keys_that_stand_twice_are_both_kept(folder: Path, load_month: LoadMonth) -> None:
+    """T30"""
+    sent = ['{"a": 1, "a": 2}', '[{"key": "a", "value": 1}, {"key": "a", "value": 2}]']
+    write_csv(folder / "bill.csv", [focus_row(Tags=value) for value in sent])
+    kept = [json.loads(value, object_pairs_hook=list) for value in load_month(folder).values("Tags")]
+    assert kept == [[("a", 1), ("a", 2)]] * 2
+
+
+def test_tags_that_are_no_object_are_reported_as_sent(folder: Path, load_month: LoadMonth) -> None:
+    """T30"""
+    sent = [
+        *["team=web", '{"a": 1', "[1, 2]", '"text"', "5", "true", "{a: 1}", "{'a': None}", "{'a': \"it's\"}"],
+        *["{'a': \"x', 'b': 'y\"}", '[{"key": null, "value": 1}, {"key": "a", "value": 2}]', '[{"name": "a"}]'],
+        '[{"key": "a", "Key": "b"}, {"x": 1}]',
+    ]
+    write_csv(folder / "bill.csv", [focus_row(Tags=value) for value in sent])
+    loaded = load_month(folder)
+    assert dict(zip(sent, tags(loaded), strict=True)) == dict.fromkeys(sent)
+    assert provider_columns(loaded) == [{"Tags": value} for value in sent]
+    assert loaded.failures["Tags-readable"].violations == len(sent)
+    assert loaded.verdict.accepted
+
+
+# Rows
+
+
+def test_identical_rows_are_all_kept(folder: Path, load_month: LoadMonth) -> None:
+    """T42: within a file and across files, in the table too."""
+    write_csv(folder / "1.csv", [focus_row()] * 3)
+    write_csv(folder / "2.csv", [focus_row()] * 2)
+    loaded = load_month(folder)
+    assert loaded.values("BilledCost") == [Decimal("1.25")] * 5
+    with open_warehouse(loaded.data_dir.warehouse) as warehouse:
+        replace_month(warehouse, loaded.staged)
+        table = warehouse.execute("SELECT count(*), sum(BilledCost) FROM focus.cost_and_usage").fetchone()
+    assert table == (5, Decimal("6.25"))
+
+
+def test_rows_know_where_they_come_from(folder: Path, load_month: LoadMonth) -> None:
+    write_csv(folder / "1.csv", [focus_row()])
+    write_csv(folder / "2.csv", [focus_row()])
+    loaded = load_month(folder)
+    assert loaded.values("x_SourceFile") == ["2025-03/1.csv", "2025-03/2.csv"]
+    assert loaded.values("x_Connection") == ["colo_costs"] * 2
+    assert loaded.values("x_Token") == [loaded.staged.token] * 2

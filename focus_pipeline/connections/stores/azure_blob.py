@@ -103,7 +103,9 @@ class AzureBlobStore:
             if error.status_code == 412:
                 raise replaced(place) from None
             if code == "BlobArchived":
-                raise StoreError(f"{place} is in the archive tier and cannot be read: move it to another tier") from None
+                raise StoreError(
+                    f"{place} is in the archive tier and cannot be read: move it to another tier"
+                ) from None
             raise StoreError(f"could not {action} {place}: {code} (HTTP {error.status_code})") from None
         except AzureError as error:
             raise StoreError(
@@ -118,8 +120,10 @@ def _code(error: HttpResponseError) -> str:
 
 
 def _hint(code: str, auth: AzureAuth) -> str:
+    renew = "A SAS token may have expired or an account key may have been rotated: make a new one."
     if code == "AuthorizationFailure":
-        return "The storage account's firewall may not let this machine in; add its address or network."
+        firewall = "The storage account's firewall may not let this machine in: add its address or network."
+        return f"{renew} Or: {firewall}" if auth.sas_token or auth.account_key else firewall
     if code in {"AuthorizationPermissionMismatch", "InsufficientAccountPermissions"}:
         if auth.sas_token:
             return "The SAS token has to permit read and list (sp=rl); make a new one."
@@ -127,7 +131,7 @@ def _hint(code: str, auth: AzureAuth) -> str:
     if code in {"AuthorizationServiceMismatch", "AuthorizationResourceTypeMismatch"}:
         return "The SAS token has to be for the blob service and for containers and objects."
     if code == "AuthenticationFailed":
-        return "A SAS token may have expired or an account key may have been rotated; make a new one."
+        return renew
     if code == "AzureSigningError":
         return "The account key is not base64, as account keys are; copy it anew."
     return "Check the connection's auth and that it may read and list this container."

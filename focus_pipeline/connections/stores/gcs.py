@@ -71,7 +71,7 @@ class GcsStore:
         place = f"{self.address}/{key}"
         try:
             yield
-        except GoogleNotFound as error:
+        except GoogleNotFound:
             if action == "read":
                 raise removed(place) from None
             raise NotFound(f"there is no bucket {self.address}; check the connection's url") from None
@@ -96,15 +96,13 @@ class GcsStore:
 
     def _no_credentials(self, fault: str) -> AccessDenied:
         return AccessDenied(
-            f"Access Denied: {self._auth.described} cannot be used for {self.address}: {fault}. Give a key that is valid "
-            "as auth.service_account_file or auth.service_account_key, or set up application default credentials"
+            f"Access Denied: {self._auth.described} cannot be used for {self.address}: {fault}. Give a valid key as "
+            "auth.service_account_file or auth.service_account_key, or set up application default credentials"
         )
 
 
 def _fault(error: Exception) -> str:
     """What is wrong with credentials. Only sentences that cannot hold a part of a key are passed on."""
-    if isinstance(error, json.JSONDecodeError):
-        return "it is not the JSON text of a key"
     if isinstance(error, MalformedError | DefaultCredentialsError):
         return str(error).rstrip(".")
     if isinstance(error, ValueError):
@@ -116,15 +114,24 @@ def _fault(error: Exception) -> str:
 
 def _client(auth: GcsAuth, endpoint_url: str | None) -> storage.Client:
     options = {"api_endpoint": endpoint_url} if endpoint_url else None
-    if auth.service_account_key:
-        return storage.Client.from_service_account_info(json.loads(auth.service_account_key), client_options=options)
-    if auth.service_account_file:
-        return storage.Client.from_service_account_json(auth.service_account_file, client_options=options)
+    if auth.service_account_key or auth.service_account_file:
+        return storage.Client.from_service_account_info(_key(auth), client_options=options)
     if endpoint_url:
         # An emulator has no accounts.
         return storage.Client(project="emulator", credentials=AnonymousCredentials(), client_options=options)
     # Reading objects takes no project, and not all default credentials name one.
     return storage.Client(project=None, client_options=options)
+
+
+def _key(auth: GcsAuth) -> dict:
+    text = auth.service_account_key or Path(auth.service_account_file).read_text("utf-8", "replace")
+    try:
+        key = json.loads(text)
+    except ValueError:
+        key = None
+    if not isinstance(key, dict):
+        raise MalformedError("it is not the JSON text of a key")
+    return key
 
 
 def _stored_object(blob: storage.Blob) -> StoredObject:

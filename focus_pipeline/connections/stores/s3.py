@@ -15,7 +15,7 @@ from botocore.credentials import (
     AssumeRoleCredentialFetcher,
     CredentialProvider,
     CredentialResolver,
-    DeferredRefreshableCredentials,
+    RefreshableCredentials,
 )
 from botocore.exceptions import (
     BotoCoreError,
@@ -76,7 +76,7 @@ _NO_CREDENTIALS = (
 
 
 class S3Store:
-    """One bucket. Raises AccessDenied already here when no credentials are found; the role is assumed on first use."""
+    """One bucket. Raises AccessDenied already here when a profile or the role cannot be used."""
 
     def __init__(self, bucket: str, auth: S3Auth, endpoint_url: str | None = None) -> None:
         self.bucket = bucket
@@ -144,7 +144,7 @@ class S3Store:
                 raise NotFound(f"there is no bucket {self.bucket}; check the connection's url") from None
             if code == "InvalidObjectState":
                 raise StoreError(
-                    f"{place} is in an archive storage class and cannot be read: restore it, or move it to another class"
+                    f"{place} is in an archive storage class and cannot be read; restore it, or move it to another"
                 ) from None
             if code in _REFUSED:
                 raise AccessDenied(
@@ -179,8 +179,8 @@ class S3Store:
         place = f"for {self.address} the role {self._auth.role_arn} cannot be assumed"
         if code in _REFUSED:
             return AccessDenied(
-                f"Access Denied: {place} (sts:AssumeRole). Check that the role exists, that its trust policy names this "
-                "identity as principal, and that auth.external_id is the sts:ExternalId it requires"
+                f"Access Denied: {place} (sts:AssumeRole). Check that the role exists, that its trust policy names "
+                "this identity as principal, and that auth.external_id is the sts:ExternalId it requires"
             )
         if code in _UNKNOWN_CREDENTIALS | _EXPIRED:
             return AccessDenied(
@@ -230,7 +230,7 @@ def _session(auth: S3Auth, endpoint_url: str | None) -> boto3.Session:
 
 
 class _AssumedRole(CredentialProvider):
-    """A role's credentials for a botocore session: got on first use, and renewed while a large month is read."""
+    """A role's credentials for a botocore session. They end after an hour, and are renewed while a month is read."""
 
     METHOD = "assume-role"
 
@@ -238,8 +238,9 @@ class _AssumedRole(CredentialProvider):
         super().__init__()
         self._fetcher = fetcher
 
-    def load(self) -> DeferredRefreshableCredentials:
-        return DeferredRefreshableCredentials(self._fetcher.fetch_credentials, self.METHOD)
+    def load(self) -> RefreshableCredentials:
+        fetch = self._fetcher.fetch_credentials
+        return RefreshableCredentials.create_from_metadata(fetch(), fetch, self.METHOD)
 
 
 def _region(session: boto3.Session) -> str:

@@ -1,0 +1,100 @@
+"""The commands that a user types in a clone: dg, focus-pipeline check, focus-pipeline demo."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from focus_pipeline.months import current_month, months_back
+from focus_pipeline_tests.e2e.deliveries import CONNECTION, deliver_months
+from focus_pipeline_tests.e2e.project import Project, clone_project
+
+MONTHS = months_back(current_month(), 3)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    bucket = tmp_path / "bucket"
+    deliver_months(bucket, MONTHS)
+    (bucket / "March-2025").mkdir()
+    (bucket / "March-2025" / "expenses.csv").touch()
+    (bucket / MONTHS[-1] / "EXPENSES.CSV").touch()
+    return clone_project(tmp_path / "clone", {CONNECTION: {"url": str(bucket)}})
+
+
+def typed(project: Project, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=project.root,
+        env=project.environment | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def check(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return typed(project, "focus-pipeline", "check", *arguments)
+
+
+def test_check_tells_what_is_there_what_is_ignored_and_what_would_be_loaded(project: Project) -> None:
+    answer = check(project, CONNECTION)
+    assert answer.returncode == 0, answer.stderr
+    said = answer.stdout
+    assert "✓ credentials and list permission: listed file://" in said
+    assert f"✓ read permission: read {MONTHS[-1]}/expenses.csv" in said
+    assert "✓ content: 50 rows of that file can be loaded" in said
+    assert f"✓ 4 months found; look-back 2: {MONTHS[1]} to {MONTHS[-1]}" in said
+    assert "new; the sensor loads it" in said
+    assert "before the look-back; load it with a backfill from the UI" in said
+    assert "March-2025/: not a month folder; months are named YYYY-MM, such as 2025-03" in said
+    assert f"{MONTHS[-1]}/EXPENSES.CSV: the extension has capitals" in said
+    assert not project.data_dir.exists() or not list(project.data_dir.glob("landing/*")), "nothing is loaded"
+
+
+def test_check_fails_in_words_when_a_connection_cannot_be_used(project: Project, tmp_path: Path) -> None:
+    broken = project.root / "focus_pipeline" / "defs" / CONNECTION / "defs.yaml"
+    broken.write_text(broken.read_text().replace(str(tmp_path / "bucket"), str(tmp_path / "nowhere")))
+    answer = check(project)
+    assert answer.returncode == 1
+    assert f"✗ there is no folder {tmp_path / 'nowhere'}; check the connection's url" in answer.stdout
+
+
+def test_check_names_the_connections_when_asked_for_an_unknown_one(project: Project) -> None:
+    answer = check(project, "colo")
+    assert answer.returncode == 1
+    assert f"there is no connection 'colo'. Connections: {CONNECTION}" in answer.stderr
+
+
+def test_dg_scaffolds_a_connection_that_loads_once_it_is_filled_in(project: Project, tmp_path: Path) -> None:
+    scaffolded = typed(project, "dg", "scaffold", "defs", "focus_pipeline.MonthFolders", "saas-tools")
+    assert scaffolded.returncode == 0, scaffolded.stderr
+    written = project.root / "focus_pipeline" / "defs" / "saas-tools" / "defs.yaml"
+    assert "name: saas_tools" in written.read_text()
+    written.write_text(written.read_text().replace("s3://YOUR-BUCKET/YOUR-PREFIX/", str(tmp_path / "bucket")))
+    assert typed(project, "dg", "check", "defs").returncode == 0
+    listed = typed(project, "dg", "list", "defs", "--json").stdout
+    for name in ("saas_tools/raw_files", "saas_tools/cost_and_usage", "saas_tools_deliveries", "saas_tools_ingest"):
+        assert name in listed
+
+
+def test_dg_check_names_file_and_line_of_an_attribute_that_is_not_known(project: Project) -> None:
+    yaml = project.root / "focus_pipeline" / "defs" / CONNECTION / "defs.yaml"
+    yaml.write_text(yaml.read_text() + "  lookback: 3\n")
+    answer = typed(project, "dg", "check", "yaml")
+    assert answer.returncode == 1
+    assert f"{CONNECTION}/defs.yaml:5" in answer.stdout + answer.stderr
+    assert "lookback" in answer.stdout + answer.stderr
+
+
+def test_check_validates_the_environment_that_a_connection_names(project: Project) -> None:
+    yaml = project.root / "focus_pipeline" / "defs" / CONNECTION / "defs.yaml"
+    yaml.write_text(
+        "type: focus_pipeline.MonthFolders\nattributes:\n  name: colo_costs\n  url: s3://bucket/\n"
+        '  auth: {role_arn: "arn:aws:iam::123456789012:role/R", external_id: "{{ env.NOT_SET_ANYWHERE }}"}\n'
+    )
+    answer = check(project)
+    assert answer.returncode == 1
+    assert "NOT_SET_ANYWHERE" in answer.stderr

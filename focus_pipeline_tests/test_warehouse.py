@@ -1,0 +1,136 @@
+"""Replacing a month: whole, exact, or not at all."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from focus_pipeline import warehouse as warehouse_module
+from focus_pipeline.pipeline.publish import publish_month
+from focus_pipeline.warehouse import COLUMNS, NotReconciled, open_warehouse, replace_month
+from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv
+
+CRASH = """
+import os, signal, sys
+from pathlib import Path
+from focus_pipeline import warehouse
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.publish import publish_month
+
+warehouse._record_load = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+data_dir = DataDir(Path(sys.argv[1]))
+with warehouse.open_warehouse(data_dir.warehouse) as connection:
+    publish_month(sys.argv[2], data_dir, connection)
+"""
+
+
+def shown(path: Path) -> list[tuple]:
+    with open_warehouse(path, read_only=True) as warehouse:
+        return warehouse.execute("SELECT BilledCost FROM focus.cost_and_usage ORDER BY 1").fetchall()
+
+
+def test_a_process_that_dies_between_deleting_and_committing_leaves_the_former_month(
+    folder: Path, load_month: Callable
+) -> None:
+    """T43"""
+    write_csv(folder / "a.csv", [focus_row(BilledCost="1"), focus_row(BilledCost="2")])
+    month = load_month(folder)
+    with open_warehouse(month.data_dir.warehouse) as warehouse:
+        publish_month(MONTH, month.data_dir, warehouse)
+    write_csv(folder / "a.csv", [focus_row(BilledCost="30")])
+    load_month(folder)
+    died = subprocess.run([sys.executable, "-c", CRASH, str(month.data_dir.root), MONTH], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert shown(month.data_dir.warehouse) == [(Decimal(1),), (Decimal(2),)]
+    with open_warehouse(month.data_dir.warehouse) as warehouse:
+        publish_month(MONTH, month.data_dir, warehouse)
+    assert shown(month.data_dir.warehouse) == [(Decimal(30),)]
+
+
+def test_a_reader_sees_the_former_month_until_the_new_one_is_committed(folder: Path, load_month: Callable) -> None:
+    write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
+    first = load_month(folder)
+    write_csv(folder / "a.csv", [focus_row(BilledCost="2")])
+    second = load_month(folder)
+    seen = []
+    with open_warehouse(first.data_dir.warehouse) as warehouse:
+        replace_month(warehouse, second.staged)
+        reader = warehouse.cursor()
+        original = warehouse_module._record_load
+
+        def look(*arguments: object) -> None:
+            seen.extend(reader.execute("SELECT BilledCost FROM focus.cost_and_usage").fetchall())
+            original(*arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(warehouse_module, "_record_load", look)
+            replace_month(warehouse, second.staged)
+    assert seen == [(Decimal(2),)]
+
+
+def test_a_table_that_would_hold_something_else_than_was_staged_is_left_as_it_was(
+    folder: Path, load_month: Callable
+) -> None:
+    write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
+    month = load_month(folder)
+    with open_warehouse(month.data_dir.warehouse) as warehouse:
+        replace_month(warehouse, month.staged)
+        # The staged file is not what its report says any more.
+        duckdb.sql(f"COPY (SELECT * FROM '{month.staged.path}' LIMIT 0) TO '{month.staged.path}.other' (FORMAT parquet)")
+        os.replace(f"{month.staged.path}.other", month.staged.path)
+        with pytest.raises(NotReconciled, match=f"colo_costs {MONTH}: .* nothing was published"):
+            replace_month(warehouse, month.staged)
+    assert shown(month.data_dir.warehouse) == [(Decimal(1),)]
+
+
+def test_only_the_month_of_the_connection_is_replaced(folder: Path, load_month: Callable) -> None:
+    write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
+    other = folder.parent / "2025-04"
+    other.mkdir()
+    april = {"ChargePeriodStart": "2025-04-01T00:00:00Z", "ChargePeriodEnd": "2025-04-02T00:00:00Z"}
+    write_csv(other / "a.csv", [focus_row(BilledCost="2", **april)])
+    with open_warehouse((month := load_month(folder)).data_dir.warehouse) as warehouse:
+        replace_month(warehouse, month.staged)
+        replace_month(warehouse, load_month(other).staged)
+        write_csv(folder / "a.csv", [focus_row(BilledCost="3")])
+        published = replace_month(warehouse, load_month(folder).staged)
+    assert (published.billed_cost_before, published.billed_cost_after) == ({"USD": Decimal(1)}, {"USD": Decimal(3)})
+    assert shown(month.data_dir.warehouse) == [(Decimal(2),), (Decimal(3),)]
+
+
+def test_the_warehouse_can_be_deleted_and_rebuilt_from_what_is_staged(folder: Path, load_month: Callable) -> None:
+    write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
+    month = load_month(folder)
+    for _ in range(2):
+        with open_warehouse(month.data_dir.warehouse) as warehouse:
+            assert len(publish_month(MONTH, month.data_dir, warehouse).replaced) == 1
+            assert len(publish_month(MONTH, month.data_dir, warehouse).replaced) == 0
+        assert shown(month.data_dir.warehouse) == [(Decimal(1),)]
+        month.data_dir.warehouse.unlink()
+
+
+def test_the_table_has_the_columns_of_focus_in_order_and_then_the_lineage(tmp_path: Path) -> None:
+    with open_warehouse(tmp_path / "warehouse.duckdb") as warehouse:
+        described = warehouse.execute("DESCRIBE focus.cost_and_usage").fetchall()
+    assert [(row[0], row[1].replace(",", ", ").replace("  ", " ")) for row in described] == list(COLUMNS.items())
+    assert [row[0] for row in described[-6:]] == [
+        "x_Connection",
+        "x_Month",
+        "x_FocusVersion",
+        "x_SourceFile",
+        "x_ProviderColumns",
+        "x_Token",
+    ]
+
+
+def test_a_warehouse_that_is_not_there_is_not_made_by_a_reader(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no warehouse .* yet"):
+        with open_warehouse(tmp_path / "warehouse.duckdb", read_only=True):
+            pass
+    assert not list(tmp_path.iterdir())
