@@ -102,7 +102,7 @@ CREATE OR REPLACE TEMP MACRO folded(value) AS
 CREATE OR REPLACE TEMP MACRO pairs_to_object(pairs) AS
     '{' || array_to_string(
         list_transform(
-            json_extract(pairs, '$[*]'),
+            CAST(json_extract(pairs, '$[*]') AS JSON[]),
             lambda pair:
                 CAST(to_json(coalesce(pair ->> '$.key', pair ->> '$.Key')) AS VARCHAR)
                 || ':' || CAST(coalesce(pair -> '$.value', pair -> '$.Value', 'null') AS VARCHAR)
