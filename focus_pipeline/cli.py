@@ -251,4 +251,3 @@ def _dagster_instance() -> Iterator:
         os.environ["DAGSTER_HOME"] = str(home)
     with dg.DagsterInstance.get() as instance:
         yield instance
-

@@ -92,7 +92,9 @@ def replace_month(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) ->
         connection.execute(f"DELETE FROM focus.cost_and_usage {of_month}", key)
         connection.execute(f"INSERT INTO focus.cost_and_usage ({names}) SELECT {names} FROM {rows}")
         after = _totals(connection, f"focus.cost_and_usage {of_month}", key)
-        expected = {t.currency or "": (t.rows, Decimal(t.billed_cost), Decimal(t.effective_cost)) for t in staged.totals}
+        expected = {
+            t.currency or "": (t.rows, Decimal(t.billed_cost), Decimal(t.effective_cost)) for t in staged.totals
+        }
         if after != expected:
             raise NotReconciled(
                 f"{staged.connection} {staged.month}: the table would hold {after}, staged is {expected}; "

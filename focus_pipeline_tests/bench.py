@@ -30,7 +30,11 @@ def main() -> None:
         project = clone_project(
             root / "clone", {CONNECTION: {"url": str(bucket), "lookback_months": 0, "check_every_seconds": 3600}}
         )
-        row(table, "Python starts and imports dagster", [process_seconds("import dagster", project) for _ in range(REPEATS)])
+        row(
+            table,
+            "Python starts and imports dagster",
+            [process_seconds("import dagster", project) for _ in range(REPEATS)],
+        )
         row(table, "code location is ready", [process_seconds(CODE_LOCATION, project) for _ in range(REPEATS)])
         backfill(table, project)
     Console().print(table)
@@ -38,7 +42,9 @@ def main() -> None:
 
 def process_seconds(code: str, project: Project) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], env=project.environment, cwd=project.root, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", code], env=project.environment, cwd=project.root, check=True, capture_output=True
+    )
     return time.perf_counter() - start
 
 

@@ -82,7 +82,9 @@ def test_a_table_that_would_hold_something_else_than_was_staged_is_left_as_it_wa
     with open_warehouse(month.data_dir.warehouse) as warehouse:
         replace_month(warehouse, month.staged)
         # The staged file is not what its report says any more.
-        duckdb.sql(f"COPY (SELECT * FROM '{month.staged.path}' LIMIT 0) TO '{month.staged.path}.other' (FORMAT parquet)")
+        duckdb.sql(
+            f"COPY (SELECT * FROM '{month.staged.path}' LIMIT 0) TO '{month.staged.path}.other' (FORMAT parquet)"
+        )
         os.replace(f"{month.staged.path}.other", month.staged.path)
         with pytest.raises(NotReconciled, match=f"colo_costs {MONTH}: .* nothing was published"):
             replace_month(warehouse, month.staged)

@@ -46,9 +46,7 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
         str | None,
         Field(description="FOCUS version that the provider declares, such as '1.0'. Default: told by the columns."),
     ] = None
-    check_every_seconds: Annotated[
-        int, Field(ge=1, description="How often the sensor looks for new deliveries.")
-    ] = 300
+    check_every_seconds: Annotated[int, Field(ge=1, description="How often the sensor looks for new deliveries.")] = 300
 
     @abstractmethod
     def connection(self) -> Connection:
@@ -82,5 +80,3 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
             jobs=[job],
             sensors=[deliveries_sensor(connection, job, lookback, self.check_every_seconds, data_dir)],
         )
-
-

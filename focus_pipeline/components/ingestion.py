@@ -68,9 +68,7 @@ def delivery_of(
     return Delivery(month, ())
 
 
-def cost_and_usage_asset(
-    connection: Connection, focus_version: str | None, data_dir: DataDir
-) -> dg.AssetsDefinition:
+def cost_and_usage_asset(connection: Connection, focus_version: str | None, data_dir: DataDir) -> dg.AssetsDefinition:
     """The month in canonical form."""
     name, month_rule = connection.name, connection.month_rule
 
@@ -98,9 +96,7 @@ def cost_and_usage_asset(
     return cost_and_usage
 
 
-def ingestion_checks(
-    connection: Connection, focus_version: str | None, data_dir: DataDir
-) -> dg.AssetChecksDefinition:
+def ingestion_checks(connection: Connection, focus_version: str | None, data_dir: DataDir) -> dg.AssetChecksDefinition:
     """The checks of cost_and_usage, all evaluated together. Only `accepted` gates; the others say why."""
     name, month_rule = connection.name, connection.month_rule
     asset = names.cost_and_usage(name)

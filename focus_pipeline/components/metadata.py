@@ -59,7 +59,9 @@ def of_landed(landed: LandedDelivery, ignored: Sequence[Ignored]) -> dict[str, o
             ],
             ("file", "bytes", "etag", "kept as"),
         ),
-        "Ignored": _table([{"object": i.key, "reason": i.reason} for i in ignored[:_SHOWN_FILES]], ("object", "reason")),
+        "Ignored": _table(
+            [{"object": i.key, "reason": i.reason} for i in ignored[:_SHOWN_FILES]], ("object", "reason")
+        ),
     }
 
 

@@ -26,7 +26,9 @@ class MonthFolders(ConnectionComponent):
     auth: Annotated[
         Auth | None,
         dg.Resolver(resolve_auth, model_field_type=Auth | None),
-        Field(description="Credentials for the url, secrets as '{{ env.NAME }}'. Default: the provider's default chain."),
+        Field(
+            description="Credentials for the url, secrets as '{{ env.NAME }}'. Default: the provider's default chain."
+        ),
     ] = None
     endpoint_url: Annotated[
         str | None, Field(description="Address of an S3-compatible store or an emulator. Default: the provider's own.")
@@ -45,5 +47,3 @@ class MonthFolders(ConnectionComponent):
 
     def connection(self) -> MonthFoldersConnection:
         return MonthFoldersConnection(self.name, self.url, self.auth, self.endpoint_url)
-
-

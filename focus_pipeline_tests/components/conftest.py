@@ -78,9 +78,7 @@ def recent() -> list[str]:
 
 
 @pytest.fixture
-def make_site(
-    tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Site]]:
+def make_site(tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
     """Makes a Site with the given connection names; each delivers below tmp_path/bucket/<name>."""
     instances = []
 
@@ -107,4 +105,3 @@ def make_site(
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
     return make_site(NAME)
-

@@ -31,9 +31,7 @@ def test_a_check_of_a_month_stands_under_its_partition_and_a_failed_blocking_one
     month: str, published: bool
 ) -> None:
     job = definitions(None).get_implicit_global_asset_job_def()
-    run = job.execute_in_process(
-        partition_key=month, instance=dg.DagsterInstance.ephemeral(), raise_on_error=False
-    )
+    run = job.execute_in_process(partition_key=month, instance=dg.DagsterInstance.ephemeral(), raise_on_error=False)
     assert [(e.partition, e.passed) for e in run.get_asset_check_evaluations()] == [(month, published)]
     assert bool(run.asset_materializations_for_node("published")) is published
     assert run.success is published

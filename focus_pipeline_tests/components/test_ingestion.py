@@ -125,7 +125,7 @@ def test_sub_accounts_are_data_sources_below_their_connection(site: Site, recent
     site.deliver(recent[1], "none.csv", cost="8", SubAccountId="")
     site.tick_and_load()
     sources = site.query(
-        "SELECT DataSourceId, ParentId, Name, FirstMonth, LastMonth, \"Rows\", BilledCost FROM focus.data_sources"
+        'SELECT DataSourceId, ParentId, Name, FirstMonth, LastMonth, "Rows", BilledCost FROM focus.data_sources'
     )
     assert sources == [
         (NAME, None, NAME, recent[0], recent[1], 4, Decimal(15)),
@@ -149,9 +149,7 @@ def test_an_open_reader_is_named_by_the_error_and_waited_for(site: Site, recent:
     """T43"""
     site.deliver(recent[0])
     site.run(recent[0])
-    script = (
-        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); input()"
-    )
+    script = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", script, str(site.data_dir.warehouse)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as reader:

@@ -47,7 +47,9 @@ def test_a_month_being_loaded_is_not_asked_for_again(site: Site, recent: list[st
     site.deliver(recent[-1])
     request = site.tick().run_requests[0]
     site.instance.create_run_for_job(
-        site.definitions.resolve_job_def("colo_costs_ingest"), tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED
+        site.definitions.resolve_job_def("colo_costs_ingest"),
+        tags=dict(request.tags),
+        status=dg.DagsterRunStatus.STARTED,
     )
     result = site.tick()
     assert not result.run_requests

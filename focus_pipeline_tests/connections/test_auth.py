@@ -125,7 +125,9 @@ def test_s3_instance_role(s3: S3Server, place: Place, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("auth", [None, S3Auth(role_arn="arn:aws:iam::123456789012:role/FocusReader")])
 def test_s3_without_any_credentials_says_what_to_set(place: Place, auth: S3Auth | None) -> None:
-    with pytest.raises(AccessDenied, match=r"^Access Denied: no AWS credentials for s3://b.*auth\.profile.*instance role"):
+    with pytest.raises(
+        AccessDenied, match=r"^Access Denied: no AWS credentials for s3://b.*auth\.profile.*instance role"
+    ):
         list(open_store(place.url, auth, place.endpoint_url)[0].list(PREFIX))
 
 
@@ -199,7 +201,7 @@ def signers(front: FaultyFront) -> list[str]:
 
 
 def test_s3_role_credentials_are_renewed_before_they_end(s3: S3Server, place: Place, role: ReaderRole) -> None:
-    """The first ones have five minutes left when they come: the next call gets new ones, and all later ones use them."""
+    """The first ones have five minutes left when they come: the next call gets new ones, for all later calls."""
     soon = (datetime.now(UTC) + timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
     given: list[str] = []
 
@@ -516,7 +518,7 @@ def test_an_auth_of_another_provider_is_refused() -> None:
         ("gs://bucket/", S3Auth(access_key_id=SECRET, secret_access_key=SECRET)),
         ("/data/exports", GcsAuth(service_account_key=SECRET)),
     ):
-        with pytest.raises(InvalidUrl, match="the auth does not fit the url: a .* url takes") as error:
+        with pytest.raises(InvalidUrl, match=r"the auth does not fit the url: a .* url takes") as error:
             check_url(url, auth)
         assert_holds_none(said(error.value), SECRET)
 

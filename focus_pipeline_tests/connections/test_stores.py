@@ -26,7 +26,6 @@ from focus_pipeline.connections.stores import (
     ObjectChanged,
     ObjectStore,
     StoreError,
-    gcs as gcs_store,
 )
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.connections.secrets_kept import assert_holds_none, said
@@ -164,15 +163,16 @@ def test_dot_segments_and_control_characters_are_kept(
     assert {key: read(store, item, tmp_path) for key, item in found.items()} == {key: key.encode() for key in keys}
 
 
-@pytest.mark.parametrize("folder", ["a b/", "a+b/", "a%20b/", "it's [1] $x/", "日本語/", "a=1&b=2/"])
-def test_odd_folders_are_levels(place: Place, folder: str) -> None:
+def test_odd_folders_are_levels(place: Place) -> None:
     """T19."""
-    place.put_many([f"{folder}2025-03/x.csv", f"{folder}y.csv"])
+    folders = ["a b/", "a+b/", "a%20b/", "it's [1] $x/", "日本語/", "a=1&b=2/"]
+    place.put_many([f"{folder}{name}" for folder in folders for name in ("2025-03/x.csv", "y.csv")])
     store = place.store()
-    assert store.list_level("").folders == (folder,)
-    level = store.list_level(folder)
-    assert level.folders == (f"{folder}2025-03/",)
-    assert [item.key for item in level.objects] == [f"{folder}y.csv"]
+    assert sorted(store.list_level("").folders) == sorted(folders)
+    for folder in folders:
+        level = store.list_level(folder)
+        assert level.folders == (f"{folder}2025-03/",)
+        assert [item.key for item in level.objects] == [f"{folder}y.csv"]
 
 
 def test_slashes_are_part_of_keys(bucket: Place) -> None:
@@ -552,7 +552,7 @@ def test_a_local_folder_says_when_it_may_not_be_read() -> None:
 def test_a_store_out_of_reach_is_said(bucket: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not as a refusal: it may pass by itself."""
     monkeypatch.setattr("time.sleep", lambda _: None)
-    monkeypatch.setattr(gcs_store, "_LIST_RETRY", DEFAULT_RETRY.with_timeout(0.2))
+    monkeypatch.setattr("focus_pipeline.connections.stores.gcs._LIST_RETRY", DEFAULT_RETRY.with_timeout(0.2))
     nowhere = bucket.behind("http://127.0.0.1:1/account")
     with pytest.raises(StoreError) as error:
         list(nowhere.store().list("billing-exports/"))

@@ -17,11 +17,7 @@ MONTH = current_month()
 
 def charges(cost: str) -> bytes:
     return as_csv(
-        [
-            focus_row(
-                BilledCost=cost, ChargePeriodStart=f"{MONTH}-01T00:00:00Z", ChargePeriodEnd=f"{MONTH}-02T00:00:00Z"
-            )
-        ]
+        [focus_row(BilledCost=cost, ChargePeriodStart=f"{MONTH}-01T00:00:00Z", ChargePeriodEnd=f"{MONTH}-02T00:00:00Z")]
     )
 
 

@@ -6,7 +6,6 @@ import json
 import random
 import zipfile
 import zlib
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -86,30 +85,27 @@ def test_the_contracts_own_example_becomes_canonical(folder: Path, load_month: L
 # CSV syntax
 
 
-@pytest.mark.parametrize(
-    ("name", "spelled"),
-    [
-        ("byte_order_mark", lambda text: BOM + text),
-        ("byte_order_mark_and_quoted_header", lambda text: BOM + text.replace(b"BilledCost", b'"BilledCost"', 1)),
-        ("crlf", lambda text: text.replace(b"\n", b"\r\n")),
-        ("old_macintosh", lambda text: text.replace(b"\n", b"\r")),
-        ("no_newline_at_the_end", lambda text: text.rstrip(b"\n")),
-        ("empty_lines_at_the_end", lambda text: text + b"\n\n"),
-        ("everything_quoted", lambda text: b"\n".join(b'"%b"' % line.replace(b",", b'","') for line in text.split())),
-    ],
-)
-@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_every_spelling_of_csv_gives_the_same_rows(
-    folder: Path, load_month: LoadMonth, name: str, spelled: Callable[[bytes], bytes], pack: Callable[[bytes], bytes]
-) -> None:
+def test_every_spelling_of_csv_gives_the_same_rows(folder: Path, load_month: LoadMonth) -> None:
     """T22"""
     text = as_csv([focus_row(BilledCost="1.5"), focus_row(BilledCost="-2", ListCost="")])
-    (folder / f"{name}.csv").write_bytes(pack(spelled(text)))
+    spellings = {
+        "byte_order_mark": BOM + text,
+        "byte_order_mark_and_quotes": BOM + text.replace(b"BilledCost", b'"BilledCost"', 1),
+        "crlf": text.replace(b"\n", b"\r\n"),
+        "cr": text.replace(b"\n", b"\r"),
+        "no_newline_at_the_end": text.rstrip(b"\n"),
+        "empty_lines_at_the_end": text + b"\n\n",
+        "quotes": b"\n".join(b'"%b"' % line.replace(b",", b'","') for line in text.split()),
+    }
+    for name, content in spellings.items():
+        (folder / f"{name}.csv").write_bytes(content)
+        (folder / f"{name}.csv.gz").write_bytes(gzip.compress(content))
     loaded = load_month(folder)
     assert loaded.rejections == {}
-    assert loaded.values("BilledCost") == [Decimal("1.5"), Decimal("-2")]
-    assert loaded.values("ListCost") == [Decimal("1.50"), None]
-    assert loaded.values("ServiceName") == ["Colocation"] * 2
+    assert [file.rows for file in loaded.staged.files] == [2] * 14
+    assert loaded.values("BilledCost") == [Decimal("1.5"), Decimal("-2")] * 14
+    assert loaded.values("ListCost") == [Decimal("1.50"), None] * 14
+    assert loaded.values("ServiceName") == ["Colocation"] * 28
 
 
 def test_quoted_newlines_commas_and_doubled_quotes_are_part_of_the_value(folder: Path, load_month: LoadMonth) -> None:
@@ -142,31 +138,27 @@ def test_a_file_that_starts_with_an_empty_line_is_rejected_and_not_taken_for_an_
     assert "first line is empty" in loaded.rejections["bill.csv"]
 
 
-@pytest.mark.parametrize(
-    ("change", "line", "said"),
-    [
-        (lambda line: line + b",more", 3, "it has 16 values where the header has 15 columns"),
-        (lambda line: line.rpartition(b",")[0], 3, "it has 14 values where the header has 15 columns"),
-        (lambda line: line.replace(b"Colocation", b'"Colocation'), 3, "a quote is not closed"),
-        (lambda line: line.replace(b"Colocation", b'"Colo" cation'), 3, "a quote is not closed, or text follows"),
-        (lambda line: line.replace(b"Colocation", b"caf\xe9"), 3, "it is not encoded as UTF-8"),
-    ],
-    ids=["long", "short", "open_quote", "text_after_quote", "latin_1"],
-)
-def test_a_broken_line_rejects_its_file_and_is_named(
-    folder: Path, load_month: LoadMonth, change: Callable[[bytes], bytes], line: int, said: str
-) -> None:
+def test_a_broken_line_rejects_its_file_and_is_named(folder: Path, load_month: LoadMonth) -> None:
     """T28"""
     header, row, *_ = as_csv([focus_row()]).split(b"\n")
-    (folder / "broken.csv").write_bytes(b"\n".join([header, row, change(row), *[row] * 50, b""]))
+    broken = {
+        "long.csv": (row + b",more", "it has 16 values where the header has 15 columns"),
+        "short.csv": (row.rpartition(b",")[0], "it has 14 values where the header has 15 columns"),
+        "open_quote.csv": (row.replace(b"Colocation", b'"Colocation'), "a quote is not closed"),
+        "text_after_quote.csv": (row.replace(b"Colocation", b'"Colo" 7'), "a quote is not closed, or text follows"),
+        "latin_1.csv": (row.replace(b"Colocation", b"caf\xe9"), "it is not encoded as UTF-8"),
+    }
+    for name, (line, _) in broken.items():
+        (folder / name).write_bytes(b"\n".join([header, row, line, *[row] * 50, b""]))
     write_csv(folder / "good.csv", [focus_row()])
     loaded = load_month(folder)
-    assert list(loaded.rejections) == ["broken.csv"]
-    reason = loaded.rejections["broken.csv"]
-    assert f"line {line}: {said}" in reason
-    assert "'1.25,acct-001," in reason
-    assert reason.endswith("correct the file and upload it again")
-    assert len(reason) < 300
+    assert set(loaded.rejections) == set(broken)
+    for name, (_, said) in broken.items():
+        reason = loaded.rejections[name]
+        assert reason.startswith(f"line 3: {said}")
+        assert "'1.25,acct-001," in reason
+        assert reason.endswith("correct the file and upload it again")
+        assert len(reason) < 300
     assert loaded.staged.rows == 1
     assert loaded.verdict.accepted
     assert not loaded.check("files_readable").passed
@@ -179,27 +171,24 @@ def test_mixed_line_ends_reject_the_file_with_that_reason(folder: Path, load_mon
     assert "lines end in different ways" in load_month(folder).rejections["mixed.csv"]
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (as_csv([focus_row()]).replace(b",", b";"), "not separated by commas: 'BilledCost;Billing"),
-        (b"sep=,\n" + as_csv([focus_row()]), "column 2 of its header has no name: 'sep=,'"),
-        (as_csv([focus_row()]).replace(b"ServiceName", b"Servic\xe9"), "its header is not encoded as UTF-8"),
-        (as_csv([focus_row()]).decode().encode("utf-16"), "it is encoded as UTF-16; save it as UTF-8"),
-        (as_csv([focus_row()]).decode().encode("utf-16-le"), "it is encoded as UTF-16; save it as UTF-8"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 an Excel workbook", "its header is not encoded as UTF-8"),
-        (b"<html><body>Access Denied</body></html>\n", "it has no column BilledCost"),
-    ],
-    ids=["semicolons", "sep", "latin_1_header", "utf_16", "utf_16_without_mark", "excel", "html"],
-)
-def test_what_is_no_csv_file_is_rejected_with_what_it_is(
-    folder: Path, load_month: LoadMonth, content: bytes, said: str
-) -> None:
-    (folder / "bill.csv").write_bytes(content)
+def test_what_is_no_csv_file_is_rejected_with_what_it_is(folder: Path, load_month: LoadMonth) -> None:
+    text = as_csv([focus_row()])
+    others = {
+        "semicolons.csv": (text.replace(b",", b";"), "its header is not separated by commas: 'BilledCost;Billing"),
+        "sep.csv": (b"sep=,\n" + text, "column 2 of its header has no name: 'sep=,'"),
+        "latin_1_header.csv": (text.replace(b"ServiceName", b"Servic\xe9"), "its header is not encoded as UTF-8"),
+        "utf_16.csv": (text.decode().encode("utf-16"), "it is encoded as UTF-16; save it as UTF-8"),
+        "utf_16_without_mark.csv": (text.decode().encode("utf-16-le"), "it is encoded as UTF-16; save it as UTF-8"),
+        "workbook.csv": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "its header is not encoded as UTF-8"),
+        "error.csv": (b"<html><body>Access Denied</body></html>\n", "it has no column BilledCost, BillingAccountId"),
+    }
+    for name, (content, _) in others.items():
+        (folder / name).write_bytes(content)
     write_csv(folder / "good.csv", [focus_row()])
     loaded = load_month(folder)
-    assert list(loaded.rejections) == ["bill.csv"]
-    assert said in loaded.rejections["bill.csv"]
+    assert set(loaded.rejections) == set(others)
+    for name, (_, said) in others.items():
+        assert loaded.rejections[name].startswith(said)
     assert loaded.staged.rows == 1
 
 
@@ -254,22 +243,15 @@ def test_a_gzip_file_cut_anywhere_is_rejected_and_the_others_load(folder: Path, 
     assert f"without {len(cuts)} rejected files" in loaded.check("accepted").summary
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("flipped.csv.gz", lambda whole: whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:]),
-        ("tail.csv.gz", lambda whole: whole + b"tail"),
-        ("padded.csv.gz", lambda whole: whole + bytes(512)),
-    ],
-)
-def test_a_damaged_gzip_file_is_rejected(
-    folder: Path, load_month: LoadMonth, name: str, content: Callable[[bytes], bytes]
-) -> None:
+def test_a_damaged_gzip_file_is_rejected(folder: Path, load_month: LoadMonth) -> None:
     """T23"""
-    (folder / name).write_bytes(content(gzip.compress(as_csv([focus_row()]))))
+    whole = gzip.compress(as_csv([focus_row()]))
+    (folder / "flipped.csv.gz").write_bytes(whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:])
+    (folder / "tail.csv.gz").write_bytes(whole + b"tail")
+    (folder / "padded.csv.gz").write_bytes(whole + bytes(512))
     write_csv(folder / "good.csv", [focus_row()])
     loaded = load_month(folder)
-    assert list(loaded.rejections) == [name]
+    assert set(loaded.rejections) == {"flipped.csv.gz", "tail.csv.gz", "padded.csv.gz"}
     assert loaded.staged.rows == 1
 
 
@@ -363,22 +345,20 @@ def test_ids_stay_as_they_were_written(folder: Path, load_month: LoadMonth) -> N
         assert loaded.values(column) == [*ids, *ids]
 
 
-@pytest.mark.parametrize(
-    ("kind", "sent", "text"),
-    [
-        (pa.int64(), [123456789012, None], ["123456789012", None]),
-        (pa.decimal128(20, 0), [Decimal("98765432109876543210"), None], ["98765432109876543210", None]),
-        (pa.float64(), [123456789012.0, None], ["123456789012", None]),
-        (pa.float64(), [1e17, 100.0], ["100000000000000000", "100"]),
-    ],
-    ids=["integer", "decimal", "floating_point", "large_floating_point"],
-)
-def test_numeric_ids_in_parquet_become_text(
-    folder: Path, load_month: LoadMonth, kind: pa.DataType, sent: list, text: list
-) -> None:
-    """T25"""
-    write_parquet(folder / "bill.parquet", [focus_row(SubAccountId=value) for value in sent], {"SubAccountId": kind})
-    assert load_month(folder).values("SubAccountId") == text
+def test_numeric_ids_in_parquet_become_text(folder: Path, load_month: LoadMonth) -> None:
+    """T25: with a gap in a column of numbers, some writers store all of them as floating point."""
+    kinds = {
+        "1_integer": (pa.int64(), [123456789012, None], ["123456789012", None]),
+        "2_decimal": (pa.decimal128(20, 0), [Decimal("98765432109876543210")], ["98765432109876543210"]),
+        "3_floating": (
+            pa.float64(),
+            [123456789012.0, None, 100.0, 1e17],
+            ["123456789012", None, "100", "1" + "0" * 17],
+        ),
+    }
+    for name, (kind, sent, _) in kinds.items():
+        write_parquet(folder / f"{name}.parquet", [focus_row(SubAccountId=i) for i in sent], {"SubAccountId": kind})
+    assert load_month(folder).values("SubAccountId") == [text for *_, texts in kinds.values() for text in texts]
 
 
 # Decimals
@@ -637,27 +617,26 @@ def test_a_parquet_type_that_is_no_moment_is_reported_and_stops_nothing(
     assert not loaded.verdict.accepted
 
 
-@pytest.mark.parametrize(
-    ("sent", "end"),
-    [
-        ("2025-03-31T23:59:59Z", datetime(2025, 4, 1)),
-        ("2025-03-31T23:59:59.999Z", datetime(2025, 4, 1)),
-        ("2025-03-31T23:59:59.999999Z", datetime(2025, 4, 1)),
-        ("2025-04-01T00:00:00Z", datetime(2025, 4, 1)),
-        ("2025-03-01T23:00:00Z", datetime(2025, 3, 1, 23)),
-        ("2025-03-01T00:59:59Z", datetime(2025, 3, 1, 0, 59, 59)),
-        ("2024-12-31T23:59:59Z", datetime(2025, 1, 1)),
-    ],
-)
-def test_inclusive_ends_of_a_day_become_exclusive_and_only_those(
-    folder: Path, load_month: LoadMonth, sent: str, end: datetime
-) -> None:
+def test_inclusive_ends_of_a_day_become_exclusive_and_only_those(folder: Path, load_month: LoadMonth) -> None:
     """T34"""
-    row = focus_row(BillingPeriodEnd=sent, ChargePeriodEnd=sent, ChargePeriodStart="2025-03-01T23:59:59Z")
-    write_csv(folder / "bill.csv", [row])
+    ends = {
+        "2025-03-31T23:59:59Z": datetime(2025, 4, 1),
+        "2025-03-31T23:59:59.999Z": datetime(2025, 4, 1),
+        "2025-03-31T23:59:59.999999Z": datetime(2025, 4, 1),
+        "2025-04-01T00:00:00Z": datetime(2025, 4, 1),
+        "2025-03-01T23:00:00Z": datetime(2025, 3, 1, 23),
+        "2025-03-01T00:59:59Z": datetime(2025, 3, 1, 0, 59, 59),
+        "2025-12-31T23:59:59Z": datetime(2026, 1, 1),
+    }
+    start = "2025-03-01T23:59:59Z"
+    write_csv(
+        folder / "bill.csv",
+        [focus_row(BillingPeriodEnd=sent, ChargePeriodEnd=sent, ChargePeriodStart=start) for sent in ends],
+    )
     loaded = load_month(folder)
-    assert loaded.values("BillingPeriodEnd") == loaded.values("ChargePeriodEnd") == [end]
-    assert loaded.values("ChargePeriodStart") == [datetime(2025, 3, 1, 23, 59, 59)]
+    assert dict(zip(ends, loaded.values("BillingPeriodEnd"), strict=True)) == ends
+    assert dict(zip(ends, loaded.values("ChargePeriodEnd"), strict=True)) == ends
+    assert loaded.values("ChargePeriodStart") == [datetime(2025, 3, 1, 23, 59, 59)] * len(ends)
 
 
 # Columns
@@ -826,31 +805,28 @@ def test_parts_of_a_month_may_differ_in_type(folder: Path, load_month: LoadMonth
 # Tags
 
 
-@pytest.mark.parametrize(
-    ("sent", "read"),
-    [
-        ("{}", {}),
-        ("[]", {}),
-        ("", None),
-        ("null", None),
-        ("NULL", None),
-        ('"{}"', {}),
-        (r'"{\"a\": \"b\"}"', {"a": "b"}),
-        ('{"a": "b"}', {"a": "b"}),
-        ('{"user:team": "web", "aws:createdBy": "x"}', {"user:team": "web", "aws:createdBy": "x"}),
-        ('{"a": {"b": [1, true, null]}, "c": 1.50}', {"a": {"b": [1, True, None]}, "c": 1.5}),
-        ('[{"key": "a", "value": "b"}, {"key": "c", "value": null}]', {"a": "b", "c": None}),
-        ('[{"Key": "a", "Value": "b"}]', {"a": "b"}),
-        ("{'a': 'b', 'c d': ''}", {"a": "b", "c d": ""}),
-        ('{"größe": "日本 \\u00e9 \\"q\\""}', {"größe": '日本 é "q"'}),
-        ('{"a": "it\'s"}', {"a": "it's"}),
-    ],
-)
-def test_tags_become_one_json_object(folder: Path, load_month: LoadMonth, sent: str, read: dict | None) -> None:
+def test_tags_become_one_json_object(folder: Path, load_month: LoadMonth) -> None:
     """T30"""
-    write_csv(folder / "bill.csv", [focus_row(Tags=sent)])
+    sent = {
+        "{}": {},
+        "[]": {},
+        "": None,
+        "null": None,
+        "NULL": None,
+        '"{}"': {},
+        r'"{\"a\": \"b\"}"': {"a": "b"},
+        '{"a": "b"}': {"a": "b"},
+        '{"user:team": "web", "aws:createdBy": "x"}': {"user:team": "web", "aws:createdBy": "x"},
+        '{"a": {"b": [1, true, null]}, "c": 1.50}': {"a": {"b": [1, True, None]}, "c": 1.5},
+        '[{"key": "a", "value": "b"}, {"key": "c", "value": null}]': {"a": "b", "c": None},
+        '[{"Key": "a", "Value": "b"}]': {"a": "b"},
+        "{'a': 'b', 'c d': ''}": {"a": "b", "c d": ""},
+        r'{"größe": "日本 \u00e9 \"q\""}': {"größe": '日本 é "q"'},
+        '{"a": "it\'s"}': {"a": "it's"},
+    }
+    write_csv(folder / "bill.csv", [focus_row(Tags=value) for value in sent])
     loaded = load_month(folder)
-    assert tags(loaded) == [read]
+    assert dict(zip(sent, tags(loaded), strict=True)) == sent
     assert loaded.check("values_readable").passed
 
 
