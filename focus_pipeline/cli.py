@@ -26,7 +26,7 @@ from focus_pipeline.settings import PROJECT_ROOT, load_settings
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
 
 # The demo's months: the running one and these many before it.
-DEMO_MONTHS_BACK = 6
+DEMO_MONTHS_BACK = 5
 
 console = Console()
 

@@ -138,7 +138,10 @@ def record_rejected_files(connection: duckdb.DuckDBPyConnection, staged: StagedM
         )
         for file in staged.rejected_files:
             connection.execute(
-                "INSERT INTO focus.rejected_files VALUES ($name, $month, $token, $file, $bytes, $rule, $reason, $examples)",
+                """
+                INSERT INTO focus.rejected_files
+                VALUES ($name, $month, $token, $file, $bytes, $rule, $reason, $examples)
+                """,
                 {
                     "name": staged.connection,
                     "month": staged.month,

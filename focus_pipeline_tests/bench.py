@@ -53,7 +53,9 @@ def backfill(table: Table, project: Project) -> None:
     with running_dagster(project) as dagster:
         click = time.time()
         backfill = dagster.launch_backfill(ASSETS, MONTHS)
-        await_true(lambda: dagster.backfill_status(backfill).startswith("COMPLETED"), 600, "the backfill did not end")
+        await_true(
+            lambda: dagster.backfill_status(backfill).startswith("COMPLETED"), 600, "the backfill did not end", every=2
+        )
         completed = time.time() - click
         runs = [run for run in dagster.runs() if run["tags"].get("dagster/backfill") == backfill]
     row(table, "backfill of 24 months: click to first run", [min(run["startTime"] for run in runs) - click])

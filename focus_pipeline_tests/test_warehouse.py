@@ -132,7 +132,7 @@ def test_the_table_has_the_columns_of_focus_in_order_and_then_the_lineage(tmp_pa
 
 
 def test_a_warehouse_that_is_not_there_is_not_made_by_a_reader(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="there is no warehouse .* yet"):
+    with pytest.raises(FileNotFoundError, match=r"there is no warehouse .* yet"):
         with open_warehouse(tmp_path / "warehouse.duckdb", read_only=True):
             pass
     assert not list(tmp_path.iterdir())

@@ -18,10 +18,15 @@ RESERVED_NAMES = ("focus", "marts")
 
 
 def resolve_auth(context: dg.ResolutionContext, auth: Auth | None) -> Auth | None:
-    """Puts the values of `{{ env.NAME }}` into an auth, whose own module knows nothing of Dagster."""
+    """Puts the values of `{{ env.NAME }}` into an auth, whose own module knows nothing of Dagster.
+
+    A variable that is not set leaves its `{{ env.NAME }}` standing: using the connection says so (see
+    auth.unset_variables), while the project with its other connections loads.
+    """
     if auth is None:
         return None
-    return type(auth)(**context.resolve_value(auth.model_dump(exclude_unset=True)))
+    given = auth.model_dump(exclude_unset=True)
+    return type(auth)(**{name: context.resolve_value(value) or value for name, value in given.items()})
 
 
 class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):

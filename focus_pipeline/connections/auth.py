@@ -3,6 +3,7 @@
 Left out altogether, the provider's own default chain is used: environment, profile, instance role, workload identity.
 """
 
+import re
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -112,3 +113,12 @@ class GcsAuth(_Auth):
 
 
 Auth = S3Auth | AzureAuth | GcsAuth
+
+_ENVIRONMENT_VALUE = re.compile(r"\{\{\s*env\.(\w+)\s*\}\}")
+
+
+def unset_variables(auth: Auth | None) -> dict[str, str]:
+    """Attribute -> environment variable, of those `{{ env.NAME }}` whose variable was not set."""
+    values = auth.model_dump(exclude_none=True) if auth else {}
+    found = {name: _ENVIRONMENT_VALUE.fullmatch(value) for name, value in values.items()}
+    return {name: match[1] for name, match in found.items() if match}

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from focus_pipeline.connections.auth import Auth, AzureAuth, GcsAuth, S3Auth
-from focus_pipeline.connections.stores import ObjectStore
+from focus_pipeline.connections.auth import Auth, AzureAuth, GcsAuth, S3Auth, unset_variables
+from focus_pipeline.connections.stores import AccessDenied, ObjectStore
 
 SCHEMES = "s3://, gs://, az://, abfss://, https://<account>.blob.core.windows.net, file:/// or a local path"
 
@@ -67,9 +67,13 @@ def check_url(url: str, auth: Auth | None, endpoint_url: str | None = None) -> N
 def open_store(url: str, auth: Auth | None = None, endpoint_url: str | None = None) -> tuple[ObjectStore, str]:
     """The store and the prefix in it, which is "" or ends in a slash, and is otherwise taken as it is written.
 
-    Raises InvalidUrl; StoreError already here where credentials cannot be used.
+    Raises InvalidUrl; AccessDenied already here where credentials cannot be used, or stand in environment variables
+    that are not set.
     """
     check_url(url, auth, endpoint_url)
+    if unset := unset_variables(auth):
+        variables = ", ".join(f"{variable} (for auth.{name})" for name, variable in unset.items())
+        raise AccessDenied(f"Access Denied: not tried, for the environment lacks {variables}; set it there or in .env")
     parts = _split(url, "url")
     kind = auth_type(url)
     if kind is None:

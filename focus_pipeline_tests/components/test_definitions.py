@@ -40,7 +40,7 @@ def test_everything_can_be_loaded() -> None:
 
 def test_the_columns_tab_shows_every_column_with_its_type_and_description() -> None:
     node = defs().resolve_asset_graph().get(dg.AssetKey(["focus", "cost_and_usage"]))
-    schema = node.metadata["dagster/column_schema"].schema
+    schema = node.metadata["dagster/column_schema"]
     assert {column.name: column.type for column in schema.columns} == COLUMNS
     assert all(column.description for column in schema.columns if column.name in columns())
 

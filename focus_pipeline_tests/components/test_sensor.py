@@ -146,7 +146,8 @@ def test_a_restated_month_that_is_held_is_noticed_before_the_look_back(site: Sit
     site.tick_and_load()
     assert not site.tick().run_requests
     site.deliver(old, cost="99.99")
-    assert months_of(result := site.tick()) == [old]
+    result = site.tick()
+    assert months_of(result) == [old]
     site.load(result.run_requests[0])
     assert site.billed(old) == Decimal("99.99")
 
@@ -193,7 +194,7 @@ def test_the_cursor_is_one_token_a_month_and_an_unreadable_one_is_survived(site:
 
 
 def test_a_bucket_that_refuses_fails_the_tick_and_says_so(site: Site) -> None:
-    with pytest.raises(Exception, match="there is no folder .*; check the connection's url"):
+    with pytest.raises(Exception, match=r"there is no folder .*; check the connection's url"):
         site.tick()
 
 

@@ -354,7 +354,7 @@ def refusal(store_of: Callable[[], ObjectStore], kind: type[StoreError] = Access
 SECRETS = ["wJalrXUtnFEMI-not-the-secret", "right-external-id", "wrong-external-id"]
 
 
-def test_a_missing_bucket_is_said(bucket: Place, azure: AzureServer) -> None:
+def test_a_missing_bucket_is_said(bucket: Place, azure: AzureServer, tmp_path: Path) -> None:
     missing = bucket.url.replace(bucket.url.split("/")[2], "missing-bucket")
     auth: Auth | None = bucket.auth
     if bucket.kind == "azure":
@@ -365,7 +365,7 @@ def test_a_missing_bucket_is_said(bucket: Place, azure: AzureServer) -> None:
     assert "check the connection's url" in message
     item = StoredObject("x.csv", "1", 1, datetime.now(UTC))
     with pytest.raises(StoreError):
-        open_store(missing, auth, bucket.endpoint_url)[0].download(item, Path(os.devnull))
+        open_store(missing, auth, bucket.endpoint_url)[0].download(item, tmp_path / "x.csv")
 
 
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:
@@ -543,7 +543,7 @@ def test_a_local_folder_says_when_it_may_not_be_read() -> None:
             for attempt in (
                 lambda: list(store.list("2025-03/")),
                 lambda: store.list_level("2025-03/"),
-                lambda: store.download(item, Path(os.devnull)),
+                lambda: store.download(item, root / "x.csv"),
             ):
                 with pytest.raises(AccessDenied, match=r"^Access Denied: cannot read .*2025-03.*: give this user"):
                     attempt()

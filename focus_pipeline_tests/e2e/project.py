@@ -24,7 +24,9 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         """For processes that run in this clone instead of the installed package."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("FOCUS_", "DAGSTER_"))}
+        # Bytecode is kept, as it is by default: without it every run compiles the project again.
+        dropped = ("FOCUS_", "DAGSTER_", "PYTHONDONTWRITEBYTECODE")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
         return kept | {
             "PYTHONPATH": str(self.root),
             "DAGSTER_HOME": str(self.root / ".dagster"),

@@ -89,12 +89,17 @@ def test_dg_check_names_file_and_line_of_an_attribute_that_is_not_known(project:
     assert "lookback" in answer.stdout + answer.stderr
 
 
-def test_check_validates_the_environment_that_a_connection_names(project: Project) -> None:
-    yaml = project.root / "focus_pipeline" / "defs" / CONNECTION / "defs.yaml"
-    yaml.write_text(
-        "type: focus_pipeline.MonthFolders\nattributes:\n  name: colo_costs\n  url: s3://bucket/\n"
+def test_a_secret_that_is_not_in_the_environment_is_named_and_harms_no_other_connection(project: Project) -> None:
+    other = project.root / "focus_pipeline" / "defs" / "behind_a_role"
+    other.mkdir()
+    (other / "defs.yaml").write_text(
+        "type: focus_pipeline.MonthFolders\nattributes:\n  name: behind_a_role\n  url: s3://bucket/\n"
         '  auth: {role_arn: "arn:aws:iam::123456789012:role/R", external_id: "{{ env.NOT_SET_ANYWHERE }}"}\n'
     )
+    assert typed(project, "dg", "check", "defs").returncode == 0
     answer = check(project)
     assert answer.returncode == 1
-    assert "NOT_SET_ANYWHERE" in answer.stderr
+    assert (
+        "✗ Access Denied: not tried, for the environment lacks NOT_SET_ANYWHERE (for auth.external_id)" in answer.stdout
+    )
+    assert "✓ content: 50 rows of that file can be loaded" in answer.stdout

@@ -334,9 +334,7 @@ class S3Server(_Served):
 
     def _boto3_client(self, service: str, agent: str, keys: Mapping[str, str]) -> Any:
         config = Config(user_agent_extra=agent or None, s3={"addressing_style": "path"})
-        return boto3.client(
-            service, endpoint_url=self.endpoint_url, region_name="us-east-1", config=config, **keys
-        )
+        return boto3.client(service, endpoint_url=self.endpoint_url, region_name="us-east-1", config=config, **keys)
 
     def _refusal(self, request: Request) -> Response | None:
         """Return the refusal of a request which moto would let pass against a policy, else None."""

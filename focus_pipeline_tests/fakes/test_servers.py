@@ -193,9 +193,7 @@ def test_gcs_denies_a_bucket(gcs: GcsServer) -> None:
         gcs.client().bucket("closed").blob("k").download_as_bytes()
 
 
-def test_requests_are_recorded_without_those_of_the_set_up(
-    s3: S3Server, azure: AzureServer, gcs: GcsServer
-) -> None:
+def test_requests_are_recorded_without_those_of_the_set_up(s3: S3Server, azure: AzureServer, gcs: GcsServer) -> None:
     for server in (s3, azure, gcs):
         server.put("odd", "a b//c", b"x")
         server.forget_requests()
