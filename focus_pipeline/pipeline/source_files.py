@@ -142,6 +142,9 @@ def _header(path: Path, compression: str) -> list[str]:
         raise UnreadableFile(f"its header is not separated by commas: {shown!r}; save it with commas")
     if blank := [number for number, name in enumerate(header, 1) if not name.strip()]:
         raise UnreadableFile(f"column {blank[0]} of its header has no name: {shown!r}; name it or leave it out")
+    # DuckDB takes a quoted line break in a header for the header's end, and loses the first row without a word.
+    if broken := [name for name in header if "\r" in name or "\n" in name]:
+        raise UnreadableFile(f"the column name {broken[0]!r} of its header holds a line break; name it without")
     return header
 
 

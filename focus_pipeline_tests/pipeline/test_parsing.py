@@ -690,6 +690,18 @@ def test_a_column_that_stands_twice_rejects_the_file(
     assert loaded.staged.rows == 1
 
 
+@pytest.mark.parametrize("line_break", ["\r", "\n", "\r\n"])
+def test_a_column_name_with_a_line_break_rejects_the_file_instead_of_losing_a_row(
+    folder: Path, load_month: LoadMonth, line_break: str
+) -> None:
+    """T28"""
+    (folder / "broken.csv").write_bytes(as_csv([focus_row(**{f"x_Team{line_break}Name": "a"})], quote_all=True))
+    write_csv(folder / "good.csv", [focus_row()])
+    loaded = load_month(folder)
+    assert "of its header holds a line break" in loaded.rejections["broken.csv"]
+    assert loaded.staged.rows == 1
+
+
 def test_a_former_name_beside_the_present_one_is_kept_aside(folder: Path, load_month: LoadMonth) -> None:
     """T38"""
     write_csv(folder / "bill.csv", [{"Provider": "old"} | focus_row(ProviderName="new", Region="r1")])
