@@ -1,5 +1,9 @@
 """The graph that the project ships: a change of it shows here, in one readable list."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -9,6 +13,7 @@ from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.definitions import defs
 from focus_pipeline.focus.specification import columns
 from focus_pipeline.warehouse import COLUMNS
+from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv
 
 GRAPH = Path(__file__).with_name("graph.txt")
 
@@ -62,3 +67,31 @@ def test_attributes_that_cannot_be_used_are_refused_in_words(attributes: dict, c
 def test_a_connection_cannot_take_the_name_of_the_unified_assets() -> None:
     with pytest.raises(ValueError, match="cannot be named 'focus'"):
         MonthFolders(name="focus", url="s3://b/").build_defs(None)
+
+
+RUN = f"""
+import sys
+from pathlib import Path
+from focus_pipeline.definitions import defs
+from focus_pipeline.pipeline.check import judge
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.land import current_delivery
+from focus_pipeline.pipeline.normalise import stage
+
+defs()
+data_dir = DataDir(Path(sys.argv[1]))
+staged = stage(current_delivery("colo_costs", "{MONTH}", data_dir), data_dir, month_rule=True)
+assert judge(staged, data_dir, month_rule=True).accepted
+print(*sys.modules)
+"""
+
+
+def test_a_run_loads_neither_pandera_nor_ibis_nor_a_providers_library(folder: Path, load_month: Callable) -> None:
+    """Each takes longer to load than a small month takes to judge, and every month is a process of its own."""
+    write_csv(folder / "a.csv", [focus_row()])
+    data_dir = load_month(folder).data_dir
+    environment = os.environ | {"FOCUS_DATA_DIR": str(data_dir.root)}
+    command = [sys.executable, "-c", RUN, str(data_dir.root)]
+    loaded = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    assert "dagster" in loaded
+    assert not {"pandera", "ibis", "boto3", "azure.storage.blob", "google.cloud.storage"} & set(loaded)
