@@ -15,11 +15,16 @@ from pathlib import Path
 
 import duckdb
 
-from focus_pipeline.focus.canonical import CANONICAL, UNREADABLE, literal, quoted
+from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, UNREADABLE, literal, quoted
+from focus_pipeline.focus.specification import columns, columns_of
 from focus_pipeline.pipeline.normalise import StagedMonth
 
 COLUMNS = {name: kind for name, kind in CANONICAL.items() if name != UNREADABLE}
 """Columns of focus.cost_and_usage and their DuckDB types."""
+
+
+VERSION_VIEWS = {version: f"cost_and_usage_v{version.replace('.', '_')}" for version in ("1.0", "1.2", "1.4")}
+"""FOCUS version -> name of the view in schema focus that shows the table with the columns of that version."""
 
 
 class WarehouseLocked(Exception):
@@ -167,6 +172,20 @@ def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     for name, kind in COLUMNS.items():
         if name not in there:  # a newer FOCUS version was added to the data since the table was made
             connection.execute(f"ALTER TABLE focus.cost_and_usage ADD COLUMN {quoted(name)} {kind}")
+    for version, view in VERSION_VIEWS.items():
+        connection.execute(f"CREATE OR REPLACE VIEW focus.{view} AS {_as_of_version(version)}")
+
+
+def _as_of_version(version: str) -> str:
+    """The SELECT of a version's columns; one that a later version renamed has the values of its successor, too."""
+    successors = {column.filled_from: name for name, column in columns().items() if column.filled_from}
+    selected = [
+        f"coalesce({quoted(name)}, {quoted(successors[name])}) AS {quoted(name)}"
+        if name in successors
+        else quoted(name)
+        for name in columns_of(version)
+    ]
+    return f"SELECT {', '.join([*selected, *map(quoted, LINEAGE)])} FROM focus.cost_and_usage"
 
 
 def _totals(

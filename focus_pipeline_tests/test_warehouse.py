@@ -12,9 +12,10 @@ import duckdb
 import pytest
 
 from focus_pipeline import warehouse as warehouse_module
+from focus_pipeline.focus.canonical import LINEAGE
 from focus_pipeline.pipeline.publish import publish_month
-from focus_pipeline.warehouse import COLUMNS, NotReconciled, open_warehouse, replace_month
-from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv
+from focus_pipeline.warehouse import COLUMNS, VERSION_VIEWS, NotReconciled, open_warehouse, replace_month
+from focus_pipeline_tests.month_files import MONTH, focus_row, without, write_csv
 
 CRASH = """
 import os, signal, sys
@@ -136,3 +137,28 @@ def test_a_warehouse_that_is_not_there_is_not_made_by_a_reader(tmp_path: Path) -
         with open_warehouse(tmp_path / "warehouse.duckdb", read_only=True):
             pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("version", "count"), [("1.0", 43), ("1.2", 57), ("1.4", 65)])
+def test_a_view_has_the_columns_of_its_version_and_the_lineage(tmp_path: Path, version: str, count: int) -> None:
+    """The counts are those of the specification."""
+    with open_warehouse(tmp_path / "warehouse.duckdb") as warehouse:
+        shown = [row[0] for row in warehouse.execute(f"DESCRIBE focus.{VERSION_VIEWS[version]}").fetchall()]
+    assert len(shown) == count + len(LINEAGE)
+    assert ("ProviderName" in shown, "ServiceProviderName" in shown) == (version != "1.4", version == "1.4")
+
+
+@pytest.mark.parametrize("sent", ["Provider", "ProviderName", "ServiceProviderName"])
+def test_each_reader_finds_the_provider_under_the_name_that_its_version_has(
+    folder: Path, load_month: Callable, sent: str
+) -> None:
+    """T38"""
+    write_csv(folder / "a.csv", [without(focus_row(), "ProviderName") | {sent: "Equinix"}])
+    month = load_month(folder)
+    with open_warehouse(month.data_dir.warehouse) as warehouse:
+        replace_month(warehouse, month.staged)
+        seen = [
+            warehouse.execute(f"SELECT {column} FROM focus.cost_and_usage_v{view}").fetchone()[0]
+            for view, column in {"1_0": "ProviderName", "1_2": "ProviderName", "1_4": "ServiceProviderName"}.items()
+        ]
+    assert seen == ["Equinix"] * 3

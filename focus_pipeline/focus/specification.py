@@ -23,6 +23,7 @@ class Column:
     level: str
     nullable: bool
     introduced: str
+    removed: str | None
     description: str
     format: str | None
     minimum: int | None
@@ -75,6 +76,20 @@ def versions() -> tuple[str, ...]:
     return tuple(sorted({column.introduced for column in columns().values()}))
 
 
+def columns_of(version: str) -> dict[str, Column]:
+    """The columns of one FOCUS version, such as "1.2", in the order of the specification."""
+
+    def number(text: str) -> tuple[int, ...]:
+        return tuple(map(int, text.split(".")))
+
+    return {
+        name: column
+        for name, column in columns().items()
+        if number(column.introduced) <= number(version)
+        and (column.removed is None or number(version) < number(column.removed))
+    }
+
+
 @cache
 def spellings() -> dict[str, str]:
     """Lower-case name as a provider may send it -> canonical column name. Former names included."""
@@ -110,6 +125,7 @@ def _column(name: str, facts: dict) -> Column:
         level=facts["level"],
         nullable=facts["nullable"],
         introduced=facts["introduced"],
+        removed=facts.get("removed"),
         description=facts["description"],
         format=facts.get("format"),
         minimum=facts.get("minimum"),
