@@ -186,7 +186,9 @@ def _row_failures(staged: StagedMonth, data_dir: DataDir) -> list[Failure]:
         return []
     month = f"read_parquet({literal(str(staged.path))}, file_row_number = true)"
     with duckdb.connect(config={"temp_directory": str(data_dir.scratch)}) as connection:
-        broken_rows = {rule.id: f"NOT coalesce({compiled[rule.id]}, true)" for rule in applicable}
+        broken_rows = {
+            rule.id: f"NOT coalesce({compiled[rule.id]}, true){_but_where_absent(rule, staged)}" for rule in applicable
+        }
         counts = connection.execute(
             f"SELECT {_listed(f'count_if({broken})' for broken in broken_rows.values())} FROM {month}"
         ).fetchone()
@@ -211,6 +213,12 @@ def _row_failures(staged: StagedMonth, data_dir: DataDir) -> list[Failure]:
         )
         for (rule, count), numbers in zip(broken.items(), firsts, strict=True)
     ]
+
+
+def _but_where_absent(rule: Rule, staged: StagedMonth) -> str:
+    """Leaves out the rows of files without the rule's column: that it is absent is said of the file."""
+    without = [literal(file.key) for file in staged.accepted_files if rule.column not in file.recognised]
+    return f" AND x_SourceFile NOT IN ({_listed(without)})" if without else ""
 
 
 def _rows_at(connection: duckdb.DuckDBPyConnection, month: str, numbers: list[int]) -> dict[int, dict]:

@@ -7,7 +7,7 @@ import pytest
 
 from focus_pipeline.focus.rules import compile_predicates, predicates, rules
 from focus_pipeline.focus.specification import columns
-from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv
+from focus_pipeline_tests.month_files import MONTH, focus_row, without, write_csv
 
 # A row with every column of FOCUS, so that each rule has something to judge.
 WHOLE_ROW = focus_row(
@@ -48,6 +48,17 @@ def test_a_bad_value_among_good_ones_is_found_by_its_rule(rule, folder: Path, lo
     assert (example["file"], example["row"]) == (f"{MONTH}/a.csv", 2)
     assert not month.check(rule.check).passed
     assert month.verdict.accepted is (rule.level != "contract")
+
+
+def test_rows_of_a_file_without_the_column_do_not_break_its_rule(folder: Path, load_month: Callable) -> None:
+    """T28: that it is absent is said of the file."""
+    write_csv(folder / "with.csv", [focus_row(), focus_row(ChargeFrequency="")])
+    write_csv(folder / "without.csv", [without(focus_row(), "ChargeFrequency")] * 3)
+    month = load_month(folder)
+    failure = month.failures["ChargeFrequency-not-null"]
+    assert failure.violations == 1
+    assert [(example["file"], example["row"]) for example in failure.examples] == [(f"{MONTH}/with.csv", 2)]
+    assert f"{MONTH}/without.csv has no column ChargeFrequency" in month.remarks
 
 
 def test_the_kept_predicates_are_those_that_are_compiled_anew(tmp_path: Path, compiled_rules: Path) -> None:
