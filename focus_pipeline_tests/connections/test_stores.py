@@ -109,6 +109,7 @@ def test_one_level_has_its_folders_and_its_own_objects(place: Place) -> None:
     assert (nothing.folders, nothing.objects) == ((), ())
 
 
+@pytest.mark.slow
 def test_more_than_a_thousand_keys_are_all_listed(place: Place) -> None:
     """T18. The servers are made to give small pages where their default page holds all of these."""
     objects = [f"2025-03/{number:04d}.csv" for number in range(1_001)]

@@ -18,6 +18,8 @@ from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.normalise import StagedMonth, stage
 
+pytestmark = pytest.mark.slow
+
 MONTHS = months_back("2025-07", 6)
 LATE_MONTH = "2025-06"
 

@@ -18,6 +18,8 @@ from focus_pipeline.focus.canonical import LINEAGE, canonical_select, create_mac
 from focus_pipeline.pipeline.source_files import open_source_file
 from focus_pipeline_tests.month_files import Row, as_csv, write_parquet
 
+pytestmark = pytest.mark.slow
+
 EXACT = Context(prec=400)
 SMALLEST = Decimal("1e-18")
 

@@ -421,6 +421,7 @@ def test_null_tokens_and_empty_fields_are_no_value_and_no_failure(folder: Path, 
     assert loaded.check("values_readable").passed
 
 
+@pytest.mark.slow
 def test_a_million_times_a_tenth_is_a_hundred_thousand(folder: Path, load_month: LoadMonth) -> None:
     """T26: half of them as text, half as binary floating point, whose own sum would be 100000.00000133288."""
     half = 500_000
