@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from dotenv import load_dotenv
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -34,6 +35,7 @@ console = Console()
 @click.group()
 def main() -> None:
     """FOCUS cost files of every provider in one exact DuckDB table."""
+    load_dotenv(PROJECT_ROOT / ".env")
 
 
 @main.command()

@@ -14,6 +14,17 @@ def written_tests() -> set[str]:
     return {name for file in tests for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)}
 
 
+def scaffolded_names(text: str) -> list[str]:
+    """Names of the connections that a page tells its reader to make."""
+    return re.findall(r"dg scaffold defs focus_pipeline\.\w+ (\w+)", text)
+
+
+def test_the_connection_that_the_readme_makes_is_not_there_yet() -> None:
+    shipped = {file.parent.name for file in (REPOSITORY / "focus_pipeline" / "defs").rglob("defs.yaml")}
+    (name,) = scaffolded_names((REPOSITORY / "README.md").read_text())
+    assert name not in shipped
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_a_page_names_only_what_is_there(page: Path) -> None:
     text = page.read_text()
@@ -22,7 +33,7 @@ def test_a_page_names_only_what_is_there(page: Path) -> None:
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
     assert [link for link in links if link and not (page.parent / link).exists()] == []
     files = re.findall(r"`((?:focus_pipeline|focus_pipeline_tests|docs)/[\w./-]+)`", text)
-    scaffolded = "focus_pipeline/defs/colo_costs/defs.yaml"
-    assert [file for file in files if file != scaffolded and not (REPOSITORY / file).exists()] == []
+    scaffolded = {f"focus_pipeline/defs/{name}/defs.yaml" for name in scaffolded_names(text)}
+    assert [file for file in files if file not in scaffolded and not (REPOSITORY / file).exists()] == []
     targets = re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"`make (\w+)`", text)) <= set(targets)

@@ -103,3 +103,14 @@ def test_a_secret_that_is_not_in_the_environment_is_named_and_harms_no_other_con
         "✗ Access Denied: not tried, for the environment lacks NOT_SET_ANYWHERE (for auth.external_id)" in answer.stdout
     )
     assert "✓ content: 50 rows of that file can be loaded" in answer.stdout
+
+
+def test_check_reads_the_env_file_as_dagster_does(project: Project) -> None:
+    other = project.root / "focus_pipeline" / "defs" / "behind_a_key"
+    other.mkdir()
+    (other / "defs.yaml").write_text(
+        "type: focus_pipeline.MonthFolders\nattributes:\n  name: behind_a_key\n  url: gs://bucket/\n"
+        '  auth: {service_account_key: "{{ env.ONLY_IN_THE_ENV_FILE }}"}\n'
+    )
+    (project.root / ".env").write_text("ONLY_IN_THE_ENV_FILE=no-key\n")
+    assert "for gs://bucket: it is not the JSON text of a key" in check(project, "behind_a_key").stdout
