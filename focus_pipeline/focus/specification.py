@@ -73,20 +73,16 @@ def currencies() -> tuple[str, ...]:
 @cache
 def versions() -> tuple[str, ...]:
     """FOCUS versions that the data knows, oldest first."""
-    return tuple(sorted({column.introduced for column in columns().values()}))
+    return tuple(sorted({column.introduced for column in columns().values()}, key=_numbers))
 
 
 def columns_of(version: str) -> dict[str, Column]:
     """The columns of one FOCUS version, such as "1.2", in the order of the specification."""
-
-    def number(text: str) -> tuple[int, ...]:
-        return tuple(map(int, text.split(".")))
-
     return {
         name: column
         for name, column in columns().items()
-        if number(column.introduced) <= number(version)
-        and (column.removed is None or number(version) < number(column.removed))
+        if _numbers(column.introduced) <= _numbers(version)
+        and (column.removed is None or _numbers(version) < _numbers(column.removed))
     }
 
 
@@ -113,6 +109,11 @@ def detect_version(sent: Iterable[str]) -> str:
             return version
     former = {old.lower() for column in columns().values() for old in column.former_names}
     return "1.0-preview" if names & former and "providername" not in names else versions()[0]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    # As text, 1.10 would come before 1.2.
+    return tuple(map(int, version.split(".")))
 
 
 def _column(name: str, facts: dict) -> Column:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from focus_pipeline.focus.rules import compile_predicates, predicates, rules
+from focus_pipeline.focus.rules import Rule, compile_predicates, predicates, rules
 from focus_pipeline.focus.specification import columns
 from focus_pipeline_tests.month_files import MONTH, focus_row, without, write_csv
 
@@ -37,7 +37,7 @@ def test_a_row_with_every_column_keeps_every_rule(folder: Path, load_month: Call
 
 
 @pytest.mark.parametrize("rule", rules().values(), ids=lambda rule: rule.id)
-def test_a_bad_value_among_good_ones_is_found_by_its_rule(rule, folder: Path, load_month: Callable) -> None:
+def test_a_bad_value_among_good_ones_is_found_by_its_rule(rule: Rule, folder: Path, load_month: Callable) -> None:
     """T48: a check that checks nothing would pass."""
     fault = FAULTS[rule.check](rule)
     write_csv(folder / "a.csv", [WHOLE_ROW, WHOLE_ROW | fault, WHOLE_ROW])
@@ -61,5 +61,5 @@ def test_rows_of_a_file_without_the_column_do_not_break_its_rule(folder: Path, l
     assert f"{MONTH}/without.csv has no column ChargeFrequency" in month.remarks
 
 
-def test_the_kept_predicates_are_those_that_are_compiled_anew(tmp_path: Path, compiled_rules: Path) -> None:
+def test_the_kept_predicates_are_those_that_are_compiled_anew(compiled_rules: Path) -> None:
     assert predicates(compiled_rules) == compile_predicates()
