@@ -77,10 +77,11 @@ def load_month(tmp_path: Path, compiled_rules: Path) -> LoadMonth:
     data_dir.root.mkdir()
     (data_dir.root / "cache").symlink_to(compiled_rules)
 
-    def load(folder: Path, *, month_rule: bool = True) -> LoadedMonth:
+    def load(folder: Path, *, month_rule: bool = True, focus_version: str | None = None) -> LoadedMonth:
         connection = MonthFolders(CONNECTION, folder.parent.as_uri(), month_rule=month_rule)
         delivery = connection.discover([folder.name]).deliveries[folder.name]
-        staged = stage(land(connection, delivery, data_dir), data_dir, month_rule=month_rule)
+        landed = land(connection, delivery, data_dir)
+        staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
         return LoadedMonth(staged, judge(staged, data_dir, month_rule=month_rule), data_dir)
 
     return load

@@ -56,7 +56,8 @@ def match_columns(source: Mapping[str, str]) -> dict[str, str]:
     """Canonical column name -> the file's own column name, for those that the file has.
 
     Names are compared without case and surrounding spaces. Where a file has a column under both its former and its
-    present name, the present one is meant, and the other is kept aside as a provider column.
+    present name, the present one is meant, and the other is kept aside as a provider column. Where it lacks a column
+    and has one of the provider's own with the same content, that one is meant.
     """
     matched: dict[str, str] = {}
     for sent in source:
@@ -65,7 +66,17 @@ def match_columns(source: Mapping[str, str]) -> dict[str, str]:
             continue
         if canonical not in matched or sent.strip().lower() == canonical.lower():
             matched[canonical] = sent
+    folded = {sent.strip().lower(): sent for sent in source}
+    for column in columns().values():
+        own = next((folded[name.lower()] for name in column.own_names if name.lower() in folded), None)
+        if own is not None and column.name not in matched:
+            matched[column.name] = own
     return matched
+
+
+def is_taken_over(sent: str) -> bool:
+    """Whether a column is one that a provider has in the place of a FOCUS column; its values are kept aside, too."""
+    return any(sent.strip().lower() == name.lower() for column in columns().values() for name in column.own_names)
 
 
 def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[str, str]) -> str:
@@ -74,7 +85,7 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
     lineage: values of the x_ columns but x_ProviderColumns, the same for every row of the file.
     """
     matched = match_columns(source)
-    aside = [sent for sent in source if sent not in matched.values()]
+    aside = [sent for sent in source if sent not in matched.values() or is_taken_over(sent)]
     sent_as = {name: quoted(f"sent {name}") for name in matched if _can_fail(columns()[name], source[matched[name]])}
 
     read = [
@@ -115,10 +126,10 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
 
 def _canonical_value(column: Column, matched: Mapping[str, str]) -> str:
     if column.name in matched:
-        value = f"exclusive_end({quoted(column.name)})" if column.is_period_end else quoted(column.name)
-    else:
-        value = f"CAST(NULL AS {column.duckdb_type})"
-    return f"coalesce({value}, {quoted(column.filled_from)})" if column.filled_from in matched else value
+        return f"exclusive_end({quoted(column.name)})" if column.is_period_end else quoted(column.name)
+    if column.filled_from in matched:
+        return quoted(column.filled_from)
+    return f"CAST(NULL AS {column.duckdb_type})"
 
 
 def _typed(column: Column, value: str, source_type: str) -> str:
@@ -130,8 +141,10 @@ def _typed(column: Column, value: str, source_type: str) -> str:
         return _moment(value, source_type)
     if column.type == "JSON":
         return _json_object(value, source_type)
+    if column.allowed and source_type.endswith("]"):
+        return enum_value(column, f"CAST(to_json({value}) AS VARCHAR)")
     text = _text(value, source_type)
-    return _enum(column, text) if column.allowed else text
+    return enum_value(column, text) if column.allowed else text
 
 
 def _can_fail(column: Column, source_type: str) -> bool:
@@ -169,14 +182,18 @@ def _json_object(value: str, source_type: str) -> str:
     return f"CAST(to_json_object(CAST({text} AS VARCHAR)) AS JSON)"
 
 
-def _enum(column: Column, value: str) -> str:
+def enum_value(column: Column, value: str) -> str:
+    """The SQL expression of the allowed value that a text means, or of the text where it means none."""
     allowed = ", ".join(map(literal, column.allowed))
     meant = {_fold(canonical): canonical for canonical in column.allowed}
     meant |= {_fold(sent): canonical for sent, canonical in column.synonyms.items()}
     entries = ", ".join(f"{literal(folded)}: {literal(canonical)}" for folded, canonical in meant.items())
-    return (
-        f"CASE WHEN {value} IN ({allowed}) THEN {value} ELSE coalesce(MAP {{{entries}}}[folded({value})], {value}) END"
+    read = (
+        f"CASE WHEN {value} IN ({allowed}) THEN {value} "
+        f"WHEN starts_with({value}, '[') THEN coalesce(first_known({value}, MAP {{{entries}}}), {value}) "
+        f"ELSE coalesce(MAP {{{entries}}}[folded({value})], {value}) END"
     )
+    return f"nullif({read}, '')" if "" in meant.values() else read
 
 
 def _fold(value: str) -> str:

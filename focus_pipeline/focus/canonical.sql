@@ -98,6 +98,15 @@ CREATE OR REPLACE TEMP MACRO exclusive_end(moment) AS
 CREATE OR REPLACE TEMP MACRO folded(value) AS
     lower(regexp_replace(value, '[ _-]', '', 'g'));
 
+-- ["GCP", "Compute"] -> the first of them that is a known value; NULL where none is.
+CREATE OR REPLACE TEMP MACRO first_known(value, known) AS
+    CASE
+        WHEN json_valid(value) THEN list_filter(
+            list_transform(CAST(json_extract_string(value, '$[*]') AS VARCHAR[]), lambda item: known[folded(item)]),
+            lambda item: item IS NOT NULL
+        )[1]
+    END;
+
 -- [{"key": "a", "value": "b"}] -> {"a":"b"}. A key that stands twice stays twice: nothing is dropped.
 CREATE OR REPLACE TEMP MACRO pairs_to_object(pairs) AS
     '{' || array_to_string(

@@ -1,52 +1,100 @@
-"""The rules that a staged month is judged by, made from the specification's data, and their Pandera checks.
+"""The rules that a month is judged by, made from the specification's data, and their Pandera checks.
 
-A rule is judged row by row on the canonical columns. Rules are declared as Pandera checks over Ibis. Pandera's own
-`validate()` would run a query for each of them and fetch every failing row; here each check is asked for its lazy
-result, and Ibis compiles that to one SQL predicate. pipeline/check.py counts all of them in a single scan.
+Rules about values are declared as Pandera checks over Ibis. Pandera's own `validate()` would run a query for each of
+them and fetch every failing row; here each check is asked for its lazy result, and Ibis compiles that to one SQL
+predicate. pipeline/check.py counts all of them in a single scan. A rule about a group of rows compiles to a predicate
+over aggregates. Rules about a file's text and its header are judged while it is staged, by pipeline/written.py.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from focus_pipeline.focus import rule_tests
 from focus_pipeline.focus.canonical import CANONICAL, UNREADABLE
 from focus_pipeline.focus.fingerprint import code_fingerprint
-from focus_pipeline.focus.specification import Column, columns, contract, currencies
+from focus_pipeline.focus.specification import (
+    Column,
+    columns,
+    columns_of,
+    contract,
+    currencies,
+    rule_data,
+    versions,
+    versions_from,
+)
 from focus_pipeline.pipeline.data_dir import read_json, write_json
 
-CONTRACT, MUST, SHOULD = "contract", "MUST", "SHOULD"
+CONTRACT, MUST, SHOULD, NOTE = "contract", "MUST", "SHOULD", "NOTE"
+ROW, GROUP, REPEATED = "row", "group", "repeated"
+WRITTEN, HEADER, PRESENT, TYPE = "written", "header", "present", "type"
 
-# Elsewhere a row without a value keeps the rule; whether there has to be one is a rule of its own.
-_ABOUT_NULLS = ("not_null", "values_readable")
+_MEANING = {
+    "String": "text",
+    "Decimal": "a decimal number such as -1234.5 or 1.5E-7, with at most 18 decimals",
+    "DateTime": "a UTC moment such as 2025-03-01T00:00:00Z",
+    "JSON": 'a JSON object such as {"team": "web"}',
+}
 
 
 @dataclass(frozen=True)
 class Rule:
     """
-    id: unique. check: the asset check that reports it. level: "contract" (a month that breaks it is not accepted),
-    "MUST" or "SHOULD". column: the one that it is about. shown: columns whose values explain a violation.
-    sentence: what has to hold, for people. remedy: what the owner of a failing file can do.
+    id: of the official requirements model, where it has one. column: the one that it is about; id and column together
+    are unique.
+    check: the asset check that reports it.
+    level: "contract" (a month that breaks it is not accepted), "MUST", "SHOULD", or "NOTE" for what one month alone
+    cannot decide.
+    kind: what is judged: each row, groups of rows, rows that are alike, the text as written in the file, its header, whether the column is
+    present, or the type that a Parquet file stores it in.
+    needs: columns without which a file is not judged. versions: those that have the rule; None: every version.
+    per: columns whose values make a group. forbidden: regular expression for text that breaks the rule. words: texts that do.
+    shown: columns whose values explain a violation. sentence: what has to hold, for people. remedy: what the owner of
+    a failing file can do. narrowed: how it is narrower than its text. also: official ids that are judged with it.
     """
 
     id: str
+    column: str
     check: str
     level: str
-    column: str
-    shown: tuple[str, ...]
+    kind: str
     sentence: str
     remedy: str
+    needs: tuple[str, ...] = ()
+    versions: frozenset[str] | None = None
+    per: tuple[str, ...] = ()
+    forbidden: str | None = None
+    words: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    narrowed: str | None = None
+    also: tuple[str, ...] = ()
+    keeps: Callable | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def key(self) -> str:
+        return f"{self.id} {self.column}"
+
+    def holds_for(self, version: str) -> bool:
+        return self.versions is None or version in self.versions
 
 
 @cache
 def rules() -> dict[str, Rule]:
-    """Every rule by id, grouped by the check that reports it."""
-    return {rule.id: rule for rule, _ in _declared()}
+    """Every rule by its key, grouped by the check that reports it."""
+    made = [*_of_columns(), *_declared()]
+    return {rule.key: rule for rule in sorted(made, key=lambda rule: (rule.check, rule.id, rule.column))}
+
+
+def rules_of(kind: str) -> list[Rule]:
+    return [rule for rule in rules().values() if rule.kind == kind]
 
 
 @cache
 def predicates(cache_folder: Path) -> dict[str, str]:
-    """Rule id -> SQL predicate over the canonical columns, true for a row that keeps the rule or has no value.
+    """Rule key -> SQL predicate over the canonical columns, for rules about rows and groups.
+
+    True for a row that keeps the rule, or NULL. Of a group it is one over aggregates.
 
     Compiling takes seconds, most of them for loading Pandera and Ibis, and gives the same every time: the result is
     kept in `cache_folder` under a mark of the code, so that a run's process need not load them.
@@ -65,120 +113,234 @@ def compile_predicates() -> dict[str, str]:
 
     month = ibis.table(_ibis_schema(), name="month")
     compiled = {}
-    for rule, check in pandera_checks().items():
-        result = check(month, rules()[rule].column)
+    for key, check in pandera_checks().items():
+        result = check(month, rules()[key].column)
         sql = str(ibis.to_sql(month.select(kept=result.check_output), dialect="duckdb"))
         query = sqlglot.parse_one(sql, read="duckdb")
         for column in query.find_all(sqlglot.exp.Column):
             column.set("table", None)
-        compiled[rule] = query.selects[0].this.sql(dialect="duckdb")
+        # The predicate of a group is a window over its rows: the aggregate in it is what GROUP BY takes.
+        for window in list(query.find_all(sqlglot.exp.Window)):
+            window.replace(window.this)
+        # SQLGlot would write it as an arrow, which DuckDB takes for a lambda where a function of lists is around it.
+        for extract in list(query.find_all(sqlglot.exp.JSONExtract)):
+            path = sqlglot.exp.Literal.string(extract.expression.sql(dialect="duckdb").strip("'"))
+            extract.replace(sqlglot.exp.Anonymous(this="json_extract", expressions=[extract.this, path]))
+        compiled[key] = query.selects[0].this.sql(dialect="duckdb")
     return compiled
 
 
 def pandera_checks() -> dict[str, object]:
-    """Rule id -> pandera.Check of a canonical column."""
+    """Rule key -> pandera.Check of a canonical column, for rules about rows and groups."""
     import pandera.ibis as pa
 
     return {
-        rule.id: pa.Check(keeps, name=rule.id, error=rule.sentence, ignore_na=rule.check not in _ABOUT_NULLS)
-        for rule, keeps in _declared()
+        rule.key: pa.Check(rule.keeps, name=rule.key, error=rule.sentence, ignore_na=False)
+        for rule in rules().values()
+        if rule.keeps is not None
     }
 
 
-def _declared() -> list[tuple[Rule, Callable]]:
-    """The rules, each with its Pandera check function: IbisData -> boolean column, true where a row keeps the rule."""
-    declared = []
+def _of_columns() -> Iterator[Rule]:
+    """What columns.toml, contract.toml and currencies.toml ask of each column."""
     for column in columns().values():
-        if column.type != "String":
-            declared.append(_readable(column))
-        if column.name in contract().not_null or (not column.nullable and column.introduced == "1.0"):
-            declared.append(_not_null(column))
+        yield from _present(column)
+        yield from _readable(column)
+        yield from _not_null(column)
         if column.allowed:
-            declared.append(_allowed(column))
+            yield _allowed(column)
         if column.format == "Currency":
-            declared.append(_currency(column))
-    declared += [_order("ChargePeriodStart", "ChargePeriodEnd"), _order("BillingPeriodStart", "BillingPeriodEnd")]
-    return sorted(declared, key=lambda pair: (pair[0].check, pair[0].id))
+            yield _currency(column)
 
 
-def _readable(column: Column) -> tuple[Rule, Callable]:
-    meaning = {
-        "Decimal": "a decimal number such as -1234.5 or 1.5E-7, with at most 18 decimals",
-        "DateTime": "a UTC moment such as 2025-03-01T00:00:00Z",
-        "JSON": 'a JSON object such as {"team": "web"}',
-    }[column.type]
-    rule = Rule(
-        id=f"{column.name}-readable",
-        check="values_readable",
+def _present(column: Column) -> Iterator[Rule]:
+    # A column of the official model without such an id is Conditional, see unchecked.toml.
+    if column.ids and "present" not in column.ids:
+        return
+    for level, names in ((MUST, ("Mandatory",)), (SHOULD, ("Recommended",))):
+        held = frozenset(v for v in versions() if column.name in columns_of(v) and columns_of(v)[column.name].level in names)
+        required = column.name in contract().required and level == MUST
+        if held or required:
+            yield Rule(
+                id=column.ids.get("present", f"{column.name}-present"),
+                column=column.name,
+                check="required_columns",
+                level=CONTRACT if required else level,
+                kind=PRESENT,
+                versions=None if required else held,
+                sentence=f"there is a column {column.name}",
+                remedy="add the column if the provider has it; it is null in the table until then",
+            )
+
+
+def _readable(column: Column) -> Iterator[Rule]:
+    meaning = _MEANING[column.type]
+    rule_id = column.ids.get("type", f"{column.name}-type")
+    about = {
+        "id": rule_id,
+        "column": column.name,
+        "check": "values_readable",
+        "also": tuple(column.ids[key] for key in ("decimal",) if key in column.ids),
+        "remedy": f"write {column.name} as {meaning}",
+    }
+    if column.type == "String":
+        yield Rule(**about, level=MUST, kind=TYPE, sentence=f"{column.name} is text")
+        return
+    yield Rule(
+        **about,
         # A value that cannot be read would be missing from a total.
         level=CONTRACT if column.name in contract().not_null else MUST,
-        column=column.name,
+        kind=ROW,
+        needs=(column.name,),
         shown=(column.name,),
-        sentence=f"{column.name} has to be {meaning}",
-        remedy=f"write {column.name} as {meaning}",
+        sentence=f"{column.name} is {meaning}",
+        keeps=lambda data: data.table[UNREADABLE].isnull() | ~data.table[UNREADABLE].contains(column.name),
     )
-    return rule, lambda data: data.table[UNREADABLE].isnull() | ~data.table[UNREADABLE].contains(column.name)
 
 
-def _not_null(column: Column) -> tuple[Rule, Callable]:
-    rule = Rule(
-        id=f"{column.name}-not-null",
-        check="not_null",
-        level=CONTRACT if column.name in contract().not_null else MUST,
+def _not_null(column: Column) -> Iterator[Rule]:
+    if column.name in contract().not_null:
+        held = None
+    else:
+        # Of a column of the official model without such an id, the model says when it may be null.
+        said = "not_null" in column.ids or not column.ids
+        held = frozenset(
+            v for v in versions() if said and column.name in columns_of(v) and not columns_of(v)[column.name].nullable
+        )
+        if not held:
+            return
+    yield Rule(
+        id=column.ids.get("not_null", f"{column.name}-not-null"),
         column=column.name,
+        check="not_null",
+        level=CONTRACT if held is None else MUST,
+        kind=ROW,
+        needs=(column.name,),
+        versions=held,
         shown=(column.name, "ChargeCategory", "ServiceName"),
-        sentence=f"{column.name} has to have a value in every row",
+        sentence=f"{column.name} has a value in every row",
         remedy=f"fill {column.name}",
-    )
-    # A value that could not be read is reported as that, not as missing.
-    return (
-        rule,
-        lambda data: (
-            data.table[column.name].notnull()
-            | (data.table[UNREADABLE].notnull() & data.table[UNREADABLE].contains(column.name))
-        ),
+        # A value that could not be read is reported as that, not as missing.
+        keeps=lambda data: data.table[column.name].notnull()
+        | (data.table[UNREADABLE].notnull() & data.table[UNREADABLE].contains(column.name)),
     )
 
 
-def _allowed(column: Column) -> tuple[Rule, Callable]:
+def _allowed(column: Column) -> Rule:
     listed = ", ".join(column.allowed) if len(column.allowed) <= 20 else f"one of {len(column.allowed)} values"
-    rule = Rule(
-        id=f"{column.name}-allowed",
+    return Rule(
+        id=column.ids.get("allowed", f"{column.name}-allowed"),
+        column=column.name,
         check="allowed_values",
         level=CONTRACT if column.name in contract().allowed_values else MUST,
-        column=column.name,
+        kind=ROW,
+        needs=(column.name,),
         shown=(column.name,),
-        sentence=f"{column.name} has to be a value that FOCUS allows: {listed}",
+        sentence=f"{column.name} is a value that FOCUS allows: {listed}",
         remedy=f"use one of the allowed values of {column.name}",
+        keeps=lambda data: data.table[column.name].isin(column.allowed),
     )
-    return rule, lambda data: data.table[column.name].isin(column.allowed)
 
 
-def _currency(column: Column) -> tuple[Rule, Callable]:
-    rule = Rule(
-        id=f"{column.name}-iso-4217",
+def _currency(column: Column) -> Rule:
+    return Rule(
+        id=column.ids.get("currency", f"{column.name}-iso-4217"),
+        column=column.name,
         check="currency_codes",
         # A pricing currency may be a vendor's own unit, such as credits or tokens.
         level=CONTRACT if column.name in contract().currency else SHOULD,
-        column=column.name,
+        kind=ROW,
+        needs=(column.name,),
         shown=(column.name,),
-        sentence=f"{column.name} has to be a currency code of ISO 4217, such as USD",
+        sentence=f"{column.name} is a currency code of ISO 4217, such as USD",
         remedy="use the three-letter code of ISO 4217, in capitals",
+        also=tuple(column.ids[key] for key in ("currency_format", "currency_attribute") if key in column.ids),
+        keeps=lambda data: data.table[column.name].isin(currencies()),
     )
-    return rule, lambda data: data.table[column.name].isin(currencies())
 
 
-def _order(start: str, end: str) -> tuple[Rule, Callable]:
-    rule = Rule(
-        id=f"{end}-after-start",
-        check="period_order",
-        level=MUST,
-        column=end,
-        shown=(start, end),
-        sentence=f"{end} has to be later than {start}",
-        remedy=f"correct {start} or {end}; the end is the first moment after the period",
+def _declared() -> Iterator[Rule]:
+    """The rules of rules.toml, those for `each` column of a type once for each."""
+    for rule_id, facts in rule_data()["rules"].items():
+        about = {
+            "id": rule_id,
+            "check": facts["check"],
+            "level": facts["level"],
+            "versions": versions_from(facts["since"], facts.get("until")) if "since" in facts else None,
+            "narrowed": facts.get("narrowed"),
+            "also": tuple(facts.get("also", ())),
+        }
+        if "written" in facts:
+            for column in _columns_like(facts["written"]):
+                yield Rule(
+                    **about,
+                    column=column.name,
+                    kind=WRITTEN,
+                    forbidden=facts.get("forbidden"),
+                    words=tuple(facts.get("words", ())),
+                    sentence=_about(column, facts),
+                    remedy=facts.get("remedy", f"write {column.name} as {_MEANING[column.type]}"),
+                )
+        elif "header" in facts:
+            yield Rule(
+                **about, column=facts["header"], kind=HEADER, sentence=facts["sentence"], remedy=facts["remedy"]
+            )
+        elif "repeated" in facts:
+            yield Rule(**about, column="", kind=REPEATED, sentence=facts["sentence"], remedy=facts["remedy"])
+        elif "each" in facts:
+            for column in _columns_like(facts["each"]):
+                yield _row_rule(about, facts, {column.name: facts["must"]["each"]}, _about(column, facts))
+        elif "must" in facts:
+            yield _row_rule(about, facts, facts["must"], facts["sentence"])
+        else:
+            yield _group_rule(about, facts)
+
+
+def _about(column: Column, facts: Mapping) -> str:
+    return f"{column.name}: {facts['sentence']}"
+
+
+def _row_rule(about: Mapping, facts: Mapping, must: Mapping, sentence: str) -> Rule:
+    when = facts.get("when", {})
+    involved = list(dict.fromkeys([*must, *when, *(name for test in must.values() for name in rule_tests.others(test))]))
+    return Rule(
+        **about,
+        column=next(iter(must)),
+        kind=ROW,
+        # To be not something is fulfilled by having no value, and so by having no column.
+        needs=tuple(name for name in involved if name in must or not rule_tests.is_negative(when.get(name))),
+        shown=tuple(involved),
+        sentence=sentence,
+        remedy=facts.get("remedy") or rule_tests.remedy(must),
+        keeps=lambda data: rule_tests.keeps(data.table, when, must),
     )
-    return rule, lambda data: data.table[end] > data.table[start]
+
+
+def _group_rule(about: Mapping, facts: Mapping) -> Rule:
+    kind = next(kind for kind in rule_tests.GROUP_TESTS if kind in facts)
+    group = facts[kind]
+    return Rule(
+        **about,
+        column=group["of"],
+        kind=GROUP,
+        needs=(*group["per"], group["of"], *([group["equals"]] if "equals" in group else [])),
+        per=tuple(group["per"]),
+        shown=(*group["per"], group["of"]),
+        sentence=facts["sentence"],
+        remedy=facts["remedy"],
+        keeps=lambda data: rule_tests.GROUP_TESTS[kind](data.table, group),
+    )
+
+
+def _columns_like(kind: str) -> list[Column]:
+    """The columns of a type or format of columns.toml; of type String, those without a list of allowed values."""
+    return [
+        column
+        for column in columns().values()
+        if kind == "any"
+        or column.format == kind
+        or (column.type == kind and not (kind == "String" and (column.allowed or column.format)))
+    ]
 
 
 def _ibis_schema() -> dict[str, str]:

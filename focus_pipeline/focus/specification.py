@@ -1,8 +1,9 @@
-"""Reads the columns of the FOCUS Cost and Usage dataset, the currencies and the publishing contract."""
+"""Reads what the TOML files here say: the columns of the FOCUS Cost and Usage dataset, currencies, contract and gaps."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
@@ -15,7 +16,9 @@ DECIMAL_SCALE = 18
 class Column:
     """A column of the unified table, over all versions; see columns.toml for what each field means.
 
-    allowed: the legal values, in order; empty where any value is legal. synonyms: value as sent -> value as meant.
+    allowed: the legal values, in order; empty where any value is legal. parents: legal value -> the value of another
+    column that it is listed under. synonyms: value as sent -> value as meant. ids: what a rule asks for ("not_null",
+    "allowed", …) -> its id in the official requirements model. changes: version -> what changed with it.
     """
 
     name: str
@@ -28,9 +31,21 @@ class Column:
     format: str | None
     minimum: int | None
     allowed: tuple[str, ...]
+    parents: Mapping[str, str]
     former_names: tuple[str, ...]
+    own_names: tuple[str, ...]
     filled_from: str | None
     synonyms: Mapping[str, str]
+    ids: Mapping[str, str]
+    changes: Mapping[str, Mapping[str, object]]
+
+    def as_of(self, version: str) -> "Column":
+        """The column with what changed up to a version."""
+        changed: dict[str, object] = {}
+        for since, facts in self.changes.items():
+            if _numbers(since) <= _numbers(version):
+                changed |= facts
+        return replace(self, **changed)
 
     @property
     def duckdb_type(self) -> str:
@@ -50,7 +65,21 @@ class Contract:
     not_null: tuple[str, ...]
     allowed_values: tuple[str, ...]
     currency: tuple[str, ...]
-    own_column_prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KnownGap:
+    """Rules that a provider's exports of some versions break; see known_gaps.toml. versions: empty for all.
+
+    names: what the rows of the provider have as ServiceProviderName, in lower case.
+    """
+
+    provider: str
+    names: tuple[str, ...]
+    versions: tuple[str, ...]
+    rules: tuple[str, ...]
+    what: str
+    source: str
 
 
 @cache
@@ -71,6 +100,34 @@ def currencies() -> tuple[str, ...]:
 
 
 @cache
+def known_gaps() -> tuple[KnownGap, ...]:
+    content = _data("known_gaps.toml")
+    return tuple(
+        KnownGap(
+            provider=gap["provider"],
+            names=tuple(name.lower() for name in content["providers"][gap["provider"]]),
+            versions=tuple(gap.get("versions", ())),
+            rules=tuple(gap["rules"]),
+            what=gap["what"],
+            source=gap["source"],
+        )
+        for gap in content["gaps"]
+    )
+
+
+@cache
+def unchecked() -> dict[str, tuple[str, ...]]:
+    """Why no file can be judged by them -> ids of rules of the official requirements model."""
+    return {entry["reason"]: tuple(entry["ids"]) for entry in _data("unchecked.toml").values()}
+
+
+@cache
+def rule_data() -> dict:
+    """The content of rules.toml."""
+    return _data("rules.toml")
+
+
+@cache
 def versions() -> tuple[str, ...]:
     """FOCUS versions that the data knows, oldest first."""
     return tuple(sorted({column.introduced for column in columns().values()}, key=_numbers))
@@ -79,7 +136,7 @@ def versions() -> tuple[str, ...]:
 def columns_of(version: str) -> dict[str, Column]:
     """The columns of one FOCUS version, such as "1.2", in the order of the specification."""
     return {
-        name: column
+        name: column.as_of(version)
         for name, column in columns().items()
         if _numbers(column.introduced) <= _numbers(version)
         and (column.removed is None or _numbers(version) < _numbers(column.removed))
@@ -111,14 +168,34 @@ def detect_version(sent: Iterable[str]) -> str:
     return "1.0-preview" if names & former and "providername" not in names else versions()[0]
 
 
+def judged_as(declared: str) -> str:
+    """The version whose rules hold for a file of a declared one: 1.0 for "1.0r2", 1.2 for "1.2-preview".
+
+    The newest one that is known for a newer one, the oldest for what is no version.
+    """
+    found = re.match(r"v?(\d+\.\d+)", declared)
+    not_newer = [v for v in versions() if found and _numbers(v) <= _numbers(found[1])]
+    return not_newer[-1] if not_newer else versions()[0]
+
+
+def versions_from(since: str, until: str | None = None) -> frozenset[str]:
+    """The known versions from `since` on, before `until`."""
+    return frozenset(
+        v
+        for v in versions()
+        if _numbers(since) <= _numbers(v) and (until is None or _numbers(v) < _numbers(until))
+    )
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     # As text, 1.10 would come before 1.2.
     return tuple(map(int, version.split(".")))
 
 
 def _column(name: str, facts: dict) -> Column:
-    allowed = facts.get("allowed", ())
+    allowed, parents = facts.get("allowed", ()), {}
     if isinstance(allowed, dict):  # listed under the value of the parent column
+        parents = {value: parent for parent, values in allowed.items() for value in values}
         allowed = dict.fromkeys(value for values in allowed.values() for value in values)
     return Column(
         name=name,
@@ -131,9 +208,13 @@ def _column(name: str, facts: dict) -> Column:
         format=facts.get("format"),
         minimum=facts.get("minimum"),
         allowed=tuple(allowed),
+        parents=parents,
         former_names=tuple(facts.get("former_names", ())),
+        own_names=tuple(facts.get("own_names", ())),
         filled_from=facts.get("filled_from"),
         synonyms=facts.get("synonyms", {}),
+        ids=facts.get("ids", {}),
+        changes=facts.get("since", {}),
     )
 
 

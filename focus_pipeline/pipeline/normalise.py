@@ -15,9 +15,9 @@ import duckdb
 
 from focus_pipeline.focus.canonical import (
     CANONICAL,
-    FLOATING,
     canonical_select,
     create_macros,
+    is_taken_over,
     literal,
     match_columns,
     quoted,
@@ -28,16 +28,13 @@ from focus_pipeline.months import month_bounds
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, replacing, write_json
 from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
 from focus_pipeline.pipeline.source_files import (
-    SourceFile,
     UnreadableFile,
     open_source_file,
     reading_fault,
 )
+from focus_pipeline.pipeline.written import EXAMPLES, Broken, broken_by_header, count_in_source
 
 logger = logging.getLogger(__name__)
-
-EXAMPLES = 5
-
 
 # Of the table's costs, DECIMAL(38, 18).
 _WHOLE_DIGITS = 20
@@ -60,12 +57,10 @@ class Rejection:
 class StagedFile:
     """One delivered file.
 
-    rows, billed_cost (by currency, "" where there is none): counted in the delivered file itself, apart from the
-    staging; exact decimals as text, for a JSON number would not hold them.
+    rows, billed_cost, providers, rounded, changed, broken: see written.Counted; counted in the delivered file itself,
+    apart from the staging.
     first_row: number of its first row in the staged file, from 0.
-    columns: as sent. recognised: the canonical columns that they fill. missing: columns of the contract that it
-    should have and does not. unknown: columns that are neither of FOCUS nor named as a provider's own.
-    rounded: by column, values sent as binary floating point with more than 18 decimals.
+    columns: as sent. recognised: the canonical columns that they fill. own: how many it has that are not of FOCUS.
     """
 
     key: str
@@ -77,9 +72,11 @@ class StagedFile:
     first_row: int = 0
     columns: list[str] = field(default_factory=list)
     recognised: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
+    own: int = 0
+    providers: list[str] = field(default_factory=list)
     rounded: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, dict[str, int]] = field(default_factory=dict)
+    broken: list[Broken] = field(default_factory=list)
     rejection: Rejection | None = None
 
 
@@ -172,7 +169,13 @@ def staged_month(connection: str, month: str, token: str, data_dir: DataDir) -> 
     content["path"] = folder / content["path"]
     content["totals"] = [Total(**total) for total in content["totals"]]
     content["files"] = [
-        StagedFile(**(file | {"rejection": file["rejection"] and Rejection(**file["rejection"])}))
+        StagedFile(
+            **file
+            | {
+                "rejection": file["rejection"] and Rejection(**file["rejection"]),
+                "broken": [Broken(**broken) for broken in file["broken"]],
+            }
+        )
         for file in content["files"]
     ]
     return StagedMonth(**content)
@@ -226,15 +229,10 @@ def _stage_file(
         "first_row": first_row,
         "columns": sent,
         "recognised": sorted(present),
-        "missing": [name for name in (*contract().required, *contract().expected) if name not in present],
-        "unknown": [
-            name.strip()
-            for name in source.columns
-            if name not in matched.values() and not name.strip().lower().startswith(contract().own_column_prefixes)
-        ],
+        "own": len(sent) - len({name for name in matched.values() if not is_taken_over(name)}),
     }
     if not source.columns:
-        return StagedFile(**facts | {"missing": []})
+        return StagedFile(**facts)
     if lacking := [name for name in contract().required if name not in present]:
         return StagedFile(**facts, rejection=Rejection("required_columns", _lacking(lacking, sent)))
     lineage = {
@@ -249,39 +247,15 @@ def _stage_file(
             f"COPY ({canonical_select(source.columns, source.relation, lineage)}) "
             f"TO {literal(str(part))} (FORMAT parquet)"
         )
-        counted = _count_in_source(connection, source, matched)
+        counted = count_in_source(connection, source, matched)
     except duckdb.Error:
         if (fault := reading_fault(source, connection)) is None:
             raise
         reason = f"{fault}; correct the file and upload it again"
         return StagedFile(**facts, rejection=Rejection("files_readable", reason))
     rejection = _month_rule_broken(connection, part, delivery.month) if month_rule else None
-    return StagedFile(**facts, **counted, rejection=rejection)
-
-
-def _count_in_source(
-    connection: duckdb.DuckDBPyConnection, source: SourceFile, matched: dict[str, str]
-) -> dict[str, object]:
-    """Rows, BilledCost and roundings in the delivered file: a reading of its own, to hold the staged rows against."""
-    cost, cost_type = quoted(matched["BilledCost"]), source.columns[matched["BilledCost"]]
-    number = f"double_to_decimal({cost})" if cost_type in FLOATING else f"to_decimal(CAST({cost} AS VARCHAR))"
-    currency = f"coalesce(CAST({quoted(matched['BillingCurrency'])} AS VARCHAR), '')"
-    floating = {
-        name: quoted(sent)
-        for name, sent in matched.items()
-        if columns()[name].type == "Decimal" and source.columns[sent] in FLOATING
-    }
-    roundings = "".join(f", count_if(is_rounded({sent}))" for sent in floating.values())
-    counted = connection.execute(
-        f"SELECT {currency}, count(*), coalesce(sum({number}), 0) {roundings} "
-        f"FROM {source.relation} GROUP BY 1 ORDER BY 1"
-    ).fetchall()
-    rounded = {name: sum(row[3 + i] for row in counted) for i, name in enumerate(floating)}
-    return {
-        "rows": sum(row[1] for row in counted),
-        "billed_cost": {row[0]: str(row[2]) for row in counted},
-        "rounded": {name: count for name, count in rounded.items() if count},
-    }
+    in_header = broken_by_header(source, matched)
+    return StagedFile(**facts, **vars(counted) | {"broken": [*in_header, *counted.broken]}, rejection=rejection)
 
 
 def _month_rule_broken(connection: duckdb.DuckDBPyConnection, part: Path, month: str) -> Rejection | None:

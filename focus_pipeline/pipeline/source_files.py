@@ -38,12 +38,13 @@ class UnreadableFile(Exception):
 class SourceFile:
     """format: "csv", "csv.gz" or "parquet". columns: name in the file -> DuckDB type, in the file's order.
 
-    relation: what to write behind FROM to read it.
+    relation: what to write behind FROM to read it. relation_as_written: the same, with the word NULL left as text.
     """
 
     format: str
     columns: dict[str, str]
     relation: str
+    relation_as_written: str
 
 
 def open_source_file(path: Path, connection: duckdb.DuckDBPyConnection) -> SourceFile:
@@ -102,7 +103,7 @@ def _parquet(path: Path, connection: duckdb.DuckDBPyConnection) -> SourceFile:
         raise UnreadableFile(f"it has the column {renamed[0].rpartition('_')[0]} twice; leave one of them out")
     if too_wide := [name for name, precision in stored if (precision or 0) > _WIDEST_DECIMAL]:
         raise UnreadableFile(f"its column {too_wide[0]} is a decimal of more than {_WIDEST_DECIMAL} digits; use fewer")
-    return SourceFile("parquet", columns, relation)
+    return SourceFile("parquet", columns, relation, relation)
 
 
 def _csv(path: Path, file_format: str, compression: str) -> SourceFile:
@@ -112,14 +113,17 @@ def _csv(path: Path, file_format: str, compression: str) -> SourceFile:
     _refuse_doubled(header)
     columns = dict.fromkeys(header, "VARCHAR")
     # Every option is given: nothing of a bill is guessed. An id keeps its zeros because all values are text here.
-    relation = f"""read_csv(
+    relation, as_written = (
+        f"""read_csv(
                 {literal(str(path))},
                 auto_detect = false, header = true, delim = ',', quote = '"', escape = '"',
-                nullstr = ['', 'NULL', 'null'], compression = {literal(compression)}, encoding = 'utf-8',
+                nullstr = [{nothing}], compression = {literal(compression)}, encoding = 'utf-8',
                 max_line_size = {_LONGEST_LINE}, buffer_size = {_CSV_BUFFER}, hive_partitioning = false,
                 columns = {{{", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns)}}}
             )"""
-    return SourceFile(file_format, columns, relation)
+        for nothing in ("'', 'NULL', 'null'", "''")
+    )
+    return SourceFile(file_format, columns, relation, as_written)
 
 
 def _header(path: Path, compression: str) -> list[str]:

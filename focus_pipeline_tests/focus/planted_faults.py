@@ -13,8 +13,8 @@ AWS = "aws_1_2"
 COMPLETE = "complete_1_4"
 COMPLETE_1_3 = "complete_1_3"
 
-# FOCUS has no id of a row and no rule against two alike; that a file came twice looks like this.
-REPEATED_ROW = "no rule: repeated row"
+# FOCUS has no id of a row and no rule against two alike; that a file came twice looks like this. It is a rule of ours.
+REPEATED_ROW = "repeated-row"
 
 
 @dataclass(frozen=True)
@@ -259,10 +259,7 @@ NAMES = (
     Fault("ProviderName-C-003-M", AWS, {"ProviderName": None}, "usage", "no provider"),
     Fault("PublisherName-C-003-M", COMPLETE_1_3, {"PublisherName": None}, "usage", "no publisher"),
     Fault("ServiceName-C-003-M", AWS, {"ServiceName": None}, "usage", "no service"),
-    Fault(
-        "ServiceCategory-C-002-M", AWS, {"ServiceCategory": None}, "usage", "no service category",
-        also=("ServiceSubcategory-C-004-M",),
-    ),
+    Fault("ServiceCategory-C-002-M", AWS, {"ServiceCategory": None}, "usage", "no service category"),
     Fault("ServiceSubcategory-C-002-M", AWS, {"ServiceSubcategory": None}, "usage", "no service subcategory"),
     Fault("ChargeCategory-C-002-M", AWS, {"ChargeCategory": None}, "adjustment", "no charge category"),
     Fault("ChargeFrequency-C-002-M", AWS, {"ChargeFrequency": None}, "usage", "no charge frequency"),
@@ -279,7 +276,7 @@ PERIODS = (
     ),
     Fault(
         "BillingPeriodEnd-C-004-M", AWS, {"BillingPeriodEnd": "2025-03-31T23:59:59.000Z"}, "usage",
-        "billing period with its last second", also=("BillingPeriodEnd-C-004-M/month",),
+        "billing period with its last second",
     ),
     Fault(
         "BillingPeriodEnd-C-004-M", COMPLETE, {"BillingPeriodEnd": "2025-02-01T00:00:00Z"}, "usage",
@@ -297,8 +294,9 @@ PERIODS = (
     Fault("ChargePeriodEnd-C-003-M", AWS, {"ChargePeriodEnd": None}, "usage", "no end of the charge period"),
 )  # fmt: skip
 
-NO_COST = ("BilledCost-C-003-M",)
-NO_END = ("ChargePeriodEnd-C-003-M",)
+NO_COST = ("BilledCost-C-001-M",)
+NO_END = ("ChargePeriodEnd-C-001-M",)
+NO_TAGS = ("Tags-type",)
 
 SPELLING = (
     Fault("DateTimeFormat-A-001-M", AWS, {"ChargePeriodEnd": "2025-03-03T01:00:00+01:00"}, "usage", "another zone"),
@@ -309,7 +307,7 @@ SPELLING = (
     Fault("DateTimeFormat-A-006-M", AWS, {"ChargePeriodEnd": "2025-03-03T00:00:00"}, "usage", "no Z"),
     Fault("NullHandling-A-002-M", AWS, {"ResourceName": "n/a"}, "usage", "n/a for nothing"),
     Fault("NullHandling-A-002-M", AWS, {"AvailabilityZone": "Unassigned"}, "usage", "Unassigned for nothing"),
-    Fault("NullHandling-A-002-M", AWS, {"AvailabilityZone": "NULL"}, "usage", "NULL for nothing"),
+    Fault("NullHandling-A-002-M/NULL", AWS, {"AvailabilityZone": "NULL"}, "usage", "NULL for nothing"),
     Fault("NullHandling-A-002-M", AWS, {"SubAccountName": "Not Applicable"}, "usage", "Not Applicable for nothing"),
     Fault("NullHandling-A-002-M", AWS, {"InvoiceId": "-2"}, "usage", "-2 for nothing"),
     Fault("NullHandling-A-002-M", COMPLETE, {"InvoiceId": " "}, "usage", "a space for nothing"),
@@ -322,10 +320,13 @@ SPELLING = (
     Fault("NumericFormat-A-009-M", COMPLETE, {"BilledCost": "1,8984"}, "usage", "decimal comma", NO_COST),
     Fault("NumericFormat-A-010-M", AWS, {"BilledCost": "+1.8984"}, "usage", "plus sign"),
     Fault("NumericFormat-A-011-M", AWS, {"BilledCost": "(12.5)"}, "credit", "parentheses for a minus sign", NO_COST),
-    Fault("KeyValueFormat-A-001-M", AWS, {"Tags": "team=web"}, "usage", "tags that are not JSON"),
+    Fault("KeyValueFormat-A-001-M", AWS, {"Tags": "team=web"}, "usage", "tags that are not JSON", NO_TAGS),
     Fault("KeyValueFormat-A-001-M", AWS, {"Tags": "{'team': 'web'}"}, "usage", "tags in single quotes"),
-    Fault("KeyValueFormat-A-001-M", AWS, {"Tags": '["team", "web"]'}, "usage", "tags that are an array"),
-    Fault("KeyValueFormat-A-001-M", AWS, {"SkuPriceDetails": '"fast"'}, "usage", "price details that are a text"),
+    Fault("KeyValueFormat-A-001-M", AWS, {"Tags": '["team", "web"]'}, "usage", "tags that are an array", NO_TAGS),
+    Fault(
+        "KeyValueFormat-A-001-M", AWS, {"SkuPriceDetails": '"fast"'}, "usage", "price details that are a text",
+        also=("SkuPriceDetails-type",),
+    ),
     Fault("KeyValueFormat-A-002-M", AWS, {"Tags": '{"team": "web", "team": "shop"}'}, "usage", "tag key twice"),
     Fault("KeyValueFormat-A-004-M", AWS, {"Tags": '{"team": {"name": "web"}}'}, "usage", "tag that is an object"),
     Fault("KeyValueFormat-A-004-M", AWS, {"Tags": '{"team": ["web"]}'}, "usage", "tag that is an array"),
@@ -335,13 +336,16 @@ SPELLING = (
     ),
     Fault("UnitFormat-A-003-M", AWS, {"PricingUnit": "hours"}, "usage", "unit in lower case"),
     Fault("UnitFormat-A-003-M", AWS, {"ConsumedUnit": "gb-months"}, "decimals", "unit in lower case"),
-    Fault("UnitFormat-A-003-M", COMPLETE, {"CommitmentDiscountUnit": "HOURS"}, "used", "unit in capitals"),
+    Fault(
+        "UnitFormat-A-003-M", COMPLETE, {"CommitmentDiscountUnit": "HOURS"}, "used", "unit in capitals",
+        also=("CommitmentDiscountUnit-C-008-M",),
+    ),
 )  # fmt: skip
 
 GROUPS = (
     Fault(
         "ServiceName-C-005-C", AWS, {"ServiceName": "Amazon Elastic Compute Cloud"}, "decimals",
-        "service in two categories",
+        "service in two categories", also=("ServiceName-C-008-C",),
     ),
     Fault("SkuPriceId-C-008-M", AWS, {"SkuPriceId": "SKU-vm2.P1"}, "decimals", "price of two SKUs"),
     Fault(
@@ -359,12 +363,15 @@ GROUPS = (
     Fault(REPEATED_ROW, AWS, {}, "usage", "the same row twice", copies=2),
 )  # fmt: skip
 
+# A file without a column of the contract is not loaded.
+REJECTED = ("required_columns",)
+
 HEADER = (
     Fault("ColumnHandling-A-010-M", AWS, {}, "", "custom column without x_", add={"CostCentre": "4711"}),
     Fault("ColumnHandling-A-012-O", AWS, {}, "", "custom column first", first=("x_Operation",)),
-    Fault("CostAndUsage-D-006-M", AWS, {}, "", "no column of billed costs", drop=("BilledCost",)),
+    Fault("CostAndUsage-D-006-M", AWS, {}, "", "no column of billed costs", also=REJECTED, drop=("BilledCost",)),
     Fault("CostAndUsage-D-005-M", AWS, {}, "", "no column of billing account names", drop=("BillingAccountName",)),
-    Fault("CostAndUsage-D-008-M", AWS, {}, "", "no column of charge categories", drop=("ChargeCategory",)),
+    Fault("CostAndUsage-D-008-M", AWS, {}, "", "no column of charge categories", also=REJECTED, drop=("ChargeCategory",)),
     Fault("CostAndUsage-D-026-M", AWS, {}, "", "no column of charge classes", drop=("ChargeClass",)),
     Fault("CostAndUsage-D-030-M", AWS, {}, "", "no column of contracted costs", drop=("ContractedCost",)),
     Fault("CostAndUsage-D-036-M", AWS, {}, "", "no column of pricing quantities", drop=("PricingQuantity",)),

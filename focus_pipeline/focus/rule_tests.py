@@ -1,0 +1,182 @@
+"""The tests that rules.toml is written in, as Ibis expressions; what each means is said there.
+
+Ibis is imported where it is used: a run's process takes the compiled rules and need not load it.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+
+from focus_pipeline.focus.specification import columns, rule_data
+
+Test = str | int | float | list | Mapping
+
+# A sum over a commitment may differ by what rounding each row to whole cents can add up to.
+_BALANCE_TOLERANCE = 0.01
+_SHARES_TOLERANCE = 1e-6
+
+
+def keeps(table, when: Mapping[str, Test], must: Mapping[str, Test]):
+    """Boolean column: NULL or true in a row that keeps the rule. Arguments as in rules.toml."""
+    kept = _all(table, must)
+    return ~_all(table, when) | kept if when else kept
+
+
+def others(test: Test) -> tuple[str, ...]:
+    """The columns that a test compares with."""
+    if not isinstance(test, Mapping):
+        return ()
+    named = (value for key, value in test.items() if key in _COMPARING)
+    return tuple(name for value in named for name in (value if isinstance(value, list) else [value]))
+
+
+def is_negative(test: Test | None) -> bool:
+    return isinstance(test, Mapping) and "not" in test
+
+
+def remedy(must: Mapping[str, Test]) -> str:
+    """What to do about a row that breaks the rule, where that follows from its tests."""
+    return "; ".join(_remedy(column, test) for column, test in must.items())
+
+
+def _remedy(column: str, test: Test) -> str:
+    match test:
+        case {"null": True}:
+            return f"leave {column} empty"
+        case {"null": False}:
+            return f"fill {column}"
+        case Mapping():
+            return f"correct {column}" + (f" or {' or '.join(others(test))}" if others(test) else "")
+        case _:
+            return f"set {column} to {' or '.join(map(str, test)) if isinstance(test, list) else test}"
+
+
+def _all(table, tests: Mapping[str, Test]):
+    result = None
+    for name, test in tests.items():
+        for kept in _kept(table, name, test):
+            result = kept if result is None else result & kept
+    return result
+
+
+def _kept(table, name: str, test: Test):
+    column = table[name]
+    if isinstance(test, list):
+        yield column.isin(test)
+    elif not isinstance(test, Mapping):
+        yield column == test
+    else:
+        for operator, operand in test.items():
+            yield _OPERATORS[operator](table, column, operand)
+
+
+def _product_of(table, column, operand):
+    import ibis
+
+    # A product of two DECIMAL(38, 18) does not fit into any DECIMAL.
+    cost = column.cast("float64")
+    product = table[operand[0]].cast("float64") * table[operand[1]].cast("float64")
+    tolerance = ibis.greatest(cost.abs(), 1.0) * rule_data()["price_tolerance"]
+    return (product - cost).abs() <= tolerance
+
+
+def _listed_under(table, column, operand):
+    pairs = [f"{value}\t{parent}" for value, parent in columns()[column.get_name()].parents.items()]
+    return (column + "\t" + table[operand]).isin(pairs)
+
+
+def _month_after(table, column, operand):
+    import ibis
+
+    return column == table[operand].truncate("M") + ibis.interval(months=1)
+
+
+def _spelled_as(table, column, operand):
+    terms = rule_data()["lists"][operand]
+    known = [term.lower() for term in terms]
+    wrong = column.re_split("[^A-Za-z]+").filter(lambda part: part.lower().isin(known) & ~part.isin(terms))
+    return wrong.length() == 0
+
+
+def _json_keys(table, column, operand):
+    keys = _json_functions()["json_keys"](column)
+    if operand == "unique":
+        return keys.unique().length() == keys.length()
+    known = rule_data()["lists"][operand]
+    return keys.filter(lambda key: ~(key.startswith("x_") | key.isin(known))).length() == 0
+
+
+def _json_values(table, column, operand):
+    functions = _json_functions()
+    values = functions["json_extract"](column, "$.*")
+    nested = values.filter(lambda value: functions["json_type"](value).isin(["OBJECT", "ARRAY"]))
+    return nested.length() == 0
+
+
+_OPERATORS = {
+    "null": lambda table, column, operand: column.isnull() if operand else column.notnull(),
+    "not": lambda table, column, operand: ~column.identical_to(operand),
+    "at_least": lambda table, column, operand: column >= operand,
+    "after": lambda table, column, operand: column > table[operand],
+    "same_id_as": lambda table, column, operand: column.lower().identical_to(table[operand].lower()),
+    "product_of": _product_of,
+    "listed_under": _listed_under,
+    "whole_hour": lambda table, column, operand: column == column.truncate("h"),
+    "month_after": _month_after,
+    "not_written_as": lambda table, column, operand: ~column.strip().lower().isin(operand),
+    "spelled_as": _spelled_as,
+    "json_keys": _json_keys,
+    "json_values": _json_values,
+}
+_COMPARING = {"after", "same_id_as", "product_of", "listed_under", "month_after"}
+
+
+def _one(table, group: Mapping):
+    of, per = table[group["of"]], _per(group)
+    return of.min().over(per) == of.max().over(per)
+
+
+def _balance(table, group: Mapping):
+    per, category = _per(group), table.ChargeCategory
+    left = table[group["of"]].sum(where=category == group["where"]).over(per)
+    right = table[group["equals"]].sum(where=category == group["at"]).over(per)
+    return (left - right).abs() <= _BALANCE_TOLERANCE
+
+
+def _shares(table, group: Mapping):
+    ratios = _json_functions()["json_extract"](table[group["of"]], "$.Elements[*].AllocatedRatio")
+    total = ratios.map(lambda ratio: ratio.cast("float64")).sums().sum().over(_per(group))
+    return (total - 1).abs() <= _SHARES_TOLERANCE
+
+
+GROUP_TESTS = {"one": _one, "balance": _balance, "shares": _shares}
+
+
+def _per(group: Mapping):
+    import ibis
+
+    return ibis.window(group_by=group["per"])
+
+
+@cache
+def _json_functions() -> dict:
+    """DuckDB functions that Ibis has no name for."""
+    import ibis
+    from ibis.expr import datatypes as dt
+
+    json = dt.JSON()
+
+    def json_keys(value):
+        """Keys of an object, in order, repeated ones too."""
+
+    def json_extract(value, path):
+        """What is found at a path with wildcards."""
+
+    def json_type(value):
+        """OBJECT, ARRAY, VARCHAR, …"""
+
+    builtin = ibis.udf.scalar.builtin
+    return {
+        "json_keys": builtin(json_keys, signature=((json,), dt.Array(dt.string))),
+        "json_extract": builtin(json_extract, signature=((json, dt.string), dt.Array(json))),
+        "json_type": builtin(json_type, signature=((json,), dt.string)),
+    }

@@ -1,0 +1,267 @@
+"""What a delivered file holds as it was written: its own totals, the rules about its text and header, and what reading
+it changes. The totals are what the staged rows are held against.
+
+One scan counts everything, with tests that are cheap where the text is as FOCUS asks. Only where some is not, a second
+one tells which rules it breaks, and on which rows.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Context, Decimal
+
+import duckdb
+
+from focus_pipeline.focus.canonical import (
+    FLOATING,
+    enum_value,
+    is_taken_over,
+    literal,
+    quoted,
+)
+from focus_pipeline.focus.rules import HEADER, ROW, TYPE, WRITTEN, Rule, rules_of
+from focus_pipeline.focus.specification import Column, columns, spellings
+from focus_pipeline.pipeline.source_files import SourceFile
+
+EXAMPLES = 5
+
+# Python's own decimals are rounded to 28 digits when they are added up.
+_EXACT = Context(prec=80)
+
+# Text that keeps every rule of its type; what is not may still keep them.
+_PLAIN = {
+    "Decimal": "(ltrim({0}, '-0123456789.') = '' OR ltrim(ltrim({0}, '-0123456789.'), 'eE-0123456789') = '')",
+    "DateTime": "({0} LIKE '____-__-__T__:__:__Z' OR {0} LIKE '____-__-__T__:__:__.%Z')",
+    "KeyValue": """(starts_with({0}, '{{"') OR {0} = '{{}}')""",
+}
+_NULL_WORDS = "('NULL', 'null', '')"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A rule that a file's text, header or types break.
+
+    provider: of the rows that do, None for the header and types. sentence: what is wrong, of the header and types.
+    examples: row (from 1, header not counted) and value as written.
+    """
+
+    rule: str
+    violations: int
+    provider: str | None = None
+    sentence: str = ""
+    examples: list[dict] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """rows, billed_cost (by currency, "" where there is none): exact decimals as text, for a JSON number would not hold
+    them. providers: ProviderName or ServiceProviderName of its rows. rounded: by column, values sent as binary floating
+    point with more than 18 decimals. changed: by column, what reading changed, and in how many rows.
+    """
+
+    rows: int
+    billed_cost: dict[str, str]
+    providers: list[str]
+    rounded: dict[str, int]
+    changed: dict[str, dict[str, int]]
+    broken: list[Broken]
+
+
+def count_in_source(
+    connection: duckdb.DuckDBPyConnection, source: SourceFile, matched: Mapping[str, str]
+) -> Counted:
+    """Reads the delivered file once, and once more where its text breaks a rule. matched: see match_columns()."""
+    cost_type = source.columns[matched["BilledCost"]]
+    cost = _value(source, matched["BilledCost"])
+    number = f"double_to_decimal({cost})" if cost_type in FLOATING else f"to_decimal(CAST({cost} AS VARCHAR))"
+    currency = f"coalesce(CAST({_value(source, matched['BillingCurrency'])} AS VARCHAR), '')"
+    provider = _provider(source, matched)
+    floating = {
+        name: quoted(sent)
+        for name, sent in matched.items()
+        if columns()[name].type == "Decimal" and source.columns[sent] in FLOATING
+    }
+    tests = _tests(source, matched)
+    counts = [
+        *(f"count(*) FILTER (is_rounded({sent}))" for sent in floating.values()),
+        *(f"count(*) FILTER ({test.suspect})" for test in tests),
+    ]
+    rows = connection.execute(
+        f"SELECT {currency}, {provider}, count(*), coalesce(sum({number}), 0){''.join(f', {c}' for c in counts)} "
+        f"FROM {source.relation_as_written} GROUP BY 1, 2 ORDER BY 1, 2"
+    ).fetchall()
+    totals = [sum(row[4 + i] for row in rows) for i in range(len(counts))]
+    rounded = dict(zip(floating, totals, strict=False))
+    suspects = [test for test, count in zip(tests, totals[len(floating) :], strict=True) if count]
+    broken, changed = _looked_into(connection, source, suspects, provider)
+    in_file = sum(row[2] for row in rows)
+    costs: dict[str, Decimal] = {}
+    for row in rows:
+        costs[row[0]] = _EXACT.add(costs.get(row[0], Decimal(0)), row[3])
+    renamed = {
+        name: {f"read from {sent.strip()}": in_file}
+        for name, sent in matched.items()
+        if sent.strip().lower() != name.lower()
+    }
+    return Counted(
+        rows=in_file,
+        billed_cost={name: str(cost) for name, cost in costs.items()},
+        providers=sorted({row[1] for row in rows if row[1]}),
+        rounded={name: count for name, count in rounded.items() if count},
+        changed={name: renamed.get(name, {}) | changed.get(name, {}) for name in renamed | changed},
+        broken=broken,
+    )
+
+
+def broken_by_header(source: SourceFile, matched: Mapping[str, str]) -> list[Broken]:
+    """The rules about column names and types that the file breaks."""
+    sent = [name.strip() for name in source.columns]
+    known = [name.lower() in spellings() or is_taken_over(name) for name in sent]
+    unmarked = [name for name, is_known in zip(sent, known, strict=True) if not is_known and name[:2].lower() != "x_"]
+    misspelt = [
+        name
+        for name in source.columns
+        if name not in columns() and name.strip().lower() in {known.lower() for known in columns()}
+    ]
+    last_known = max((i for i, name in enumerate(sent) if name.lower() in spellings()), default=-1)
+    intermixed = [name for name, is_known in zip(sent[:last_known], known, strict=False) if not is_known]
+    found = {
+        "own_prefix": (unmarked, "columns that are neither of FOCUS nor named x_…"),
+        "spelling": (misspelt, "columns of FOCUS spelled otherwise"),
+        "focus_first": (intermixed, "columns of its own before those of FOCUS"),
+    }
+    broken = [
+        Broken(rule.key, len(found[rule.column][0]), sentence=f"{found[rule.column][1]}: {', '.join(found[rule.column][0])}")
+        for rule in rules_of(HEADER)
+        if found.get(rule.column, ([],))[0]
+    ]
+    if source.format == "parquet":
+        broken += [
+            Broken(rule.key, 1, sentence=f"the column {rule.column} stored as {source.columns[matched[rule.column]]}")
+            for rule in rules_of(TYPE)
+            if rule.column in matched and not _is_text(source.columns[matched[rule.column]], columns()[rule.column])
+        ]
+    return broken
+
+
+@dataclass(frozen=True)
+class _Test:
+    """suspect: SQL condition of rows that may break one of the rules. rules: key -> SQL condition of those that do.
+
+    changes: what reading does to a value, and the SQL condition of rows where it does.
+    """
+
+    column: str
+    text: str
+    suspect: str
+    rules: dict[str, str]
+    changes: tuple[str, str] | None = None
+
+
+def _tests(source: SourceFile, matched: Mapping[str, str]) -> list[_Test]:
+    return [
+        test
+        for name, sent in matched.items()
+        if not is_taken_over(sent)  # its text is not for FOCUS to rule
+        for test in _tests_of(columns()[name], quoted(sent), source.columns[sent])
+    ]
+
+
+def _tests_of(column: Column, sent: str, source_type: str) -> Iterator[_Test]:
+    if column.allowed:
+        yield _respelled(column, sent, source_type)
+    if column.is_period_end:
+        yield _inclusive_end(column, sent, source_type)
+    if source_type != "VARCHAR":
+        return
+    written = [rule for rule in rules_of(WRITTEN) if rule.column == column.name]
+    about_words = {rule.key: f"{sent} IN ({', '.join(map(literal, rule.words))})" for rule in written if rule.words}
+    about_text = {rule.key: _breaks(rule, sent) for rule in written if not rule.words}
+    if about_words:
+        yield _Test(column.name, sent, f"({' OR '.join(about_words.values())})", about_words)
+    if about_text:
+        kind = column.format if column.format in _PLAIN else column.type
+        suspect = f"{sent} NOT IN {_NULL_WORDS} AND NOT {_PLAIN[kind].format(sent)}"
+        conditions = {key: f"({suspect} AND {breaks})" for key, breaks in about_text.items()}
+        yield _Test(column.name, sent, suspect, conditions, _changes(kind, sent, conditions))
+
+
+def _breaks(rule: Rule, sent: str) -> str:
+    if rule.forbidden is None:
+        return f"CASE WHEN json_valid({sent}) THEN json_type({sent}) <> 'OBJECT' ELSE true END"
+    return f"regexp_matches({sent}, {literal(rule.forbidden)})"
+
+
+def _changes(kind: str, sent: str, conditions: Mapping[str, str]) -> tuple[str, str] | None:
+    if kind == "KeyValue":
+        (no_object,) = conditions.values()
+        return "made a JSON object", f"CASE WHEN {no_object} THEN to_json_object({sent}) IS NOT NULL ELSE false END"
+    if kind == "DateTime":
+        in_utc = f"to_timestamp_utc({sent}) = TRY_CAST(left({sent}, 19) AS TIMESTAMP)"
+        return "moved to UTC", f"CASE WHEN regexp_matches({sent}, '[+-][0-9:]+$') THEN NOT {in_utc} ELSE false END"
+    return None
+
+
+def _respelled(column: Column, sent: str, source_type: str) -> _Test:
+    """Values that are not allowed as they are written, but mean one that is."""
+    text = f"CAST(to_json({sent}) AS VARCHAR)" if source_type.endswith("]") else f"CAST({sent} AS VARCHAR)"
+    allowed = ", ".join(map(literal, column.allowed))
+    suspect = f"CASE WHEN {text} IN ({allowed}) THEN false ELSE {enum_value(column, text)} IN ({allowed}) END"
+    rule = next(rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == "allowed_values")
+    return _Test(column.name, text, suspect, {rule.key: suspect}, ("spelled as FOCUS does", suspect))
+
+
+def _inclusive_end(column: Column, sent: str, source_type: str) -> _Test:
+    """Ends of periods that are their last second instead of the first moment after them."""
+    rule = next(rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == "periods")
+    text = f"CAST({sent} AS VARCHAR)"
+    moment = f"to_timestamp_utc({sent})" if source_type == "VARCHAR" else f"CAST({sent} AS TIMESTAMP)"
+    suspect = f"CASE WHEN contains({text}, '59:59') THEN exclusive_end({moment}) <> {moment} ELSE false END"
+    return _Test(column.name, text, suspect, {rule.key: suspect}, ("moved to the first moment after it", suspect))
+
+
+def _looked_into(
+    connection: duckdb.DuckDBPyConnection, source: SourceFile, suspects: list[_Test], provider: str
+) -> tuple[list[Broken], dict[str, dict[str, int]]]:
+    """The rules that the suspicious text breaks, and what reading changes of it."""
+    conditions = [(test, key, condition) for test in suspects for key, condition in test.rules.items()]
+    changes = [test for test in suspects if test.changes]
+    if not conditions:
+        return [], {}
+    selected = [
+        f"count(*) FILTER ({condition}), arg_min({{row: number, value: {test.text}}}, number, {EXAMPLES}) FILTER ({condition})"
+        for test, _, condition in conditions
+    ] + [f"count(*) FILTER ({test.changes[1]})" for test in changes]
+    rows = connection.execute(
+        f"SELECT {provider}, {', '.join(selected)} "
+        f"FROM (SELECT row_number() OVER () AS number, * FROM {source.relation_as_written}) GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    broken = [
+        Broken(key, violations=row[1 + 2 * i], provider=row[0], examples=row[2 + 2 * i])
+        for row in rows
+        for i, (_, key, _) in enumerate(conditions)
+        if row[1 + 2 * i]
+    ]
+    changed: dict[str, dict[str, int]] = {}
+    for i, test in enumerate(changes, 1 + 2 * len(conditions)):
+        if count := sum(row[i] for row in rows):
+            changed.setdefault(test.column, {})[test.changes[0]] = count
+    return broken, changed
+
+
+def _provider(source: SourceFile, matched: Mapping[str, str]) -> str:
+    names = [
+        f"CAST({_value(source, matched[name])} AS VARCHAR)"
+        for name in ("ServiceProviderName", "ProviderName")
+        if name in matched
+    ]
+    return f"coalesce({', '.join([*names, 'NULL'])})" if names else "CAST(NULL AS VARCHAR)"
+
+
+def _value(source: SourceFile, sent: str) -> str:
+    name = quoted(sent)
+    return f"CASE WHEN {name} NOT IN {_NULL_WORDS} THEN {name} END" if source.columns[sent] == "VARCHAR" else name
+
+
+def _is_text(source_type: str, column: Column) -> bool:
+    # A list in a column with allowed values is read, and reported as another spelling of them.
+    return source_type == "VARCHAR" or source_type.startswith("ENUM") or (bool(column.allowed) and source_type.endswith("]"))
