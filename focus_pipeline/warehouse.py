@@ -16,15 +16,22 @@ from pathlib import Path
 import duckdb
 
 from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, UNREADABLE, literal, quoted
-from focus_pipeline.focus.specification import columns, columns_of
+from focus_pipeline.focus.specification import columns, columns_of, versions
 from focus_pipeline.pipeline.normalise import StagedMonth
 
 COLUMNS = {name: kind for name, kind in CANONICAL.items() if name != UNREADABLE}
 """Columns of focus.cost_and_usage and their DuckDB types."""
 
 
-VERSION_VIEWS = {version: f"cost_and_usage_v{version.replace('.', '_')}" for version in ("1.0", "1.2", "1.4")}
+VERSION_VIEWS = {version: f"cost_and_usage_v{version.replace('.', '_')}" for version in versions()}
 """FOCUS version -> name of the view in schema focus that shows the table with the columns of that version."""
+
+
+_VERDICT_COLUMNS = """{
+    connection: 'VARCHAR', month: 'VARCHAR', token: 'VARCHAR',
+    rules: 'STRUCT(rule VARCHAR, "column" VARCHAR, "check" VARCHAR, level VARCHAR, severity VARCHAR, verdict VARCHAR,
+            violations BIGINT, "rows" BIGINT, gap VARCHAR, examples JSON)[]'
+}"""
 
 
 class WarehouseLocked(Exception):
@@ -133,14 +140,25 @@ def replace_month(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) ->
     return published
 
 
-def record_rejected_files(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) -> None:
-    """Puts the rejected files of a delivery in the place of those of the month's former delivery."""
+def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, verdict: Path) -> None:
+    """Puts the verdict on a delivery, from its JSON file, and its rejected files in the place of the month's former."""
+    key = {"name": staged.connection, "month": staged.month}
     connection.execute("BEGIN")
     try:
+        connection.execute("DELETE FROM focus.conformance WHERE Connection = $name AND Month = $month", key)
         connection.execute(
-            "DELETE FROM focus.rejected_files WHERE Connection = $name AND Month = $month",
-            {"name": staged.connection, "month": staged.month},
+            f"""
+            INSERT INTO focus.conformance
+            SELECT
+                connection, month, token, judged.rule, judged."column", judged."check", judged.level, judged.severity,
+                judged.verdict, judged.violations, judged."rows", judged.gap, judged.examples
+            FROM (
+                SELECT connection, month, token, unnest(rules) AS judged
+                FROM read_json({literal(str(verdict))}, columns = {_VERDICT_COLUMNS})
+            )
+            """
         )
+        connection.execute("DELETE FROM focus.rejected_files WHERE Connection = $name AND Month = $month", key)
         for file in staged.rejected_files:
             connection.execute(
                 """

@@ -30,6 +30,28 @@ CREATE TABLE IF NOT EXISTS focus.rejected_files (
     Examples JSON NOT NULL
 );
 
+-- The verdict of every rule on the latest judged delivery of a month, and what broke it.
+--   Level       contract, MUST, SHOULD or NOTE
+--   Severity    ERROR, WARN, NOTE, or '' of a rule that is kept
+--   Verdict     passed, failed, known gap, note, or not applicable: no file has the rule's columns or version
+--   KnownGap    provider and version whose exports are known to break it
+--   Examples    list of objects: file, row (from 1, header not counted) and values
+CREATE TABLE IF NOT EXISTS focus.conformance (
+    Connection VARCHAR NOT NULL,
+    Month VARCHAR NOT NULL,
+    Token VARCHAR NOT NULL,
+    RuleId VARCHAR NOT NULL,
+    ColumnId VARCHAR NOT NULL,
+    AssetCheck VARCHAR NOT NULL,
+    Level VARCHAR NOT NULL,
+    Severity VARCHAR NOT NULL,
+    Verdict VARCHAR NOT NULL,
+    Violations BIGINT NOT NULL,
+    "Rows" BIGINT NOT NULL,
+    KnownGap VARCHAR NOT NULL,
+    Examples JSON NOT NULL
+);
+
 -- Rows and costs of every sub-account in every month, kept up to date in the transaction that replaces the month.
 CREATE TABLE IF NOT EXISTS focus.data_source_months (
     Connection VARCHAR NOT NULL,

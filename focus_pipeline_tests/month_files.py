@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from focus_pipeline.months import month_bounds
+
 MONTH = "2025-03"
 
 Row = dict[str, object]
@@ -18,20 +20,40 @@ def focus_row(**overrides: object) -> Row:
     return {
         "BilledCost": "1.25",
         "BillingAccountId": "acct-001",
+        "BillingAccountName": "Acme",
         "BillingCurrency": "USD",
         "BillingPeriodStart": "2025-03-01T00:00:00Z",
         "BillingPeriodEnd": "2025-04-01T00:00:00Z",
         "ChargeCategory": "Usage",
+        "ChargeClass": "",
+        "ChargeDescription": "A cabinet",
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodStart": "2025-03-01T00:00:00Z",
         "ChargePeriodEnd": "2025-03-02T00:00:00Z",
+        "ContractedCost": "1.25",
         "EffectiveCost": "1.25",
+        "InvoiceIssuerName": "Equinix",
         "ListCost": "1.50",
+        "PricingQuantity": "24",
+        "PricingUnit": "Hours",
         "ProviderName": "Equinix",
+        "PublisherName": "Equinix",
         "ResourceId": "cab-42",
         "ServiceCategory": "Networking",
         "ServiceName": "Colocation",
     } | overrides
+
+
+def charges_of(month: str, rows: int, **overrides: object) -> list[Row]:
+    """Charges of the first day of a month, each for a resource of its own."""
+    start, end = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in month_bounds(month))
+    periods = {
+        "BillingPeriodStart": start,
+        "BillingPeriodEnd": end,
+        "ChargePeriodStart": start,
+        "ChargePeriodEnd": f"{month}-02T00:00:00Z",
+    }
+    return [focus_row(**periods | {"ResourceId": f"cab-{number}"} | overrides) for number in range(rows)]
 
 
 def without(row: Row, *columns: str) -> Row:

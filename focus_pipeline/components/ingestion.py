@@ -11,11 +11,12 @@ from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import AccessDenied, NotFound, StoreError
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.months import current_month, months_back
-from focus_pipeline.pipeline.check import CHECKS, judge
+from focus_pipeline.pipeline.check import judge, verdict_path
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land
 from focus_pipeline.pipeline.normalise import stage
-from focus_pipeline.warehouse import WarehouseLocked, open_warehouse, record_rejected_files
+from focus_pipeline.pipeline.verdict import CHECKS
+from focus_pipeline.warehouse import WarehouseLocked, open_warehouse, record_verdict
 
 # A provider that is delivering right now, or is out of reach for a moment, is asked again within the run.
 FETCH_RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
@@ -91,7 +92,8 @@ def cost_and_usage_asset(connection: Connection, focus_version: str | None, data
                 allow_retries=False,
             )
         staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
-        return dg.MaterializeResult(metadata=metadata.of_staged(staged))
+        verdict = judge(staged, data_dir, month_rule=month_rule)
+        return dg.MaterializeResult(metadata=metadata.of_staged(staged) | metadata.of_conformance(verdict))
 
     return cost_and_usage
 
@@ -127,7 +129,7 @@ def ingestion_checks(connection: Connection, focus_version: str | None, data_dir
         staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
         verdict = judge(staged, data_dir, month_rule=month_rule)
         with named_failures(name, month), open_warehouse(data_dir.warehouse) as warehouse:
-            record_rejected_files(warehouse, staged)
+            record_verdict(warehouse, staged, verdict_path(name, month, staged.token, data_dir))
         for check in verdict.checks:
             yield dg.AssetCheckResult(
                 asset_key=asset,

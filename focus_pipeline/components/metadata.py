@@ -9,10 +9,10 @@ import duckdb
 from focus_pipeline.connections.delivery import Ignored
 from focus_pipeline.focus.canonical import literal, quoted
 from focus_pipeline.focus.specification import columns
-from focus_pipeline.pipeline.check import CheckVerdict
 from focus_pipeline.pipeline.land import LandedDelivery
 from focus_pipeline.pipeline.normalise import StagedMonth
 from focus_pipeline.pipeline.publish import PublishedMonth
+from focus_pipeline.pipeline.verdict import CheckVerdict, Failure, Verdict
 from focus_pipeline.warehouse import COLUMNS
 
 _PREVIEW = (
@@ -101,7 +101,34 @@ def of_staged(staged: StagedMonth) -> dict[str, object]:
             ],
             ("file", "rows", "FOCUS", "verdict"),
         ),
+        "Columns of its own": len({own for file in staged.accepted_files for own in file.own}),
+        "Changed values": _table(
+            [{"column": column, "what": what, "rows": rows} for (column, what), rows in _changed(staged).items()],
+            ("column", "what", "rows"),
+        ),
         "Preview": _preview(staged),
+    }
+
+
+def _changed(staged: StagedMonth) -> dict[tuple[str, str], int]:
+    """Column and what reading changed of it -> rows, over all files."""
+    changed: dict[tuple[str, str], int] = {}
+    for file in staged.accepted_files:
+        for column, whats in file.changed.items():
+            for what, rows in whats.items():
+                changed[column, what] = changed.get((column, what), 0) + rows
+    return changed
+
+
+def of_conformance(verdict: Verdict) -> dict[str, object]:
+    """How well the month keeps the rules, as a number that the UI plots, and those that it does not keep."""
+    broken = [failure for check in verdict.checks if check.name != "accepted" for failure in check.failures]
+    judged = [rule for rule in verdict.rules if rule.verdict != "not applicable"]
+    return {
+        "Conformance score (%)": verdict.score,
+        "Rules judged": len(judged),
+        "Rules broken": sum(rule.severity in ("ERROR", "WARN") for rule in judged),
+        **_broken_rules(broken),
     }
 
 
@@ -111,38 +138,41 @@ def of_verdict(check: CheckVerdict) -> dict[str, object]:
         shown["Rules"] = f"{check.rules} rules judged"
     if check.failures:
         shown["Violations"] = sum(failure.violations for failure in check.failures)
-        shown["Broken rules"] = _table(
-            [
-                {
-                    "rule": failure.rule,
-                    "level": failure.level,
-                    "violations": failure.violations,
-                    "rows": failure.rows,
-                    "what": failure.sentence,
-                    "what to do": failure.remedy,
-                }
-                for failure in check.failures
-            ],
-            ("rule", "level", "violations", "rows", "what", "what to do"),
-        )
-        shown["Examples"] = _table(
-            [
-                {
-                    "rule": failure.rule,
-                    "file": str(example.get("file", failure.file or "")),
-                    "row": str(example.get("row", "")),
-                    "values": ", ".join(
-                        f"{name} = {value if value is not None else '(empty)'}"
-                        for name, value in example.items()
-                        if name not in ("file", "row")
-                    ),
-                }
-                for failure in check.failures
-                for example in failure.examples
-            ],
-            ("rule", "file", "row", "values"),
-        )
+        shown |= _broken_rules(check.failures)
     return shown
+
+
+def _broken_rules(failures: Sequence[Failure]) -> dict[str, object]:
+    rules = [
+        {
+            "rule": failure.rule,
+            "level": failure.level,
+            "severity": failure.severity,
+            "violations": failure.violations,
+            "rows": failure.rows,
+            "what": (f"known gap of {failure.gap}: " if failure.gap else "") + failure.sentence,
+            "what to do": failure.remedy,
+        }
+        for failure in failures
+    ]
+    examples = [
+        {
+            "rule": failure.rule,
+            "file": str(example.get("file", failure.file or "")),
+            "row": str(example.get("row", "")),
+            "values": ", ".join(
+                f"{name} = {value if value is not None else '(empty)'}"
+                for name, value in example.items()
+                if name not in ("file", "row")
+            ),
+        }
+        for failure in failures
+        for example in failure.examples
+    ]
+    return {
+        "Broken rules": _table(rules, ("rule", "level", "severity", "violations", "rows", "what", "what to do")),
+        "Examples": _table(examples, ("rule", "file", "row", "values")),
+    }
 
 
 def of_published(published: PublishedMonth) -> dict[str, object]:

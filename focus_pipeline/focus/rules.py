@@ -46,10 +46,11 @@ class Rule:
     check: the asset check that reports it.
     level: "contract" (a month that breaks it is not accepted), "MUST", "SHOULD", or "NOTE" for what one month alone
     cannot decide.
-    kind: what is judged: each row, groups of rows, rows that are alike, the text as written in the file, its header, whether the column is
-    present, or the type that a Parquet file stores it in.
+    kind: what is judged: each row, groups of rows, rows that are alike, the text as written in the file, its header,
+    whether the column is present, or the type that a Parquet file stores it in.
     needs: columns without which a file is not judged. versions: those that have the rule; None: every version.
-    per: columns whose values make a group. forbidden: regular expression for text that breaks the rule. words: texts that do.
+    per: columns whose values make a group. forbidden: regular expression for text that breaks the rule; words: texts
+    that do.
     shown: columns whose values explain a violation. sentence: what has to hold, for people. remedy: what the owner of
     a failing file can do. narrowed: how it is narrower than its text. also: official ids that are judged with it.
     """
@@ -157,8 +158,8 @@ def _present(column: Column) -> Iterator[Rule]:
     # A column of the official model without such an id is Conditional, see unchecked.toml.
     if column.ids and "present" not in column.ids:
         return
-    for level, names in ((MUST, ("Mandatory",)), (SHOULD, ("Recommended",))):
-        held = frozenset(v for v in versions() if column.name in columns_of(v) and columns_of(v)[column.name].level in names)
+    for level, feature_level in ((MUST, "Mandatory"), (SHOULD, "Recommended")):
+        held = _versions_where(column, lambda as_of, wanted=feature_level: as_of.level == wanted)
         required = column.name in contract().required and level == MUST
         if held or required:
             yield Rule(
@@ -204,9 +205,7 @@ def _not_null(column: Column) -> Iterator[Rule]:
     else:
         # Of a column of the official model without such an id, the model says when it may be null.
         said = "not_null" in column.ids or not column.ids
-        held = frozenset(
-            v for v in versions() if said and column.name in columns_of(v) and not columns_of(v)[column.name].nullable
-        )
+        held = _versions_where(column, lambda as_of: said and not as_of.nullable)
         if not held:
             return
     yield Rule(
@@ -221,9 +220,15 @@ def _not_null(column: Column) -> Iterator[Rule]:
         sentence=f"{column.name} has a value in every row",
         remedy=f"fill {column.name}",
         # A value that could not be read is reported as that, not as missing.
-        keeps=lambda data: data.table[column.name].notnull()
-        | (data.table[UNREADABLE].notnull() & data.table[UNREADABLE].contains(column.name)),
+        keeps=lambda data: (
+            data.table[column.name].notnull()
+            | (data.table[UNREADABLE].notnull() & data.table[UNREADABLE].contains(column.name))
+        ),
     )
+
+
+def _versions_where(column: Column, holds: Callable[[Column], bool]) -> frozenset[str]:
+    return frozenset(v for v in versions() if column.name in columns_of(v) and holds(columns_of(v)[column.name]))
 
 
 def _allowed(column: Column) -> Rule:
@@ -282,9 +287,7 @@ def _declared() -> Iterator[Rule]:
                     remedy=facts.get("remedy", f"write {column.name} as {_MEANING[column.type]}"),
                 )
         elif "header" in facts:
-            yield Rule(
-                **about, column=facts["header"], kind=HEADER, sentence=facts["sentence"], remedy=facts["remedy"]
-            )
+            yield Rule(**about, column=facts["header"], kind=HEADER, sentence=facts["sentence"], remedy=facts["remedy"])
         elif "repeated" in facts:
             yield Rule(**about, column="", kind=REPEATED, sentence=facts["sentence"], remedy=facts["remedy"])
         elif "each" in facts:
@@ -302,7 +305,8 @@ def _about(column: Column, facts: Mapping) -> str:
 
 def _row_rule(about: Mapping, facts: Mapping, must: Mapping, sentence: str) -> Rule:
     when = facts.get("when", {})
-    involved = list(dict.fromkeys([*must, *when, *(name for test in must.values() for name in rule_tests.others(test))]))
+    compared = [name for test in must.values() for name in rule_tests.others(test)]
+    involved = list(dict.fromkeys([*must, *when, *compared]))
     return Rule(
         **about,
         column=next(iter(must)),

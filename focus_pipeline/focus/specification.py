@@ -1,4 +1,4 @@
-"""Reads what the TOML files here say: the columns of the FOCUS Cost and Usage dataset, currencies, contract and gaps."""
+"""Reads what the TOML files here say: columns of the FOCUS Cost and Usage dataset, rules, currencies and known gaps."""
 
 import re
 import tomllib
@@ -181,9 +181,7 @@ def judged_as(declared: str) -> str:
 def versions_from(since: str, until: str | None = None) -> frozenset[str]:
     """The known versions from `since` on, before `until`."""
     return frozenset(
-        v
-        for v in versions()
-        if _numbers(since) <= _numbers(v) and (until is None or _numbers(v) < _numbers(until))
+        v for v in versions() if _numbers(since) <= _numbers(v) and (until is None or _numbers(v) < _numbers(until))
     )
 
 

@@ -60,7 +60,7 @@ class StagedFile:
     rows, billed_cost, providers, rounded, changed, broken: see written.Counted; counted in the delivered file itself,
     apart from the staging.
     first_row: number of its first row in the staged file, from 0.
-    columns: as sent. recognised: the canonical columns that they fill. own: how many it has that are not of FOCUS.
+    columns: as sent. recognised: the canonical columns that they fill. own: those that are not of FOCUS.
     """
 
     key: str
@@ -72,7 +72,7 @@ class StagedFile:
     first_row: int = 0
     columns: list[str] = field(default_factory=list)
     recognised: list[str] = field(default_factory=list)
-    own: int = 0
+    own: list[str] = field(default_factory=list)
     providers: list[str] = field(default_factory=list)
     rounded: dict[str, int] = field(default_factory=dict)
     changed: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -229,7 +229,7 @@ def _stage_file(
         "first_row": first_row,
         "columns": sent,
         "recognised": sorted(present),
-        "own": len(sent) - len({name for name in matched.values() if not is_taken_over(name)}),
+        "own": [name.strip() for name in source.columns if name not in matched.values() or is_taken_over(name)],
     }
     if not source.columns:
         return StagedFile(**facts)

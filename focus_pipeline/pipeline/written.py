@@ -66,9 +66,7 @@ class Counted:
     broken: list[Broken]
 
 
-def count_in_source(
-    connection: duckdb.DuckDBPyConnection, source: SourceFile, matched: Mapping[str, str]
-) -> Counted:
+def count_in_source(connection: duckdb.DuckDBPyConnection, source: SourceFile, matched: Mapping[str, str]) -> Counted:
     """Reads the delivered file once, and once more where its text breaks a rule. matched: see match_columns()."""
     cost_type = source.columns[matched["BilledCost"]]
     cost = _value(source, matched["BilledCost"])
@@ -130,9 +128,10 @@ def broken_by_header(source: SourceFile, matched: Mapping[str, str]) -> list[Bro
         "focus_first": (intermixed, "columns of its own before those of FOCUS"),
     }
     broken = [
-        Broken(rule.key, len(found[rule.column][0]), sentence=f"{found[rule.column][1]}: {', '.join(found[rule.column][0])}")
+        Broken(rule.key, len(names), sentence=f"{what}: {', '.join(names)}")
         for rule in rules_of(HEADER)
-        if found.get(rule.column, ([],))[0]
+        for names, what in [found.get(rule.column, ([], ""))]
+        if names
     ]
     if source.format == "parquet":
         broken += [
@@ -228,7 +227,8 @@ def _looked_into(
     if not conditions:
         return [], {}
     selected = [
-        f"count(*) FILTER ({condition}), arg_min({{row: number, value: {test.text}}}, number, {EXAMPLES}) FILTER ({condition})"
+        f"count(*) FILTER ({condition}), "
+        f"arg_min({{row: number, value: {test.text}}}, number, {EXAMPLES}) FILTER ({condition})"
         for test, _, condition in conditions
     ] + [f"count(*) FILTER ({test.changes[1]})" for test in changes]
     rows = connection.execute(
@@ -264,4 +264,8 @@ def _value(source: SourceFile, sent: str) -> str:
 
 def _is_text(source_type: str, column: Column) -> bool:
     # A list in a column with allowed values is read, and reported as another spelling of them.
-    return source_type == "VARCHAR" or source_type.startswith("ENUM") or (bool(column.allowed) and source_type.endswith("]"))
+    return (
+        source_type == "VARCHAR"
+        or source_type.startswith("ENUM")
+        or (bool(column.allowed) and source_type.endswith("]"))
+    )

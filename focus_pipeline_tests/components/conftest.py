@@ -13,7 +13,7 @@ from focus_pipeline.defs.focus.unified import unified_assets
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.warehouse import open_warehouse
-from focus_pipeline_tests.month_files import focus_row, write_csv
+from focus_pipeline_tests.month_files import charges_of, write_csv
 
 NAME = "colo_costs"
 
@@ -32,14 +32,7 @@ class Site:
         """Puts a file of `rows` charges of the month into its folder."""
         folder = self.bucket / month
         folder.mkdir(parents=True, exist_ok=True)
-        charge = {
-            "BilledCost": cost,
-            "BillingPeriodStart": f"{month}-01T00:00:00Z",
-            "BillingPeriodEnd": f"{month}-28T00:00:00Z",
-            "ChargePeriodStart": f"{month}-01T00:00:00Z",
-            "ChargePeriodEnd": f"{month}-02T00:00:00Z",
-        }
-        write_csv(folder / file, [focus_row(**charge | more)] * rows)
+        write_csv(folder / file, charges_of(month, rows, **{"BilledCost": cost} | more))
 
     def tick(self, name: str = NAME) -> dg.SensorResult:
         """One evaluation of the connection's sensor. Its cursor is kept, as the daemon keeps it."""

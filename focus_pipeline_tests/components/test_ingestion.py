@@ -8,8 +8,8 @@ import dagster as dg
 import duckdb
 import pytest
 
-from focus_pipeline.pipeline.check import CHECKS
 from focus_pipeline.pipeline.data_dir import read_json
+from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
 from focus_pipeline_tests.components.conftest import NAME, Site
 

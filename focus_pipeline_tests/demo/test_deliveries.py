@@ -13,10 +13,11 @@ from focus_pipeline.demo.deliveries import FILES, LATE_FILE, DemoDelivery, write
 from focus_pipeline.focus.canonical import literal
 from focus_pipeline.focus.rules import CONTRACT, MUST, SHOULD
 from focus_pipeline.months import months_back
-from focus_pipeline.pipeline.check import Verdict, judge
+from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.normalise import StagedMonth, stage
+from focus_pipeline.pipeline.verdict import Verdict
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from focus_pipeline_tests.month_files import focus_row, write_csv
+from focus_pipeline_tests.month_files import charges_of, write_csv
 
 CONNECTION = "colo_costs"
 ASSETS = [
@@ -19,11 +19,5 @@ def deliver_months(bucket: Path, months: Iterable[str], broken: str | None = Non
     for month in months:
         folder = bucket / month
         folder.mkdir(parents=True)
-        charge = focus_row(
-            BilledCost="$5" if month == broken else "1.50",
-            BillingPeriodStart=f"{month}-01T00:00:00Z",
-            BillingPeriodEnd=f"{month}-28T00:00:00Z",
-            ChargePeriodStart=f"{month}-01T00:00:00Z",
-            ChargePeriodEnd=f"{month}-02T00:00:00Z",
-        )
-        write_csv(folder / "expenses.csv", [charge] * rows)
+        cost = "$5" if month == broken else "1.50"
+        write_csv(folder / "expenses.csv", charges_of(month, rows, BilledCost=cost))

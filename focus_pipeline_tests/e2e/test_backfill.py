@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from focus_pipeline.months import current_month, months_back
-from focus_pipeline.pipeline.check import CHECKS
+from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.warehouse import open_warehouse
 from focus_pipeline_tests.e2e.dagster_server import await_true, running_dagster
 from focus_pipeline_tests.e2e.deliveries import ASSETS, CONNECTION, deliver_months

@@ -138,6 +138,34 @@ MONEY = (
         "contracted cost at the list price",
     ),
     Fault("EffectiveCost-C-005-C", AWS, {"EffectiveCost": "38.688"}, "purchase", "commitment purchase counted twice"),
+    Fault(
+        "PricingCurrencyEffectiveCost-C-005-M", AWS, {"PricingCurrencyEffectiveCost": "38.688"}, "purchase",
+        "commitment purchase counted twice in the pricing currency",
+    ),
+    Fault(
+        "PricingCurrencyListUnitPrice-C-008-M", AWS, {"PricingCurrencyListUnitPrice": "-1"}, "usage",
+        "negative list price in the pricing currency",
+    ),
+    Fault(
+        "PricingCurrencyListUnitPrice-C-004-C", AWS, {"PricingCurrencyListUnitPrice": "1"}, "tax",
+        "tax with a list price in the pricing currency",
+    ),
+    Fault(
+        "PricingCurrencyListUnitPrice-C-005-C", AWS, {"PricingCurrencyListUnitPrice": None}, "usage",
+        "usage without a list price in the pricing currency",
+    ),
+    Fault(
+        "PricingCurrencyContractedUnitPrice-C-008-C", AWS, {"PricingCurrencyContractedUnitPrice": "-1"}, "usage",
+        "negative contracted price in the pricing currency",
+    ),
+    Fault(
+        "PricingCurrencyContractedUnitPrice-C-004-C", AWS, {"PricingCurrencyContractedUnitPrice": "1"}, "tax",
+        "tax with a contracted price in the pricing currency",
+    ),
+    Fault(
+        "PricingCurrencyContractedUnitPrice-C-005-C", AWS, {"PricingCurrencyContractedUnitPrice": None}, "usage",
+        "usage without a contracted price in the pricing currency",
+    ),
     Fault("BilledCost-C-003-M", AWS, {"BilledCost": None}, "usage", "no billed cost"),
     Fault("EffectiveCost-C-003-M", AWS, {"EffectiveCost": None}, "usage", "no effective cost"),
     Fault("ListCost-C-003-M", AWS, {"ListCost": None}, "usage", "no list cost"),
@@ -192,6 +220,11 @@ COMMITMENTS = (
     Fault(
         "CommitmentDiscountQuantity-C-005-C", AWS,
         {"CommitmentDiscountQuantity": None, "CommitmentDiscountUnit": None}, "used", "commitment without quantity",
+    ),
+    Fault(
+        "CommitmentDiscountQuantity-C-007-C/Category", AWS,
+        {"ChargeCategory": "Adjustment", "ChargeFrequency": "One-Time"}, "purchase",
+        "commitment quantity of an adjustment",
     ),
     Fault(
         "CommitmentDiscountUnit-C-005-C", AWS, {"CommitmentDiscountUnit": "Hours"}, "usage",
@@ -334,6 +367,8 @@ SPELLING = (
         "KeyValueFormat-A-004-M", COMPLETE, {"AllocatedTags": '{"workload": {"name": "web"}}'}, "allocated_web",
         "tag of a workload that is an object",
     ),
+    Fault("SkuPriceDetails-C-017-C", AWS, {"SkuPriceDetails": '{"Cores": 2}'}, "usage", "property of nobody"),
+    Fault("SkuPriceDetails-C-017-C", AWS, {"SkuPriceDetails": '{"coreCount": 2}'}, "usage", "misspelt property"),
     Fault("UnitFormat-A-003-M", AWS, {"PricingUnit": "hours"}, "usage", "unit in lower case"),
     Fault("UnitFormat-A-003-M", AWS, {"ConsumedUnit": "gb-months"}, "decimals", "unit in lower case"),
     Fault(
@@ -347,6 +382,7 @@ GROUPS = (
         "ServiceName-C-005-C", AWS, {"ServiceName": "Amazon Elastic Compute Cloud"}, "decimals",
         "service in two categories", also=("ServiceName-C-008-C",),
     ),
+    Fault("SkuMeter-C-006-O", AWS, {"SkuMeter": "Calls"}, "used", "SKU with two meters"),
     Fault("SkuPriceId-C-008-M", AWS, {"SkuPriceId": "SKU-vm2.P1"}, "decimals", "price of two SKUs"),
     Fault(
         "ServiceSubcategory-C-004-M", AWS, {"ServiceSubcategory": "Virtual Machines"}, "decimals",
@@ -368,10 +404,22 @@ REJECTED = ("required_columns",)
 
 HEADER = (
     Fault("ColumnHandling-A-010-M", AWS, {}, "", "custom column without x_", add={"CostCentre": "4711"}),
+    Fault(
+        "ColumnHandling-A-001-M",
+        AWS,
+        {},
+        "",
+        "column in lower case",
+        also=("ColumnHandling-A-012-O",),
+        drop=("AvailabilityZone",),
+        add={"availabilityzone": "eu-west-1a"},
+    ),
     Fault("ColumnHandling-A-012-O", AWS, {}, "", "custom column first", first=("x_Operation",)),
     Fault("CostAndUsage-D-006-M", AWS, {}, "", "no column of billed costs", also=REJECTED, drop=("BilledCost",)),
     Fault("CostAndUsage-D-005-M", AWS, {}, "", "no column of billing account names", drop=("BillingAccountName",)),
-    Fault("CostAndUsage-D-008-M", AWS, {}, "", "no column of charge categories", also=REJECTED, drop=("ChargeCategory",)),
+    Fault(
+        "CostAndUsage-D-008-M", AWS, {}, "", "no column of charge categories", also=REJECTED, drop=("ChargeCategory",)
+    ),
     Fault("CostAndUsage-D-026-M", AWS, {}, "", "no column of charge classes", drop=("ChargeClass",)),
     Fault("CostAndUsage-D-030-M", AWS, {}, "", "no column of contracted costs", drop=("ContractedCost",)),
     Fault("CostAndUsage-D-036-M", AWS, {}, "", "no column of pricing quantities", drop=("PricingQuantity",)),

@@ -61,7 +61,9 @@ def test_columns_of_azure_s_own_are_taken_over_and_kept_aside(folder: Path, load
         "InvoiceId": "x_InvoiceId", "PricingCurrency": "x_PricingCurrency", "SkuMeter": "x_SkuMeterName",
     }.items():  # fmt: skip
         assert month.values(name) == [row[own] or None for row in rows]
-        assert all(f'"{own}"' in kept for row, kept in zip(rows, month.values("x_ProviderColumns"), strict=True) if row[own])
+        assert all(
+            f'"{own}"' in kept for row, kept in zip(rows, month.values("x_ProviderColumns"), strict=True) if row[own]
+        )
 
 
 def test_google_s_view_is_read_as_it_is_meant(folder: Path, load_month: LoadMonth) -> None:

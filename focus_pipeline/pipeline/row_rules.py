@@ -1,0 +1,221 @@
+"""Judges the rows of a staged month: every rule about rows in one scan, and one more query for those about groups."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+
+import duckdb
+
+from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, literal, quoted
+from focus_pipeline.focus.rules import GROUP, REPEATED, ROW, Rule, predicates, rules, rules_of
+from focus_pipeline.focus.specification import judged_as, known_gaps
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.known_gaps import is_of_version
+from focus_pipeline.pipeline.normalise import StagedFile, StagedMonth
+from focus_pipeline.pipeline.verdict import Failure
+from focus_pipeline.pipeline.written import EXAMPLES
+
+
+def applies(rule: Rule, file: StagedFile) -> bool:
+    """Whether a rule about values judges the rows of a file: its version has the rule, and it has the columns."""
+    return rule.holds_for(judged_as(file.focus_version)) and all(name in file.recognised for name in rule.needs)
+
+
+def row_failures(staged: StagedMonth, data_dir: DataDir) -> list[Failure]:
+    """Counts the violations of all rules: those about rows in one scan, those about groups in one more query.
+
+    A further scan finds examples and known gaps, only of rules that are broken.
+    """
+    applicable = [rule for rule in rules().values() if any(applies(rule, file) for file in staged.accepted_files)]
+    if not staged.rows or not applicable:
+        return []
+    compiled = predicates(data_dir.root / "cache")
+    month = f"read_parquet({literal(str(staged.path))}, file_row_number = true)"
+    with duckdb.connect(config={"temp_directory": str(data_dir.scratch)}) as connection:
+        found = [
+            *_of_rows(connection, month, [rule for rule in applicable if rule.kind == ROW], compiled, staged),
+            *_of_groups(connection, month, [rule for rule in applicable if rule.kind == GROUP], compiled, staged),
+            *(_repeated(connection, month, rule, staged) for rule in rules_of(REPEATED)),
+        ]
+    return [failure for failure in found if failure.violations]
+
+
+def _of_rows(
+    connection: duckdb.DuckDBPyConnection,
+    month: str,
+    applicable: list[Rule],
+    compiled: Mapping[str, str],
+    staged: StagedMonth,
+) -> list[Failure]:
+    broken_rows = {
+        rule.key: f"(NOT coalesce({compiled[rule.key]}, true){_but_where_not_judged(rule, staged)})"
+        for rule in applicable
+    }
+    counts = connection.execute(
+        f"SELECT {_listed(f'count_if({broken})' for broken in broken_rows.values())} FROM {month}"
+    ).fetchone()
+    # A rule's rows, apart by known gap: the gap's label -> the condition of the broken rows that it accounts for.
+    parts = [
+        (rule, label, f"{broken_rows[rule.key]} AND {condition}")
+        for rule, count in zip(applicable, counts, strict=True)
+        if count
+        for label, condition in _by_gap(rule, staged)
+    ]
+    if not parts:
+        return []
+    found = connection.execute(
+        "SELECT "
+        + _listed(
+            f"count(*) FILTER ({condition}), min(file_row_number, {EXAMPLES}) FILTER (WHERE {condition})"
+            for _, _, condition in parts
+        )
+        + f" FROM {month}"
+    ).fetchone()
+    counted = [
+        (rule, label, found[2 * i], found[2 * i + 1]) for i, (rule, label, _) in enumerate(parts) if found[2 * i]
+    ]
+    rows = _rows_at(connection, month, sorted({row for *_, numbers in counted for row in numbers}))
+    return [
+        Failure(
+            rule=rule.id,
+            column=rule.column,
+            check=rule.check,
+            level=rule.level,
+            sentence=rule.sentence,
+            violations=count,
+            rows=judged_rows(rule, staged),
+            remedy=rule.remedy,
+            gap=label,
+            examples=[_example(staged, rule, number, rows[number]) for number in numbers],
+        )
+        for rule, label, count, numbers in counted
+    ]
+
+
+def _of_groups(
+    connection: duckdb.DuckDBPyConnection,
+    month: str,
+    applicable: list[Rule],
+    compiled: Mapping[str, str],
+    staged: StagedMonth,
+) -> list[Failure]:
+    queries = []
+    for rule in applicable:
+        per = _listed(quoted(name) for name in rule.per)
+        values = _listed(f"{literal(name)}: CAST({quoted(name)} AS VARCHAR)" for name in rule.per)
+        held = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in rule.per)
+        queries.append(
+            f"""
+            SELECT {literal(rule.key)} AS rule, count(*) AS violations, min(example, {EXAMPLES}) AS examples
+            FROM (
+                SELECT
+                    {{'first': min(file_row_number), 'per': MAP {{{values}}},
+                      'of': list(DISTINCT CAST({quoted(rule.column)} AS VARCHAR))[:{EXAMPLES}]}} AS example
+                FROM {month}
+                WHERE {held}{_but_where_not_judged(rule, staged)}
+                GROUP BY {per}
+                HAVING NOT coalesce({compiled[rule.key]}, true)
+            )
+            """
+        )
+    if not queries:
+        return []
+    found = connection.execute(" UNION ALL ".join(queries)).fetchall()
+    return [
+        Failure(
+            rule=rules()[key].id,
+            column=rules()[key].column,
+            check=rules()[key].check,
+            level=rules()[key].level,
+            sentence=rules()[key].sentence,
+            violations=count,
+            rows=judged_rows(rules()[key], staged),
+            remedy=rules()[key].remedy,
+            examples=[_group_example(staged, rules()[key], example) for example in examples or []],
+        )
+        for key, count, examples in found
+    ]
+
+
+def _group_example(staged: StagedMonth, rule: Rule, example: dict) -> dict:
+    file, row = staged.source_of(example["first"])
+    return {"file": file.key, "row": row} | example["per"] | {rule.column: " and ".join(filter(None, example["of"]))}
+
+
+def _repeated(connection: duckdb.DuckDBPyConnection, month: str, rule: Rule, staged: StagedMonth) -> Failure:
+    """How many rows are alike to an earlier one in all that was sent."""
+    compared = _listed(quoted(name) for name in CANONICAL if name not in LINEAGE or name == "x_ProviderColumns")
+    count, firsts = connection.execute(
+        f"""
+        SELECT coalesce(sum(copies - 1), 0), coalesce(min(first, {EXAMPLES}), [])
+        FROM (
+            SELECT count(*) AS copies, min(file_row_number) AS first
+            FROM {month}
+            GROUP BY hash({compared})
+            HAVING count(*) > 1
+        )
+        """
+    ).fetchone()
+    return Failure(
+        rule=rule.id,
+        check=rule.check,
+        level=rule.level,
+        sentence=rule.sentence,
+        violations=int(count),
+        rows=staged.rows,
+        remedy=rule.remedy,
+        examples=[{"file": file.key, "row": row} for file, row in map(staged.source_of, firsts)],
+    )
+
+
+def _by_gap(rule: Rule, staged: StagedMonth) -> Iterator[tuple[str | None, str]]:
+    """Label of a known gap of the rule, None for what no gap accounts for -> SQL condition of its rows."""
+    accounted = []
+    for gap in known_gaps():
+        held = sorted({file.focus_version for file in staged.accepted_files if is_of_version(file, gap)})
+        if rule.id in gap.rules and held:
+            condition = (
+                f"(coalesce(lower(ServiceProviderName), '') IN ({_listed(map(literal, gap.names))}) "
+                f"AND x_FocusVersion IN ({_listed(map(literal, held))}))"
+            )
+            yield f"{gap.provider} {', '.join(held)}", condition
+            accounted.append(condition)
+    yield None, f"NOT ({' OR '.join(accounted)})" if accounted else "true"
+
+
+def _but_where_not_judged(rule: Rule, staged: StagedMonth) -> str:
+    """Leaves out the rows of files that the rule does not judge; that a column is absent is said of the file."""
+    without = [literal(file.key) for file in staged.accepted_files if not applies(rule, file)]
+    return f" AND x_SourceFile NOT IN ({_listed(without)})" if without else ""
+
+
+def judged_rows(rule: Rule, staged: StagedMonth) -> int:
+    return sum(file.rows for file in staged.accepted_files if applies(rule, file))
+
+
+def _rows_at(connection: duckdb.DuckDBPyConnection, month: str, numbers: list[int]) -> dict[int, dict]:
+    columns = sorted({column for rule in rules().values() for column in rule.shown})
+    found = connection.execute(
+        f"SELECT file_row_number, x_ProviderColumns, {_listed(f'CAST({quoted(c)} AS VARCHAR)' for c in columns)} "
+        f"FROM {month} WHERE file_row_number IN (SELECT unnest($numbers))",
+        {"numbers": numbers},
+    ).fetchall()
+    return {
+        number: {"x_ProviderColumns": aside} | dict(zip(columns, row, strict=True)) for number, aside, *row in found
+    }
+
+
+def _example(staged: StagedMonth, rule: Rule, number: int, row: dict) -> dict:
+    file, source_row = staged.source_of(number)
+    values = {column: row[column] for column in rule.shown}
+    if rule.check == "values_readable":
+        # What was sent is beside the row: the canonical value of it is null.
+        values = {rule.column: _from_json(row["x_ProviderColumns"], rule.column)}
+    return {"file": file.key, "row": source_row, **values}
+
+
+def _from_json(text: str | None, key: str) -> str | None:
+    return json.loads(text or "{}").get(key)
+
+
+def _listed(parts: Iterable[str]) -> str:
+    return ", ".join(parts)

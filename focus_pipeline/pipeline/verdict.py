@@ -1,0 +1,226 @@
+"""What came of judging a month: the failures, the verdict of each rule and check, and the words for them."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from focus_pipeline.focus.rules import CONTRACT, GROUP, MUST, NOTE, SHOULD, rules
+from focus_pipeline.pipeline.data_dir import read_json
+from focus_pipeline.pipeline.normalise import StagedMonth
+from focus_pipeline.pipeline.written import EXAMPLES
+
+CHECKS = {
+    "accepted": "The month fulfils the contract and may be published. If it fails, the last good month stays.",
+    "files_readable": "Every file of the delivery is a whole CSV, gzip CSV or Parquet file.",
+    "required_columns": "Every file has the columns that its FOCUS version asks for.",
+    "column_names": "Columns of FOCUS are spelled as there and stand first; a provider's own are named x_….",
+    "charge_month": "Every row's ChargePeriodStart lies in the month under which its file was delivered.",
+    "values_readable": "Numbers, moments and JSON can be read, exactly.",
+    "text_format": "Numbers, moments, units, tags and missing values are written as FOCUS asks.",
+    "not_null": "Columns that need a value have one in every row.",
+    "conditional_nulls": "Columns have a value where, and only where, other columns of the row ask for one.",
+    "allowed_values": "Columns with a fixed list of values hold one of them.",
+    "currency_codes": "Currencies are codes of ISO 4217.",
+    "periods": "Periods end after they start, on a whole hour.",
+    "prices": "Prices are not negative, and price times quantity is the cost.",
+    "commitments": "Commitment discounts and capacity reservations are described whole.",
+    "consistency": "What belongs to one thing is the same in all of its rows.",
+    "reconciliation": "Rows and BilledCost of the staged month equal those of its files, to the last decimal.",
+}
+
+# A MUST of the specification is an error, a provider's known gap is not.
+SEVERITIES = ("ERROR", "WARN", "NOTE")
+_SEVERITY = {CONTRACT: "ERROR", MUST: "ERROR", SHOULD: "WARN", NOTE: "NOTE"}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A rule that was broken. column: "" for rules that are of no column. file: where the whole failure is about one
+    file. rows: how many rows were judged. gap: "AWS 1.0" where it is a known gap of that provider's exports.
+
+    examples: of what breaks it, each with file, row (from 1, header not counted) and values, as text.
+    """
+
+    rule: str
+    level: str
+    sentence: str
+    violations: int
+    rows: int
+    remedy: str
+    check: str
+    column: str = ""
+    file: str | None = None
+    gap: str | None = None
+    examples: list[dict] = field(default_factory=list)
+
+    @property
+    def severity(self) -> str:
+        """ "ERROR", "WARN" or "NOTE"."""
+        return "WARN" if self.gap else _SEVERITY[self.level]
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it keeps the month from being accepted."""
+        return self.level == CONTRACT and self.file is None
+
+
+@dataclass(frozen=True)
+class CheckVerdict:
+    """severity: "ERROR" or "WARN" of a check that did not pass. rules: how many rules it judged."""
+
+    name: str
+    passed: bool
+    severity: str
+    summary: str
+    rules: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RuleVerdict:
+    """One rule on the month. verdict: "passed", "failed", "known gap", "note" or "not applicable".
+
+    rows: how many were judged; severity: of the worst failure, "" where there is none; gap: see Failure.
+    """
+
+    rule: str
+    column: str
+    check: str
+    level: str
+    severity: str
+    verdict: str
+    violations: int
+    rows: int
+    gap: str = ""
+    examples: list[dict] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one staged month. score: percentage of the rules that were judged and not broken."""
+
+    connection: str
+    month: str
+    token: str
+    identity: str
+    accepted: bool
+    score: float
+    checks: list[CheckVerdict]
+    rules: list[RuleVerdict]
+
+
+def recorded_verdict(path: Path) -> Verdict | None:
+    """What asdict() of a Verdict wrote, None where there is no such file."""
+    content = read_json(path)
+    if content is None:
+        return None
+    content["checks"] = [
+        CheckVerdict(**check | {"failures": [Failure(**failure) for failure in check["failures"]]})
+        for check in content["checks"]
+    ]
+    content["rules"] = [RuleVerdict(**rule) for rule in content["rules"]]
+    return Verdict(**content)
+
+
+def check_verdict(name: str, failures: list[Failure], staged: StagedMonth, judged: list[RuleVerdict]) -> CheckVerdict:
+    failures = sorted(_merged(failures), key=lambda failure: (SEVERITIES.index(failure.severity), -failure.violations))
+    counting = [failure for failure in failures if failure.severity != "NOTE"]
+    if counting:
+        summary = " · ".join(_in_words(failure) for failure in counting[:3])
+        if len(counting) > 3:
+            summary += f" · and {len(counting) - 3} more, see the table"
+    else:
+        summary = f"{len(staged.accepted_files)} files, {staged.rows:,} rows"
+    return CheckVerdict(
+        name=name,
+        passed=not counting,
+        severity="ERROR" if any(failure.severity == "ERROR" for failure in counting) else "WARN",
+        summary=summary,
+        rules=sum(one.check == name and one.verdict != "not applicable" for one in judged),
+        failures=failures,
+    )
+
+
+def _merged(failures: list[Failure]) -> list[Failure]:
+    """One failure for what breaks one rule in several columns, or lacks in one file, so that it is read once."""
+    alike: dict[tuple, list[Failure]] = {}
+    for failure in failures:
+        is_absent = failure.check == "required_columns" and failure.rule != failure.check
+        what = failure.severity if is_absent else failure.rule
+        alike.setdefault((is_absent, what, failure.gap, failure.file), []).append(failure)
+    return [
+        found[0] if len(found) == 1 else _absent_columns(found) if is_absent else _one_rule(found)
+        for (is_absent, *_), found in alike.items()
+    ]
+
+
+def _absent_columns(failures: list[Failure]) -> Failure:
+    return replace(
+        failures[0],
+        rule=", ".join(failure.rule for failure in failures),
+        column="",
+        sentence=f"{failures[0].file} has no columns {', '.join(failure.column for failure in failures)}",
+        violations=len(failures),
+    )
+
+
+def _one_rule(failures: list[Failure]) -> Failure:
+    worst = sorted(failures, key=lambda failure: -failure.violations)
+    columns = ", ".join(f"{failure.column} ({failure.violations:,})" for failure in worst)
+    return replace(
+        worst[0],
+        column="",
+        sentence=f"{worst[0].sentence.removeprefix(f'{worst[0].column}: ')}; it is in {columns}",
+        violations=sum(failure.violations for failure in failures),
+        rows=max(failure.rows for failure in failures),
+        examples=[example for failure in worst for example in failure.examples[:1]][:EXAMPLES],
+    )
+
+
+def _in_words(failure: Failure) -> str:
+    gap = f"known gap of {failure.gap}: " if failure.gap else ""
+    if failure.file is not None or not failure.examples:
+        return f"{gap}{failure.sentence}; {failure.remedy}"
+    first = failure.examples[0]
+    values = ", ".join(
+        f"{column} is {value!r}" if value is not None else f"{column} is empty"
+        for column, value in first.items()
+        if column not in ("file", "row")
+    )
+    rule = rules().get(f"{failure.rule} {failure.column}")
+    if rule is not None and rule.kind == GROUP:
+        counted = f"{failure.violations:,} groups of rows break this"
+    elif rule is None:
+        counted = f"{failure.violations:,} values break this"
+    else:
+        counted = f"{failure.violations:,} of {failure.rows:,} rows break this"
+    return (
+        f"{gap}{failure.sentence}; {counted}, "
+        f"the first is row {first['row']:,} of {first['file']}, where {values}: {failure.remedy}"
+    )
+
+
+def acceptance(
+    accepted: bool, whole_delivery_rejected: bool, failures: list[Failure], staged: StagedMonth
+) -> CheckVerdict:
+    rejected_files = len(staged.rejected_files)
+    if whole_delivery_rejected:
+        reasons = " · ".join(file.rejection.reason for file in staged.rejected_files[:3])
+        summary = (
+            f"FOCUS validation failed: none of the {rejected_files} files of {staged.month} can be loaded: {reasons}"
+        )
+    elif accepted:
+        without = f", without {rejected_files} rejected files" if rejected_files else ""
+        summary = f"{staged.rows:,} rows of {len(staged.accepted_files)} files are accepted{without}"
+    else:
+        broken = [failure for failure in failures if failure.blocks]
+        summary = "FOCUS validation failed: " + " · ".join(_in_words(failure) for failure in broken[:3])
+    if not accepted:
+        summary += f" — {staged.connection} {staged.month} is not accepted; the last good month stays in the table"
+    return CheckVerdict(
+        name="accepted",
+        passed=accepted,
+        severity="ERROR",
+        summary=summary,
+        rules=sum(rule.level == CONTRACT for rule in rules().values()),
+        failures=[] if accepted else [f for f in failures if f.level == CONTRACT],
+    )
