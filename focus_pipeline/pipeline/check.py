@@ -9,7 +9,7 @@ from dataclasses import asdict
 from decimal import Context, Decimal
 from pathlib import Path
 
-from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, PRESENT, ROW, SHOULD, TYPE, Rule, rules, rules_of
+from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, PRESENT, SHOULD, TYPE, Rule, rules, rules_of
 from focus_pipeline.focus.specification import contract, judged_as
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
@@ -197,14 +197,14 @@ def _source_failures(staged: StagedMonth) -> list[Failure]:
 
 
 def _source_failure(rule: Rule, gap: str | None, broken: list[tuple[StagedFile, Broken]]) -> Failure:
-    mended = rule.kind == ROW
+    said = broken[0][1].sentence
     return Failure(
         rule=rule.id,
         column=rule.column,
         check=rule.check,
         # What is mended is in the table as it was meant, and keeps nothing from being accepted.
         level=MUST if rule.level == CONTRACT else rule.level,
-        sentence=f"{rule.sentence}, as it is written{' (it is mended in the table)' if mended else ''}",
+        sentence=f"{said}; it is mended in the table" if said else rule.sentence,
         violations=sum(one.violations for _, one in broken),
         rows=sum({file.key: file.rows for file, _ in broken}.values()),
         remedy=rule.remedy,

@@ -40,7 +40,7 @@ _NULL_WORDS = "('NULL', 'null', '')"
 class Broken:
     """A rule that a file's text, header or types break.
 
-    provider: of the rows that do, None for the header and types. sentence: what is wrong, of the header and types.
+    provider: of the rows that do, None for the header and types. sentence: what is wrong, "" where the rule says it.
     examples: row (from 1, header not counted) and value as written.
     """
 
@@ -146,7 +146,8 @@ def broken_by_header(source: SourceFile, matched: Mapping[str, str]) -> list[Bro
 class _Test:
     """suspect: SQL condition of rows that may break one of the rules. rules: key -> SQL condition of those that do.
 
-    changes: what reading does to a value, and the SQL condition of rows where it does.
+    changes: what reading does to a value, and the SQL condition of rows where it does. sentence: what is wrong, where
+    that is more than the rule says.
     """
 
     column: str
@@ -154,6 +155,7 @@ class _Test:
     suspect: str
     rules: dict[str, str]
     changes: tuple[str, str] | None = None
+    sentence: str = ""
 
 
 def _tests(source: SourceFile, matched: Mapping[str, str]) -> list[_Test]:
@@ -206,7 +208,14 @@ def _respelled(column: Column, sent: str, source_type: str) -> _Test:
     allowed = ", ".join(map(literal, column.allowed))
     suspect = f"CASE WHEN {text} IN ({allowed}) THEN false ELSE {enum_value(column, text)} IN ({allowed}) END"
     rule = next(rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == "allowed_values")
-    return _Test(column.name, text, suspect, {rule.key: suspect}, ("spelled as FOCUS does", suspect))
+    return _Test(
+        column.name,
+        text,
+        suspect,
+        {rule.key: suspect},
+        ("spelled as FOCUS does", suspect),
+        f"{column.name} is spelled otherwise than FOCUS spells it",
+    )
 
 
 def _inclusive_end(column: Column, sent: str, source_type: str) -> _Test:
@@ -215,7 +224,14 @@ def _inclusive_end(column: Column, sent: str, source_type: str) -> _Test:
     text = f"CAST({sent} AS VARCHAR)"
     moment = f"to_timestamp_utc({sent})" if source_type == "VARCHAR" else f"CAST({sent} AS TIMESTAMP)"
     suspect = f"CASE WHEN contains({text}, '59:59') THEN exclusive_end({moment}) <> {moment} ELSE false END"
-    return _Test(column.name, text, suspect, {rule.key: suspect}, ("moved to the first moment after it", suspect))
+    return _Test(
+        column.name,
+        text,
+        suspect,
+        {rule.key: suspect},
+        ("moved to the first moment after it", suspect),
+        f"{column.name} is the last second of the period, not the first moment after it",
+    )
 
 
 def _looked_into(
@@ -236,9 +252,9 @@ def _looked_into(
         f"FROM (SELECT row_number() OVER () AS number, * FROM {source.relation_as_written}) GROUP BY 1 ORDER BY 1"
     ).fetchall()
     broken = [
-        Broken(key, violations=row[1 + 2 * i], provider=row[0], examples=row[2 + 2 * i])
+        Broken(key, violations=row[1 + 2 * i], provider=row[0], sentence=test.sentence, examples=row[2 + 2 * i])
         for row in rows
-        for i, (_, key, _) in enumerate(conditions)
+        for i, (test, key, _) in enumerate(conditions)
         if row[1 + 2 * i]
     ]
     changed: dict[str, dict[str, int]] = {}

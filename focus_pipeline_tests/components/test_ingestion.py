@@ -47,6 +47,39 @@ def test_a_month_can_be_judged_from_its_metadata(site: Site, recent: list[str]) 
     assert [record.data["ServiceName"] for record in staged["Preview"].records] == ["Colocation"] * 3
 
 
+def test_how_well_a_month_keeps_the_rules_is_in_its_metadata_and_in_the_warehouse(
+    site: Site, recent: list[str]
+) -> None:
+    month = recent[-1]
+    site.deliver(month, rows=2, ListCost="")
+    run = site.run(month)
+    metadata = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
+    assert 90 < metadata["Conformance score (%)"].value < 100
+    (broken,) = [record.data for record in metadata["Broken rules"].records]
+    assert (broken["rule"], broken["severity"], broken["violations"]) == ("ListCost-C-003-M", "ERROR", 2)
+    examples = [record.data for record in metadata["Examples"].records]
+    assert [(example["file"], example["row"]) for example in examples] == [
+        (f"{month}/expenses.csv", "1"),
+        (f"{month}/expenses.csv", "2"),
+    ]
+    assert examples[0]["values"].startswith("ListCost = (empty)")
+
+    of_month = f"FROM focus.conformance WHERE Connection = '{NAME}' AND Month = '{month}'"
+    assert site.query(
+        f"SELECT RuleId, ColumnId, Level, Severity, Violations, \"Rows\", Examples[0] ->> 'row' {of_month} "
+        "AND Verdict = 'failed'"
+    ) == [("ListCost-C-003-M", "ListCost", "MUST", "ERROR", 2, 2, "1")]
+    ((score,),) = site.query(
+        "SELECT round(100 * count_if(Verdict = 'passed') / count(*), 1) "
+        f"{of_month} AND Verdict NOT IN ('not applicable', 'note')"
+    )
+    assert score == metadata["Conformance score (%)"].value
+
+    site.deliver(month, rows=2)
+    site.run(month)
+    assert site.query(f"SELECT DISTINCT Verdict {of_month} ORDER BY 1") == [("not applicable",), ("passed",)]
+
+
 def test_a_rejected_delivery_keeps_the_last_good_month_and_its_own_bytes(site: Site, recent: list[str]) -> None:
     """T44"""
     month = recent[-1]
@@ -56,7 +89,7 @@ def test_a_rejected_delivery_keeps_the_last_good_month_and_its_own_bytes(site: S
     (run,) = site.tick_and_load()
     assert not run.success
     failed = {e.check_name: e for e in run.get_asset_check_evaluations() if not e.passed}
-    assert set(failed) == {"accepted", "values_readable"}
+    assert set(failed) == {"accepted", "text_format", "values_readable"}
     assert failed["accepted"].blocking
     assert failed["accepted"].severity == dg.AssetCheckSeverity.ERROR
     assert f"row 1 of {month}/expenses.csv, where BilledCost is '1,234.5'" in failed["accepted"].description

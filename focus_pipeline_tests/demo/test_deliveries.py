@@ -11,7 +11,6 @@ import pytest
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.demo.deliveries import FILES, LATE_FILE, DemoDelivery, write_deliveries
 from focus_pipeline.focus.canonical import literal
-from focus_pipeline.focus.rules import CONTRACT, MUST, SHOULD
 from focus_pipeline.months import months_back
 from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
@@ -124,17 +123,28 @@ def test_every_month_is_accepted_and_one_file_is_rejected(
 
 def test_only_what_the_formats_imply_is_reported(ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]]) -> None:
     reported = Counter(
-        (staged.connection, failure.rule, failure.level)
+        (staged.connection, failure.rule, failure.severity)
         for _, staged, verdict in ingested
         for check in verdict.checks
         for failure in check.failures
     )
+    absent = ", ".join(
+        f"CostAndUsage-D-{number}-M" for number in ("005", "021", "023", "025", "026", "030", "036", "068")
+    )
     assert reported == {
-        # The minimal contract lets ListCost be empty; FOCUS does not.
-        ("colo_costs", "ListCost-not-null", MUST): len(MONTHS),
-        ("colo_costs", "charge_month", CONTRACT): 1,
+        # A commitment is used in other months than the one in which it is bought.
+        ("azure_main", "EffectiveCost-C-012-C", "NOTE"): 1,
+        # The minimal contract has 15 columns, spells two values its own way, lets ListCost be empty, and ends a period
+        # with its last second.
+        ("colo_costs", absent, "ERROR"): 2 * len(MONTHS),
+        ("colo_costs", "BillingPeriodEnd-C-004-M", "ERROR"): len(MONTHS),
+        ("colo_costs", "ChargePeriodEnd-C-004-M", "ERROR"): len(MONTHS),
+        ("colo_costs", "ChargeFrequency-C-003-M", "ERROR"): len(MONTHS),
+        ("colo_costs", "ServiceCategory-C-003-M", "ERROR"): len(MONTHS),
+        ("colo_costs", "ListCost-C-003-M", "ERROR"): len(MONTHS),
+        ("colo_costs", "charge_month", "ERROR"): 1,
         # A vendor's price list in credits of its own, which FOCUS 1.2 is there for.
-        ("saas_tools", "PricingCurrency-iso-4217", SHOULD): len(MONTHS),
+        ("saas_tools", "PricingCurrency-C-003-M", "WARN"): len(MONTHS),
     }
 
 
