@@ -58,7 +58,7 @@ def test_its_own_column_is_kept_and_pointed_out(loaded: Site) -> None:
 
 def found_by_hand() -> dict[str, int]:
     """Rule -> violations, each counted here anew from the text of the file."""
-    rows = [{name: None if value == "NULL" else value for name, value in row.items()} for row in read_as_text()]
+    rows = [{name: None if value in ("NULL", "") else value for name, value in row.items()} for row in read_as_text()]
     text = read_as_text()
     moments = ("BillingPeriodEnd", "BillingPeriodStart", "ChargePeriodEnd", "ChargePeriodStart")
     charged = [row for row in rows if row["ChargeCategory"] in ("Usage", "Purchase") and not row["ChargeClass"]]
