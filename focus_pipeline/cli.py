@@ -1,11 +1,11 @@
-"""The command `focus-pipeline`: check a connection before it is switched on, and the demo."""
+"""The command `focus-pipeline`: check a connection before it is switched on, validate files, and the demo."""
 
 import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -133,6 +133,51 @@ def _fate(delivery: Delivery, held: str | None, recent: bool) -> str:
 def _line(good: bool | None, text: str) -> None:
     mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]![/]"}[good]
     console.print(f"{mark} {escape(text)}", highlight=False, soft_wrap=True)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--focus-version", help="What the files are to be, such as 1.2. Default: what their columns look like.")
+@click.option(
+    "--format",
+    "report",
+    type=click.Choice(["text", "json", "junit", "html"]),
+    default="text",
+    help="What is written to standard output, or to --output.",
+)
+@click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write the report here.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["contract", "error", "warn"]),
+    default="error",
+    show_default=True,
+    help="The mildest severity for which the exit status is 1. contract: only what keeps a month from being loaded.",
+)
+def validate(
+    files: tuple[Path, ...], focus_version: str | None, report: str, output: Path | None, fail_on: str
+) -> None:
+    """Judges FILES, FOCUS data as CSV, gzip CSV or Parquet of any version, by the rules of the specification.
+
+    Together they are one delivery. Exit status 0: nothing failed; 1: something did; 2: a file cannot be opened.
+    """
+    from focus_pipeline.reports.formats import as_html, as_json, as_junit
+    from focus_pipeline.reports.terminal import QueryProgress, print_validation
+    from focus_pipeline.validate import validate as judged
+
+    logging.getLogger("focus_pipeline").propagate = False
+    with QueryProgress(Console(stderr=True)) as progress:
+        validation = judged(
+            files, load_settings().data_dir / "cache", focus_version=focus_version, watch=progress.watch
+        )
+    written = {"json": as_json, "junit": as_junit, "html": as_html}
+    if report in written and output is None:
+        click.echo(written[report](validation), nl=False)
+    elif report in written:
+        output.write_text(written[report](validation), "utf-8")
+    else:
+        with output.open("w", encoding="utf-8") if output else nullcontext() as file:
+            print_validation(validation, Console(file=file, width=100) if file else console)
+    sys.exit(1 if validation.fails(fail_on) else 0)
 
 
 @main.command()

@@ -25,13 +25,14 @@ from focus_pipeline.pipeline.verdict import (
     check_verdict,
     recorded_verdict,
 )
+from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.pipeline.written import EXAMPLES, Broken
 
 # Python's own decimals are rounded to 28 digits when they are added up.
 _EXACT = Context(prec=80)
 
 
-def judge(staged: StagedMonth, data_dir: DataDir, *, month_rule: bool) -> Verdict:
+def judge(staged: StagedMonth, data_dir: DataDir, *, month_rule: bool, watch: Watch = unwatched) -> Verdict:
     """Judges a staged month, records the verdict beside it, and accepts it for publishing if it fulfils the contract.
 
     What was judged before, and is the same since, is not judged again. A delivery that the provider showed earlier
@@ -40,7 +41,7 @@ def judge(staged: StagedMonth, data_dir: DataDir, *, month_rule: bool) -> Verdic
     path = verdict_path(staged.connection, staged.month, staged.token, data_dir)
     verdict = recorded_verdict(path)
     if verdict is None or verdict.identity != staged.identity:
-        verdict = _judged(staged, data_dir, month_rule)
+        verdict = _judged(staged, data_dir, month_rule, watch)
         write_json(path, asdict(verdict))
     if verdict.accepted:
         _accept(staged, data_dir)
@@ -52,11 +53,11 @@ def verdict_path(connection: str, month: str, token: str, data_dir: DataDir) -> 
     return data_dir.staged(connection, month) / f"{token}.verdict.json"
 
 
-def _judged(staged: StagedMonth, data_dir: DataDir, month_rule: bool) -> Verdict:
+def _judged(staged: StagedMonth, data_dir: DataDir, month_rule: bool, watch: Watch) -> Verdict:
     failures = [
         *_file_failures(staged),
         *_source_failures(staged),
-        *row_failures(staged, data_dir),
+        *row_failures(staged, data_dir, watch),
         *_reconciliation_failures(staged),
     ]
     whole_delivery_rejected = bool(staged.files) and not staged.accepted_files

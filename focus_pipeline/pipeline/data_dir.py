@@ -23,7 +23,14 @@ from focus_pipeline.months import MONTH_PATTERN
 
 @dataclass(frozen=True)
 class DataDir:
+    """cache: where compiled rules are kept; without it, in the directory itself."""
+
     root: Path
+    cache: Path | None = None
+
+    @property
+    def rules_cache(self) -> Path:
+        return self.cache or self.root / "cache"
 
     @property
     def warehouse(self) -> Path:

@@ -32,6 +32,7 @@ from focus_pipeline.pipeline.source_files import (
     open_source_file,
     reading_fault,
 )
+from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.pipeline.written import EXAMPLES, Broken, broken_by_header, count_in_source
 
 logger = logging.getLogger(__name__)
@@ -122,7 +123,12 @@ class StagedMonth:
 
 
 def stage(
-    delivery: LandedDelivery, data_dir: DataDir, *, month_rule: bool, focus_version: str | None = None
+    delivery: LandedDelivery,
+    data_dir: DataDir,
+    *,
+    month_rule: bool,
+    focus_version: str | None = None,
+    watch: Watch = unwatched,
 ) -> StagedMonth:
     """Stages a landed delivery, or returns what is staged of it when nothing has changed since.
 
@@ -138,7 +144,7 @@ def stage(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{delivery.token}.parquet"
     try:
-        files, totals = _write(delivery, data_dir, path, month_rule, focus_version)
+        files, totals = _write(delivery, data_dir, path, month_rule, focus_version, watch)
     except duckdb.OutOfRangeException as error:
         raise AmountsTooLarge(
             f"{delivery.connection} {delivery.month}: its costs add up to more than the {_WHOLE_DIGITS} digits before "
@@ -187,13 +193,19 @@ def _recorded(staged: StagedMonth) -> StagedMonth:
 
 
 def _write(
-    delivery: LandedDelivery, data_dir: DataDir, path: Path, month_rule: bool, focus_version: str | None
+    delivery: LandedDelivery,
+    data_dir: DataDir,
+    path: Path,
+    month_rule: bool,
+    focus_version: str | None,
+    watch: Watch,
 ) -> tuple[list[StagedFile], list[Total]]:
     with _duckdb(data_dir) as connection, _parts_folder(data_dir, delivery) as parts_folder:
         files: list[StagedFile] = []
         parts: list[Path] = []
         for number, landed in enumerate(delivery.files):
             part = parts_folder / f"{number}.parquet"
+            watch(f"reading {landed.key}", connection)
             file = _stage_file(connection, delivery, landed, part, month_rule, focus_version, _next_row(files))
             _log_verdict(file, delivery)
             files.append(file)

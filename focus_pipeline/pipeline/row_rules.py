@@ -12,6 +12,7 @@ from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.known_gaps import is_of_version
 from focus_pipeline.pipeline.normalise import StagedFile, StagedMonth
 from focus_pipeline.pipeline.verdict import Failure
+from focus_pipeline.pipeline.watch import Watch
 from focus_pipeline.pipeline.written import EXAMPLES
 
 
@@ -20,7 +21,7 @@ def applies(rule: Rule, file: StagedFile) -> bool:
     return rule.holds_for(judged_as(file.focus_version)) and all(name in file.recognised for name in rule.needs)
 
 
-def row_failures(staged: StagedMonth, data_dir: DataDir) -> list[Failure]:
+def row_failures(staged: StagedMonth, data_dir: DataDir, watch: Watch) -> list[Failure]:
     """Counts the violations of all rules: those about rows in one scan, those about groups in one more query.
 
     A further scan finds examples and known gaps, only of rules that are broken.
@@ -28,9 +29,10 @@ def row_failures(staged: StagedMonth, data_dir: DataDir) -> list[Failure]:
     applicable = [rule for rule in rules().values() if any(applies(rule, file) for file in staged.accepted_files)]
     if not staged.rows or not applicable:
         return []
-    compiled = predicates(data_dir.root / "cache")
+    compiled = predicates(data_dir.rules_cache)
     month = f"read_parquet({literal(str(staged.path))}, file_row_number = true)"
     with duckdb.connect(config={"temp_directory": str(data_dir.scratch)}) as connection:
+        watch(f"judging {staged.rows:,} rows", connection)
         found = [
             *_of_rows(connection, month, [rule for rule in applicable if rule.kind == ROW], compiled, staged),
             *_of_groups(connection, month, [rule for rule in applicable if rule.kind == GROUP], compiled, staged),

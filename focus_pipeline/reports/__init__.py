@@ -1,0 +1,1 @@
+"""What `focus-pipeline validate` says: on the terminal, for programs, for CI, and as a page."""

@@ -1,0 +1,116 @@
+"""A validation as JSON, JUnit XML or an HTML page."""
+
+import json
+from dataclasses import asdict
+from importlib import resources
+from xml.etree import ElementTree
+
+from jinja2 import Environment
+
+from focus_pipeline.focus.rules import rules
+from focus_pipeline.pipeline.verdict import Failure, RuleVerdict
+from focus_pipeline.validate import Validation
+
+
+def as_json(validation: Validation) -> str:
+    """accepted, score, files, totals, and every rule with its verdict, counts and examples.
+
+    Costs are text, for a JSON number would not hold them. `rules` has the fields of verdict.RuleVerdict, with the
+    rule's sentence and remedy; `failures` are those of the checks, as people read them.
+    """
+    verdict, staged = validation.verdict, validation.staged
+    content = {
+        "accepted": verdict.accepted,
+        "score": verdict.score,
+        "rows": staged.rows,
+        "files": [
+            {
+                "file": file.key,
+                "bytes": file.size,
+                "format": file.format,
+                "focus_version": file.focus_version,
+                "rows": file.rows,
+                "rejected": file.rejection and file.rejection.reason,
+                "changed": file.changed,
+            }
+            for file in staged.files
+        ],
+        "totals": [asdict(total) for total in staged.totals],
+        "failures": [asdict(failure) | {"severity": failure.severity} for failure in failures(validation)],
+        "rules": [asdict(rule) | _about(rule) for rule in verdict.rules],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_junit(validation: Validation) -> str:
+    """A test suite per check and a test case per rule; a rule below ERROR that is broken is a skipped one."""
+    suites = ElementTree.Element("testsuites", name="focus-pipeline validate")
+    for check in validation.verdict.checks:
+        judged = [rule for rule in validation.verdict.rules if rule.check == check.name]
+        if not judged:
+            continue
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            name=check.name,
+            tests=str(len(judged)),
+            failures=str(sum(rule.severity == "ERROR" for rule in judged)),
+            skipped=str(sum(_is_skipped(rule) for rule in judged)),
+        )
+        for rule in judged:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=f"{check.name}.{rule.column or 'all'}", name=rule.rule
+            )
+            if rule.severity == "ERROR":
+                failure = ElementTree.SubElement(case, "failure", type=rule.level, message=_message(rule))
+                failure.text = json.dumps(rule.examples, ensure_ascii=False, indent=1)
+            elif _is_skipped(rule):
+                why = "not applicable" if rule.verdict == "not applicable" else f"{rule.severity}: {_message(rule)}"
+                ElementTree.SubElement(case, "skipped", message=why)
+    ElementTree.indent(suites)
+    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def as_html(validation: Validation) -> str:
+    """One page that needs no other file."""
+    template = resources.files(__package__).joinpath("page.html.jinja").read_text("utf-8")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        verdict=validation.verdict,
+        staged=validation.staged,
+        failures=failures(validation),
+        described=described,
+        judged=[rule for rule in validation.verdict.rules if rule.verdict != "not applicable"],
+    )
+
+
+def failures(validation: Validation) -> list[Failure]:
+    """Of all checks, the worst first."""
+    found = [failure for check in validation.verdict.checks if check.name != "accepted" for failure in check.failures]
+    return sorted(found, key=lambda failure: ("ERROR", "WARN", "NOTE").index(failure.severity))
+
+
+def described(example: dict) -> str:
+    """An example's values: `BilledCost = 1,5, ChargeCategory = (empty)`."""
+    return ", ".join(
+        f"{name} = {'(empty)' if value is None else value}"
+        for name, value in example.items()
+        if name not in ("file", "row")
+    )
+
+
+def _about(rule: RuleVerdict) -> dict[str, object]:
+    known = rules().get(f"{rule.rule} {rule.column}")
+    if known is None:
+        return {}
+    return {"sentence": known.sentence, "remedy": known.remedy, "narrowed": known.narrowed, "also": list(known.also)}
+
+
+def _is_skipped(rule: RuleVerdict) -> bool:
+    return rule.verdict == "not applicable" or rule.severity in ("WARN", "NOTE")
+
+
+def _message(rule: RuleVerdict) -> str:
+    sentence = _about(rule).get("sentence", rule.check)
+    gap = f"known gap of {rule.gap}: " if rule.gap else ""
+    return f"{gap}{sentence}; {rule.violations:,} violations in {rule.rows:,} rows"

@@ -1,0 +1,111 @@
+"""A validation on the terminal, and the progress of one."""
+
+from types import TracebackType
+from typing import Self
+
+import duckdb
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from focus_pipeline.reports.formats import described, failures
+from focus_pipeline.validate import Validation
+
+_STYLES = {"ERROR": "red", "WARN": "yellow", "NOTE": "cyan"}
+_EXAMPLES = 3
+
+
+def print_validation(validation: Validation, console: Console) -> None:
+    """The files, what is broken with examples and what to do, and the verdict."""
+    staged, verdict = validation.staged, validation.verdict
+    for file in staged.files:
+        what = f"{file.rows:,} rows of FOCUS {file.focus_version}, {file.format}"
+        if file.rejection:
+            what = f"[red]rejected: {escape(file.rejection.reason)}[/]"
+        console.print(f"[bold]{escape(file.key)}[/]: {what}", highlight=False, soft_wrap=True)
+    for failure in failures(validation):
+        style = _STYLES[failure.severity]
+        gap = f"known gap of {failure.gap}: " if failure.gap else ""
+        console.print(
+            f"\n[{style}]{failure.severity:5}[/] [bold]{escape(failure.rule)}[/] ({failure.level}), "
+            f"{failure.violations:,} in {failure.rows:,} rows",
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print(f"      {escape(gap + failure.sentence)}", highlight=False, soft_wrap=True)
+        for example in failure.examples[:_EXAMPLES]:
+            place = f"row {example['row']:,} of {example['file']}" if "row" in example else example.get("file", "")
+            values = escape(described(example))
+            console.print(f"      [dim]{escape(place)}:[/] {values}", highlight=False, soft_wrap=True)
+        console.print(f"      [green]→[/] {escape(failure.remedy)}", highlight=False, soft_wrap=True)
+    console.print()
+    console.print(_summary(validation))
+    console.print(
+        "\nThe files "
+        + ("[green]can be loaded[/]" if verdict.accepted else "[red]cannot be loaded as they are[/]")
+        + f"; {verdict.score} % of the judged rules are kept.",
+        highlight=False,
+    )
+
+
+def _summary(validation: Validation) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table.add_column("check")
+    for name in ("kept", "broken", "not applicable"):
+        table.add_column(name, justify="right")
+    for check in validation.verdict.checks:
+        rules = [rule for rule in validation.verdict.rules if rule.check == check.name]
+        if rules:
+            absent = sum(rule.verdict == "not applicable" for rule in rules)
+            kept = sum(rule.verdict == "passed" for rule in rules)
+            table.add_row(check.name, str(kept), str(len(rules) - kept - absent), str(absent))
+    return table
+
+
+class QueryProgress:
+    """A progress line for validate(): pass `watch`."""
+
+    def __init__(self, console: Console) -> None:
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            _Percentage(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=100)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def watch(self, what: str, connection: duckdb.DuckDBPyConnection) -> None:
+        # DuckDB tells how far it is only where its own progress bar is on; that one is not to be printed.
+        connection.execute("SET enable_progress_bar = true")
+        connection.execute("SET enable_progress_bar_print = false")
+        connection.execute("SET progress_bar_time = 0")
+        self._progress.update(self._task, description=escape(what), completed=0, connection=connection)
+
+
+class _Percentage(ProgressColumn):
+    """How far the running query is; asked for whenever the line is drawn."""
+
+    def render(self, task: Task) -> Text:
+        task.completed = max(self._done(task.fields.get("connection")), 0.0)
+        return Text(f"{task.completed:3.0f} %")
+
+    def _done(self, connection: duckdb.DuckDBPyConnection | None) -> float:
+        try:
+            return connection.query_progress() if connection is not None else 0.0
+        except duckdb.ConnectionException:  # closed since it was handed over
+            return 100.0
