@@ -15,13 +15,9 @@ from pathlib import Path
 
 import duckdb
 
-from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, UNREADABLE, literal, quoted
+from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, literal, quoted
 from focus_pipeline.focus.specification import columns, columns_of, versions
 from focus_pipeline.pipeline.normalise import StagedMonth
-
-COLUMNS = {name: kind for name, kind in CANONICAL.items() if name != UNREADABLE}
-"""Columns of focus.cost_and_usage and their DuckDB types."""
-
 
 VERSION_VIEWS = {version: f"cost_and_usage_v{version.replace('.', '_')}" for version in versions()}
 """FOCUS version -> name of the view in schema focus that shows the table with the columns of that version."""
@@ -96,7 +92,7 @@ def replace_month(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) ->
     """
     key = {"name": staged.connection, "month": staged.month}
     of_month = "WHERE x_Connection = $name AND x_Month = $month"
-    names = ", ".join(map(quoted, COLUMNS))
+    names = ", ".join(map(quoted, CANONICAL))
     rows = f"read_parquet({literal(str(staged.path))})"
     connection.execute("BEGIN")
     try:
@@ -183,11 +179,11 @@ def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, v
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in COLUMNS.items())
+    columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in CANONICAL.items())
     connection.execute(resources.files("focus_pipeline").joinpath("warehouse.sql").read_text("utf-8"))
     connection.execute(f"CREATE TABLE IF NOT EXISTS focus.cost_and_usage ({columns})")
     there = {row[0] for row in connection.execute("DESCRIBE focus.cost_and_usage").fetchall()}
-    for name, kind in COLUMNS.items():
+    for name, kind in CANONICAL.items():
         if name not in there:  # a newer FOCUS version was added to the data since the table was made
             connection.execute(f"ALTER TABLE focus.cost_and_usage ADD COLUMN {quoted(name)} {kind}")
     for version, view in VERSION_VIEWS.items():

@@ -14,7 +14,7 @@ import pytest
 from focus_pipeline import warehouse as warehouse_module
 from focus_pipeline.focus.canonical import LINEAGE
 from focus_pipeline.pipeline.publish import publish_month
-from focus_pipeline.warehouse import COLUMNS, VERSION_VIEWS, NotReconciled, open_warehouse, replace_month
+from focus_pipeline.warehouse import CANONICAL, VERSION_VIEWS, NotReconciled, open_warehouse, replace_month
 from focus_pipeline_tests.month_files import MONTH, focus_row, without, write_csv
 
 CRASH = """
@@ -121,7 +121,7 @@ def test_the_warehouse_can_be_deleted_and_rebuilt_from_what_is_staged(folder: Pa
 def test_the_table_has_the_columns_of_focus_in_order_and_then_the_lineage(tmp_path: Path) -> None:
     with open_warehouse(tmp_path / "warehouse.duckdb") as warehouse:
         described = warehouse.execute("DESCRIBE focus.cost_and_usage").fetchall()
-    assert [(row[0], row[1].replace(",", ", ").replace("  ", " ")) for row in described] == list(COLUMNS.items())
+    assert [(row[0], row[1].replace(",", ", ").replace("  ", " ")) for row in described] == list(CANONICAL.items())
     assert [row[0] for row in described[-6:]] == [
         "x_Connection",
         "x_Month",

@@ -7,13 +7,12 @@ import dagster as dg
 import duckdb
 
 from focus_pipeline.connections.delivery import Ignored
-from focus_pipeline.focus.canonical import literal, quoted
+from focus_pipeline.focus.canonical import CANONICAL, literal, quoted
 from focus_pipeline.focus.specification import columns
 from focus_pipeline.pipeline.land import LandedDelivery
 from focus_pipeline.pipeline.normalise import StagedMonth
 from focus_pipeline.pipeline.publish import PublishedMonth
 from focus_pipeline.pipeline.verdict import CheckVerdict, Failure, Verdict
-from focus_pipeline.warehouse import COLUMNS
 
 _PREVIEW = (
     "ChargePeriodStart",
@@ -40,7 +39,7 @@ def column_schema() -> dg.TableSchema:
                 description=specified[name].description if name in specified else None,
                 constraints=dg.TableColumnConstraints(nullable=name not in specified or specified[name].nullable),
             )
-            for name, kind in COLUMNS.items()
+            for name, kind in CANONICAL.items()
         ]
     )
 

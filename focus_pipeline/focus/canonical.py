@@ -1,7 +1,7 @@
 """SQL that puts one delivered file into canonical form: typed, canonical names and values, the rest kept aside.
 
 A source column is described by its name in the file and the DuckDB type that the file has it in; CSV files have all
-of them as VARCHAR. What comes out has the columns of CANONICAL, whatever went in.
+of them as VARCHAR. What comes out has the columns of STAGED, whatever went in.
 """
 
 import json
@@ -11,10 +11,13 @@ from importlib import resources
 
 import duckdb
 
-from focus_pipeline.focus.specification import DECIMAL_SCALE, Column, columns, spellings
+from focus_pipeline.focus.specification import DECIMAL_SCALE, Column, columns, multiplied_columns, spellings
 
 # DuckDB types of binary floating-point numbers, which hold most decimals only nearly.
 FLOATING = ("DOUBLE", "FLOAT")
+
+# Text that stands for no value, as an SQL list; FOCUS has no empty strings.
+NULL_WORDS = "('', 'NULL', 'null')"
 
 LINEAGE = {
     "x_Connection": "VARCHAR",
@@ -25,15 +28,25 @@ LINEAGE = {
     "x_Token": "VARCHAR",
 }
 
+CANONICAL = {**{name: column.duckdb_type for name, column in columns().items()}, **LINEAGE}
+"""Columns of the unified table and their DuckDB types."""
+
 # Only in staged files, for the checks: names of the columns whose value in this row could not be read. The value
 # itself is kept in x_ProviderColumns under the column's name.
 UNREADABLE = "x_Unreadable"
 
-CANONICAL = {
-    **{name: column.duckdb_type for name, column in columns().items()},
-    **LINEAGE,
-    UNREADABLE: "VARCHAR[]",
-}
+
+def approximate(name: str) -> str:
+    """Name of the staged column that has a decimal column as DOUBLE, for products.
+
+    It is only in staged files, for the checks. A cast of a DECIMAL(38, 18) to DOUBLE costs fifty times as much as one
+    of what the file has it as.
+    """
+    return f"{name} as DOUBLE"
+
+
+STAGED = CANONICAL | {UNREADABLE: "VARCHAR[]"} | {approximate(name): "DOUBLE" for name in multiplied_columns()}
+"""Columns of a staged file and their DuckDB types."""
 
 
 def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
@@ -80,7 +93,7 @@ def is_taken_over(sent: str) -> bool:
 
 
 def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[str, str]) -> str:
-    """The SELECT that reads `relation` (columns and DuckDB types in `source`) and gives the columns of CANONICAL.
+    """The SELECT that reads `relation` (columns and DuckDB types in `source`) and gives the columns of STAGED.
 
     lineage: values of the x_ columns but x_ProviderColumns, the same for every row of the file.
     """
@@ -92,6 +105,11 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
         f"{_typed(columns()[name], quoted(sent), source[sent])} AS {quoted(name)}" for name, sent in matched.items()
     ]
     read += [f"{_sent(quoted(matched[name]), source[matched[name]])} AS {alias}" for name, alias in sent_as.items()]
+    read += [
+        f"TRY_CAST({_sent(quoted(matched[name]), source[matched[name]])} AS DOUBLE) AS {quoted(approximate(name))}"
+        for name in multiplied_columns()
+        if name in matched
+    ]
     kept = [_json_entry(name.strip(), _sent(quoted(name), source[name]), source[name]) for name in aside]
     read.append(f"{_json_entries(kept)} AS aside")
 
@@ -112,6 +130,10 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
             written.append(f"{literal(lineage[name])} AS {quoted(name)}")
     names = f"list_filter([{failed_names}], lambda name: name IS NOT NULL)" if failed else "CAST(NULL AS VARCHAR[])"
     written.append(f"CASE WHEN {any_failed} THEN {names} END AS {quoted(UNREADABLE)}")
+    for name in multiplied_columns():
+        # What reads as a DOUBLE without being a decimal, such as NaN, is no number here either.
+        number = f"CASE WHEN {quoted(name)} IS NOT NULL THEN {quoted(approximate(name))} END"
+        written.append(f"{number if name in matched else 'CAST(NULL AS DOUBLE)'} AS {quoted(approximate(name))}")
 
     return f"""
         SELECT
@@ -201,8 +223,8 @@ def _fold(value: str) -> str:
 
 
 def _sent(value: str, source_type: str) -> str:
-    # FOCUS has no empty strings: a provider that sends one means that there is no value.
-    return f"nullif({value}, '')" if source_type == "VARCHAR" else value
+    # A provider that sends one of them means that there is no value.
+    return f"CASE WHEN {value} NOT IN {NULL_WORDS} THEN {value} END" if source_type == "VARCHAR" else value
 
 
 def _json_entry(name: str, value: str, source_type: str = "VARCHAR") -> str:

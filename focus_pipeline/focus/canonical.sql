@@ -1,14 +1,32 @@
 -- Macros that turn a value as a provider sent it into its canonical form. Each gives NULL for a value that it
 -- cannot read; the caller tells that apart from a value that was not there.
 
--- A cast, about fifty times as fast where 64 bits hold the number, as they do for most.
+-- A cast to DECIMAL(38, 18) takes fifty times as long as one that fits into 64 bits. So a number is read as what
+-- stands before its point and what stands after it. Up to 18 decimals; more than 18 digits before the point, and what
+-- is no number, are left to the cast.
+CREATE OR REPLACE TEMP MACRO whole_and_fraction(value, whole, fraction) AS
+    coalesce(
+        CASE
+            WHEN contains(whole, '-') THEN
+                CAST(TRY_CAST(whole AS DECIMAL(18, 0)) AS DECIMAL(38, 18))
+                - TRY_CAST('0.' || fraction AS DECIMAL(18, 18))
+            ELSE
+                CAST(TRY_CAST(whole AS DECIMAL(18, 0)) AS DECIMAL(38, 18))
+                + TRY_CAST('0.' || fraction AS DECIMAL(18, 18))
+        END,
+        TRY_CAST(value AS DECIMAL(38, 18))
+    );
+
+CREATE OR REPLACE TEMP MACRO long_decimal(value) AS
+    CASE
+        WHEN split_part(value, '.', 3) <> '' THEN NULL
+        ELSE whole_and_fraction(value, split_part(value, '.', 1), rtrim(split_part(value, '.', 2), '0'))
+    END;
+
 CREATE OR REPLACE TEMP MACRO cast_to_decimal(value) AS
     CASE
-        WHEN length(value) - instr(value, '.') <= 10
-            THEN coalesce(TRY_CAST(value AS DECIMAL(18, 10)), TRY_CAST(value AS DECIMAL(38, 18)))
-        WHEN length(value) - instr(value, '.') <= 15
-            THEN coalesce(TRY_CAST(value AS DECIMAL(18, 15)), TRY_CAST(value AS DECIMAL(38, 18)))
-        ELSE TRY_CAST(value AS DECIMAL(38, 18))
+        WHEN length(value) - instr(value, '.') <= 10 THEN coalesce(TRY_CAST(value AS DECIMAL(18, 10)), long_decimal(value))
+        ELSE long_decimal(value)
     END;
 
 -- 1.5E-7 -> 0.00000015, whatever the exponent of up to three digits; NULL where that is no number.
@@ -33,10 +51,10 @@ CREATE OR REPLACE TEMP MACRO without_exponent(value) AS
 
 -- Digits after the point that a plainly written number needs.
 CREATE OR REPLACE TEMP MACRO decimals_needed(value) AS
-    length(rtrim(regexp_extract(value, '\.([0-9]*)', 1), '0'));
+    length(rtrim(trim(split_part(value, '.', 2)), '0'));
 
 CREATE OR REPLACE TEMP MACRO exact_decimal(value) AS
-    CASE WHEN decimals_needed(value) <= 18 THEN TRY_CAST(value AS DECIMAL(38, 18)) END;
+    CASE WHEN decimals_needed(value) <= 18 THEN long_decimal(value) END;
 
 -- DuckDB would round a 19th decimal in silence, lose digits of numbers with an exponent, and read 1_000 as a number.
 -- Up to 19 characters without an exponent cannot hold more than 18 decimals: no need to count.

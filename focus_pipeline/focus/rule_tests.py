@@ -3,9 +3,10 @@
 Ibis is imported where it is used: a run's process takes the compiled rules and need not load it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
+from focus_pipeline.focus.canonical import approximate
 from focus_pipeline.focus.specification import columns, rule_data
 
 Test = str | int | float | list | Mapping
@@ -13,6 +14,8 @@ Test = str | int | float | list | Mapping
 # A sum over a commitment may differ by what rounding each row to whole cents can add up to.
 _BALANCE_TOLERANCE = 0.01
 _SHARES_TOLERANCE = 1e-6
+
+_SPACES_AROUND = 4
 
 
 def keeps(table, when: Mapping[str, Test], must: Mapping[str, Test]):
@@ -61,7 +64,7 @@ def _all(table, tests: Mapping[str, Test]):
 def _kept(table, name: str, test: Test):
     column = table[name]
     if isinstance(test, list):
-        yield column.isin(test)
+        yield is_one_of(column, test)
     elif not isinstance(test, Mapping):
         yield column == test
     else:
@@ -69,25 +72,40 @@ def _kept(table, name: str, test: Test):
             yield _OPERATORS[operator](table, column, operand)
 
 
+def is_one_of(column, values: Sequence[str]):
+    """As isin(), which DuckDB evaluates for each row; a function of lists only once for each entry of a dictionary."""
+    import ibis
+
+    return ibis.array(list(values)).contains(column)
+
+
 def _product_of(table, column, operand):
     import ibis
 
     # A product of two DECIMAL(38, 18) does not fit into any DECIMAL.
-    cost = column.cast("float64")
-    product = table[operand[0]].cast("float64") * table[operand[1]].cast("float64")
+    cost, price, quantity = (table[approximate(name)] for name in (column.get_name(), *operand))
+    product = price * quantity
     tolerance = ibis.greatest(cost.abs(), 1.0) * rule_data()["price_tolerance"]
     return (product - cost).abs() <= tolerance
 
 
 def _listed_under(table, column, operand):
     pairs = [f"{value}\t{parent}" for value, parent in columns()[column.get_name()].parents.items()]
-    return (column + "\t" + table[operand]).isin(pairs)
+    return is_one_of(column + "\t" + table[operand], pairs)
 
 
 def _month_after(table, column, operand):
     import ibis
 
     return column == table[operand].truncate("M") + ibis.interval(months=1)
+
+
+def _not_written_as(table, column, operand):
+    import ibis
+
+    # What is longer than all of them, apart from spaces around, is looked at no further.
+    longest = max(map(len, operand)) + _SPACES_AROUND
+    return ibis.cases((column.length() > longest, True), else_=~is_one_of(column.strip().lower(), operand))
 
 
 def _spelled_as(table, column, operand):
@@ -122,7 +140,7 @@ _OPERATORS = {
     "listed_under": _listed_under,
     "whole_hour": lambda table, column, operand: column == column.truncate("h"),
     "month_after": _month_after,
-    "not_written_as": lambda table, column, operand: ~column.strip().lower().isin(operand),
+    "not_written_as": _not_written_as,
     "spelled_as": _spelled_as,
     "json_keys": _json_keys,
     "json_values": _json_values,

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from focus_pipeline.focus import rule_tests
-from focus_pipeline.focus.canonical import CANONICAL, UNREADABLE
+from focus_pipeline.focus.canonical import STAGED, UNREADABLE
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.focus.specification import (
     Column,
@@ -243,7 +243,7 @@ def _allowed(column: Column) -> Rule:
         shown=(column.name,),
         sentence=f"{column.name} is a value that FOCUS allows: {listed}",
         remedy=f"use one of the allowed values of {column.name}",
-        keeps=lambda data: data.table[column.name].isin(column.allowed),
+        keeps=lambda data: rule_tests.is_one_of(data.table[column.name], column.allowed),
     )
 
 
@@ -260,7 +260,7 @@ def _currency(column: Column) -> Rule:
         sentence=f"{column.name} is a currency code of ISO 4217, such as USD",
         remedy="use the three-letter code of ISO 4217, in capitals",
         also=tuple(column.ids[key] for key in ("currency_format", "currency_attribute") if key in column.ids),
-        keeps=lambda data: data.table[column.name].isin(currencies()),
+        keeps=lambda data: rule_tests.is_one_of(data.table[column.name], currencies()),
     )
 
 
@@ -354,5 +354,6 @@ def _ibis_schema() -> dict[str, str]:
         "TIMESTAMP": "timestamp",
         "JSON": "json",
         "VARCHAR[]": "array<string>",
+        "DOUBLE": "float64",
     }
-    return {name: kinds[kind] for name, kind in CANONICAL.items()}
+    return {name: kinds[kind] for name, kind in STAGED.items()}

@@ -128,6 +128,18 @@ def rule_data() -> dict:
 
 
 @cache
+def multiplied_columns() -> tuple[str, ...]:
+    """The columns that a rule holds against a product, and those that it multiplies."""
+    products = [
+        (name, *test["product_of"])
+        for facts in rule_data()["rules"].values()
+        for name, test in facts.get("must", {}).items()
+        if isinstance(test, dict) and "product_of" in test
+    ]
+    return tuple(sorted({name for names in products for name in names}))
+
+
+@cache
 def versions() -> tuple[str, ...]:
     """FOCUS versions that the data knows, oldest first."""
     return tuple(sorted({column.introduced for column in columns().values()}, key=_numbers))

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from focus_pipeline.focus.canonical import (
-    CANONICAL,
+    STAGED,
     canonical_select,
     create_macros,
     is_taken_over,
@@ -28,8 +28,10 @@ from focus_pipeline.months import month_bounds
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, replacing, write_json
 from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
 from focus_pipeline.pipeline.source_files import (
+    PARQUET_OPTIONS,
     UnreadableFile,
     open_source_file,
+    parsed_once,
     reading_fault,
 )
 from focus_pipeline.pipeline.watch import Watch, unwatched
@@ -254,10 +256,12 @@ def _stage_file(
         "x_SourceFile": landed.key,
         "x_Token": delivery.token,
     }
+    parsed = part.with_suffix(".source.parquet")
     try:
+        source = parsed_once(source, parsed, connection)
         connection.execute(
             f"COPY ({canonical_select(source.columns, source.relation, lineage)}) "
-            f"TO {literal(str(part))} (FORMAT parquet)"
+            f"TO {literal(str(part))} ({PARQUET_OPTIONS})"
         )
         counted = count_in_source(connection, source, matched)
     except duckdb.Error:
@@ -265,6 +269,8 @@ def _stage_file(
             raise
         reason = f"{fault}; correct the file and upload it again"
         return StagedFile(**facts, rejection=Rejection("files_readable", reason))
+    finally:
+        parsed.unlink(missing_ok=True)
     rejection = _month_rule_broken(connection, part, delivery.month) if month_rule else None
     in_header = broken_by_header(source, matched)
     return StagedFile(**facts, **vars(counted) | {"broken": [*in_header, *counted.broken]}, rejection=rejection)
@@ -308,9 +314,9 @@ def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path], path: Path) 
         files = ", ".join(literal(str(part)) for part in parts)
         rows = f"SELECT * FROM read_parquet([{files}])"
     else:
-        nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in CANONICAL.items())
+        nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in STAGED.items())
         rows = f"SELECT {nothing} WHERE false"
-    connection.execute(f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet)")
+    connection.execute(f"COPY ({rows}) TO {literal(str(path))} ({PARQUET_OPTIONS})")
 
 
 def _totals(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Total]:

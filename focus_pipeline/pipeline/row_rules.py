@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import duckdb
 
-from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, literal, quoted
+from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, UNREADABLE, literal, quoted
 from focus_pipeline.focus.rules import GROUP, REPEATED, ROW, Rule, predicates, rules, rules_of
 from focus_pipeline.focus.specification import judged_as, known_gaps
 from focus_pipeline.pipeline.data_dir import DataDir
@@ -48,6 +48,8 @@ def _of_rows(
     compiled: Mapping[str, str],
     staged: StagedMonth,
 ) -> list[Failure]:
+    if not _count(connection, f"{month} WHERE {quoted(UNREADABLE)} IS NOT NULL"):
+        applicable = [rule for rule in applicable if rule.check != "values_readable"]
     broken_rows = {
         rule.key: f"(NOT coalesce({compiled[rule.key]}, true){_but_where_not_judged(rule, staged)})"
         for rule in applicable
@@ -217,6 +219,10 @@ def _example(staged: StagedMonth, rule: Rule, number: int, row: dict) -> dict:
 
 def _from_json(text: str | None, key: str) -> str | None:
     return json.loads(text or "{}").get(key)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
+    return connection.execute(f"SELECT count(*) FROM {rows}").fetchone()[0]
 
 
 def _listed(parts: Iterable[str]) -> str:

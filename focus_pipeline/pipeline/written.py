@@ -13,6 +13,7 @@ import duckdb
 
 from focus_pipeline.focus.canonical import (
     FLOATING,
+    NULL_WORDS,
     enum_value,
     is_taken_over,
     literal,
@@ -29,11 +30,12 @@ _EXACT = Context(prec=80)
 
 # Text that keeps every rule of its type; what is not may still keep them.
 _PLAIN = {
-    "Decimal": "(ltrim({0}, '-0123456789.') = '' OR ltrim(ltrim({0}, '-0123456789.'), 'eE-0123456789') = '')",
+    "Decimal": (
+        "(coalesce(isfinite(TRY_CAST({0} AS DOUBLE)), false) AND NOT contains({0}, '+') AND NOT contains({0}, '_'))"
+    ),
     "DateTime": "({0} LIKE '____-__-__T__:__:__Z' OR {0} LIKE '____-__-__T__:__:__.%Z')",
     "KeyValue": """(starts_with({0}, '{{"') OR {0} = '{{}}')""",
 }
-_NULL_WORDS = "('NULL', 'null', '')"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def count_in_source(connection: duckdb.DuckDBPyConnection, source: SourceFile, m
     ]
     rows = connection.execute(
         f"SELECT {currency}, {provider}, count(*), coalesce(sum({number}), 0){''.join(f', {c}' for c in counts)} "
-        f"FROM {source.relation_as_written} GROUP BY 1, 2 ORDER BY 1, 2"
+        f"FROM {source.relation} GROUP BY 1, 2 ORDER BY 1, 2"
     ).fetchall()
     totals = [sum(row[4 + i] for row in rows) for i in range(len(counts))]
     rounded = dict(zip(floating, totals, strict=False))
@@ -181,7 +183,7 @@ def _tests_of(column: Column, sent: str, source_type: str) -> Iterator[_Test]:
         yield _Test(column.name, sent, f"({' OR '.join(about_words.values())})", about_words)
     if about_text:
         kind = column.format if column.format in _PLAIN else column.type
-        suspect = f"{sent} NOT IN {_NULL_WORDS} AND NOT {_PLAIN[kind].format(sent)}"
+        suspect = f"{sent} NOT IN {NULL_WORDS} AND NOT {_PLAIN[kind].format(sent)}"
         conditions = {key: f"({suspect} AND {breaks})" for key, breaks in about_text.items()}
         yield _Test(column.name, sent, suspect, conditions, _changes(kind, sent, conditions))
 
@@ -206,7 +208,8 @@ def _respelled(column: Column, sent: str, source_type: str) -> _Test:
     """Values that are not allowed as they are written, but mean one that is."""
     text = f"CAST(to_json({sent}) AS VARCHAR)" if source_type.endswith("]") else f"CAST({sent} AS VARCHAR)"
     allowed = ", ".join(map(literal, column.allowed))
-    suspect = f"CASE WHEN {text} IN ({allowed}) THEN false ELSE {enum_value(column, text)} IN ({allowed}) END"
+    is_allowed = f"list_contains([{allowed}], {text})"  # once for each entry of a dictionary, where IN is for each row
+    suspect = f"CASE WHEN {is_allowed} THEN false ELSE {enum_value(column, text)} IN ({allowed}) END"
     rule = next(rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == "allowed_values")
     return _Test(
         column.name,
@@ -249,7 +252,7 @@ def _looked_into(
     ] + [f"count(*) FILTER ({test.changes[1]})" for test in changes]
     rows = connection.execute(
         f"SELECT {provider}, {', '.join(selected)} "
-        f"FROM (SELECT row_number() OVER () AS number, * FROM {source.relation_as_written}) GROUP BY 1 ORDER BY 1"
+        f"FROM (SELECT row_number() OVER () AS number, * FROM {source.relation}) GROUP BY 1 ORDER BY 1"
     ).fetchall()
     broken = [
         Broken(key, violations=row[1 + 2 * i], provider=row[0], sentence=test.sentence, examples=row[2 + 2 * i])
@@ -275,7 +278,7 @@ def _provider(source: SourceFile, matched: Mapping[str, str]) -> str:
 
 def _value(source: SourceFile, sent: str) -> str:
     name = quoted(sent)
-    return f"CASE WHEN {name} NOT IN {_NULL_WORDS} THEN {name} END" if source.columns[sent] == "VARCHAR" else name
+    return f"CASE WHEN {name} NOT IN {NULL_WORDS} THEN {name} END" if source.columns[sent] == "VARCHAR" else name
 
 
 def _is_text(source_type: str, column: Column) -> bool:

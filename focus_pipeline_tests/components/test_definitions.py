@@ -11,8 +11,8 @@ import pytest
 
 from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.definitions import defs
+from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
-from focus_pipeline.warehouse import COLUMNS
 from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv
 
 GRAPH = Path(__file__).with_name("graph.txt")
@@ -46,7 +46,7 @@ def test_everything_can_be_loaded() -> None:
 def test_the_columns_tab_shows_every_column_with_its_type_and_description() -> None:
     node = defs().resolve_asset_graph().get(dg.AssetKey(["focus", "cost_and_usage"]))
     schema = node.metadata["dagster/column_schema"]
-    assert {column.name: column.type for column in schema.columns} == COLUMNS
+    assert {column.name: column.type for column in schema.columns} == CANONICAL
     assert all(column.description for column in schema.columns if column.name in columns())
 
 
