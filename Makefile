@@ -6,7 +6,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo dev test bench lint lock setup
+.PHONY: demo dev test bench lint docs lock setup
 
 demo: setup ## generate deliveries, run the real ingestion over them, print what the table holds
 	$(BIN)/focus-pipeline demo
@@ -25,6 +25,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/dg check defs
+
+docs: setup ## the page of columns and rules, from their data
+	$(BIN)/focus-pipeline specification > docs/specification.md
 
 lock: $(BIN)/uv ## after a change of the dependencies in pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \

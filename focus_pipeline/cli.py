@@ -181,6 +181,14 @@ def validate(
 
 
 @main.command()
+def specification() -> None:
+    """Prints columns, rules and known gaps as Markdown, from the data that files are judged by."""
+    from focus_pipeline.reports.specification import as_markdown
+
+    click.echo(as_markdown(), nl=False)
+
+
+@main.command()
 def demo() -> None:
     """Generates deliveries for several connections, ingests them with Dagster, and prints what the table holds."""
     # Loaded here: Dagster takes a second that `check --help` need not wait for.

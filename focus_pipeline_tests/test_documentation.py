@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from focus_pipeline.reports.specification import as_markdown
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
@@ -37,3 +39,8 @@ def test_a_page_names_only_what_is_there(page: Path) -> None:
     assert [file for file in files if file not in scaffolded and not (REPOSITORY / file).exists()] == []
     targets = re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"`make (\w+)`", text)) <= set(targets)
+
+
+def test_the_page_of_the_specification_is_the_one_that_its_data_gives() -> None:
+    page = REPOSITORY / "docs" / "specification.md"
+    assert page.read_text() == as_markdown(), "make docs writes it anew"

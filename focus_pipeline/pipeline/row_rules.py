@@ -7,7 +7,7 @@ import duckdb
 
 from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, UNREADABLE, literal, quoted
 from focus_pipeline.focus.rules import GROUP, REPEATED, ROW, Rule, predicates, rules, rules_of
-from focus_pipeline.focus.specification import judged_as, known_gaps
+from focus_pipeline.focus.specification import columns, judged_as, known_gaps
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.known_gaps import is_of_version
 from focus_pipeline.pipeline.normalise import StagedFile, StagedMonth
@@ -210,11 +210,18 @@ def _rows_at(connection: duckdb.DuckDBPyConnection, month: str, numbers: list[in
 
 def _example(staged: StagedMonth, rule: Rule, number: int, row: dict) -> dict:
     file, source_row = staged.source_of(number)
-    values = {column: row[column] for column in rule.shown}
+    values = {column: _shown(column, row[column]) for column in rule.shown}
     if rule.check == "values_readable":
         # What was sent is beside the row: the canonical value of it is null.
         values = {rule.column: _from_json(row["x_ProviderColumns"], rule.column)}
     return {"file": file.key, "row": source_row, **values}
+
+
+def _shown(column: str, value: str | None) -> str | None:
+    """Without the zeros that a DECIMAL(38, 18) ends with."""
+    if value is None or columns()[column].type != "Decimal":
+        return value
+    return value.rstrip("0").rstrip(".")
 
 
 def _from_json(text: str | None, key: str) -> str | None:

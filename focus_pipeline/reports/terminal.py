@@ -30,7 +30,7 @@ def print_validation(validation: Validation, console: Console) -> None:
         gap = f"known gap of {failure.gap}: " if failure.gap else ""
         console.print(
             f"\n[{style}]{failure.severity:5}[/] [bold]{escape(failure.rule)}[/] ({failure.level}), "
-            f"{failure.violations:,} in {failure.rows:,} rows",
+            f"{failure.violations:,} violation{'s' if failure.violations != 1 else ''} in {failure.rows:,} rows",
             highlight=False,
             soft_wrap=True,
         )

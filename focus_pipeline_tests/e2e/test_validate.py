@@ -1,0 +1,157 @@
+"""`focus-pipeline validate` as whoever produces FOCUS files types it."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from focus_pipeline.cli import main
+from focus_pipeline_tests.fakes.clean_months import VARIANTS, clean_rows
+from focus_pipeline_tests.month_files import as_csv, write_csv, write_parquet
+
+
+@pytest.fixture
+def typed(tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs the command in a folder of its own."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cache").symlink_to(compiled_rules)
+    monkeypatch.setenv("FOCUS_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["validate", *arguments])
+
+    return run
+
+
+def broken_rows() -> list[dict[str, str]]:
+    rows = [dict(row) for row in clean_rows("complete_1_4")]
+    rows[3]["PricingCategory"] = "Foo"
+    return rows
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_clean_file_of_each_provider_and_version_passes(variant: str, typed) -> None:
+    write_csv(Path("bill.csv"), clean_rows(variant))
+    result = typed("bill.csv", "--focus-version", VARIANTS[variant].version)
+    assert result.exit_code == 0, result.output
+    assert "The files can be loaded" in result.output
+
+
+def test_a_broken_rule_is_told_with_its_row_its_value_and_what_to_do(typed) -> None:
+    write_csv(Path("bill.csv"), broken_rows())
+    result = typed("bill.csv")
+    assert result.exit_code == 1
+    report = result.output
+    assert "ERROR PricingCategory-C-007-M (MUST), 1 violation in 16 rows" in report
+    assert "row 4 of bill.csv: PricingCategory = Foo" in report
+    assert "→ use one of the allowed values of PricingCategory" in report
+
+
+@pytest.mark.parametrize(
+    ("fault", "fail_on", "status"),
+    [
+        ({}, "warn", 0),
+        ({"SkuMeter": ""}, "warn", 1),
+        ({"SkuMeter": ""}, "error", 0),
+        ({"PricingCategory": "Foo"}, "error", 1),
+        ({"PricingCategory": "Foo"}, "contract", 0),
+        ({"BilledCost": "a lot"}, "contract", 1),
+    ],
+)
+def test_the_exit_status_is_that_of_the_mildest_severity_that_counts(
+    fault: dict[str, str], fail_on: str, status: int, typed
+) -> None:
+    first, *rest = clean_rows("complete_1_4")
+    write_csv(Path("bill.csv"), [first | fault, *rest])
+    assert typed("bill.csv", "--fail-on", fail_on).exit_code == status
+
+
+def test_several_files_are_judged_as_one_delivery(typed) -> None:
+    rows = clean_rows("complete_1_4")
+    write_csv(Path("first.csv"), rows[:5])
+    Path("rest.csv.gz").write_bytes(gzip.compress(as_csv(rows[5:])))
+    write_parquet(Path("again.parquet"), rows[:1])
+    report = json.loads(typed("first.csv", "rest.csv.gz", "again.parquet", "--format", "json").stdout)
+    assert [(file["file"], file["format"], file["rows"]) for file in report["files"]] == [
+        ("first.csv", "csv", 5),
+        ("rest.csv.gz", "csv.gz", 11),
+        ("again.parquet", "parquet", 1),
+    ]
+    (repeated,) = [rule for rule in report["rules"] if rule["rule"] == "repeated-row"]
+    assert (repeated["violations"], repeated["examples"]) == (1, [{"file": "first.csv", "row": 1}])
+
+
+def test_json_has_every_rule_with_counts_and_examples_and_exact_totals(typed) -> None:
+    write_csv(Path("bill.csv"), broken_rows())
+    report = json.loads(typed("bill.csv", "--format", "json").stdout)
+    (rule,) = [rule for rule in report["rules"] if rule["severity"] == "ERROR"]
+    assert (rule["rule"], rule["column"], rule["violations"], rule["rows"]) == (
+        "PricingCategory-C-007-M",
+        "PricingCategory",
+        1,
+        16,
+    )
+    assert rule["examples"] == [{"file": "bill.csv", "row": 4, "PricingCategory": "Foo"}]
+    assert [total["currency"] for total in report["totals"]] == ["USD"]
+    assert isinstance(report["totals"][0]["billed_cost"], str)
+    assert len(report["rules"]) > 400
+
+
+def test_junit_has_a_case_for_each_rule_and_fails_the_broken_ones(typed) -> None:
+    write_csv(Path("bill.csv"), broken_rows())
+    suites = ElementTree.fromstring(typed("bill.csv", "--format", "junit").stdout)
+    failed = [case for case in suites.iter("testcase") if case.find("failure") is not None]
+    assert [(case.get("name"), case.get("classname")) for case in failed] == [
+        ("PricingCategory-C-007-M", "allowed_values.PricingCategory")
+    ]
+    assert "Foo" in failed[0].find("failure").text
+    assert sum(int(suite.get("failures")) for suite in suites) == 1
+
+
+def test_html_is_one_page_in_which_values_are_text(typed) -> None:
+    rows = broken_rows()
+    rows[3]["PricingCategory"] = "<script>alert(1)</script>"
+    write_csv(Path("bill.csv"), rows)
+    assert typed("bill.csv", "--format", "html", "--output", "report.html").exit_code == 1
+    page = Path("report.html").read_text()
+    assert "PricingCategory-C-007-M" in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script" not in page
+
+
+def test_a_file_that_is_not_there_is_named(typed) -> None:
+    result = typed("missing.csv")
+    assert result.exit_code == 2
+    assert "missing.csv" in result.output
+
+
+def test_a_file_that_cannot_be_read_is_a_failure_that_says_what_to_do(typed) -> None:
+    Path("bill.parquet").write_bytes(b"PAR1 is all there is")
+    result = typed("bill.parquet")
+    assert result.exit_code == 1
+    assert "bill.parquet: rejected: it is not a whole Parquet file" in result.output
+    assert "The files cannot be loaded as they are" in result.output
+
+
+@pytest.mark.slow
+def test_it_runs_as_a_process_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    write_csv(tmp_path / "bill.csv", broken_rows())
+    (tmp_path / "tmp").mkdir()
+    result = subprocess.run(
+        [Path(sys.executable).with_name("focus-pipeline"), "validate", "bill.csv"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path / "tmp"), "FOCUS_DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "PricingCategory-C-007-M" in result.stdout
+    assert list((tmp_path / "tmp").iterdir()) == []
