@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focus_pipeline.focus.canonical import LINEAGE, canonical_select, create_macros, quoted
-from focus_pipeline.pipeline.source_files import open_source_file
+from focus_pipeline.pipeline.source_files import open_source_file, parsed_once
 from focus_pipeline_tests.month_files import Row, as_csv, write_parquet
 
 pytestmark = pytest.mark.slow
@@ -37,13 +37,13 @@ def new_path(tmp_path_factory: pytest.TempPathFactory) -> NewPath:
 
 
 @pytest.fixture(scope="module")
-def read() -> Read:
+def read(new_path: NewPath) -> Read:
     """Reads one canonical column of a file."""
     connection = duckdb.connect()
     create_macros(connection)
 
     def read(path: Path, column: str) -> list:
-        source = open_source_file(path, connection)
+        source = parsed_once(open_source_file(path, connection), new_path(".parsed.parquet"), connection)
         canonical = canonical_select(source.columns, source.relation, dict.fromkeys(LINEAGE, ""))
         return [value for (value,) in connection.execute(f"SELECT {quoted(column)} FROM ({canonical})").fetchall()]
 
@@ -97,10 +97,13 @@ def test_decimals_of_18_places_are_exact_however_they_are_spelled(
 @properties
 @given(st.lists(decimals(), min_size=1, max_size=30))
 def test_parquet_decimals_are_exact(new_path: NewPath, read: Read, numbers: list[Decimal]) -> None:
-    """T26"""
-    path = new_path(".parquet")
-    write_parquet(path, [{"BilledCost": number} for number in numbers], {"BilledCost": pa.decimal128(38, 18)})
-    assert read(path, "BilledCost") == numbers
+    """T26: in the widest type, and in the narrowest that holds them."""
+    scale = max(max(-int(number.as_tuple().exponent) for number in numbers), 0)
+    width = max(len(str(int(abs(number)))) for number in numbers) + scale
+    for kind in (pa.decimal128(38, 18), pa.decimal128(min(width, 38), scale)):
+        path = new_path(".parquet")
+        write_parquet(path, [{"BilledCost": number} for number in numbers], {"BilledCost": kind})
+        assert read(path, "BilledCost") == numbers
 
 
 @properties
@@ -148,6 +151,16 @@ def test_moments_are_right_to_the_microsecond_whatever_their_offset(
     rows: list[Row] = [{"ChargePeriodStart": moment.astimezone(UTC)} for moment in aware]
     write_parquet(path, rows, {"ChargePeriodStart": pa.timestamp("us", "Asia/Kolkata")})
     assert read(path, "ChargePeriodStart") == expected
+
+
+@properties
+@given(st.lists(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)), min_size=1, max_size=30))
+def test_moments_of_int96_are_right_to_the_microsecond(new_path: NewPath, read: Read, moments: list[datetime]) -> None:
+    """T27: what Spark and Azure write."""
+    path = new_path(".parquet")
+    rows: list[Row] = [{"ChargePeriodStart": moment} for moment in moments]
+    write_parquet(path, rows, {"ChargePeriodStart": pa.timestamp("ns")}, use_deprecated_int96_timestamps=True)
+    assert read(path, "ChargePeriodStart") == moments
 
 
 # What CSV files have for "no value" is none.
