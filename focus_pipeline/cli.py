@@ -165,9 +165,14 @@ def validate(
     from focus_pipeline.validate import validate as judged
 
     logging.getLogger("focus_pipeline").propagate = False
+    settings = load_settings()
     with QueryProgress(Console(stderr=True)) as progress:
         validation = judged(
-            files, load_settings().data_dir / "cache", focus_version=focus_version, watch=progress.watch
+            files,
+            settings.data_dir / "cache",
+            focus_version=focus_version,
+            memory_limit=settings.memory_limit,
+            watch=progress.watch,
         )
     written = {"json": as_json, "junit": as_junit, "html": as_html}
     if report in written and output is None:

@@ -1,6 +1,7 @@
 """Settings of the whole project, read from the environment; every one has a default."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,14 @@ class Settings:
     start_month: first monthly partition, `YYYY-MM` (`FOCUS_START_MONTH`, default 2024-01).
     lookback_months: months before the current one in which a new month is picked up (`FOCUS_LOOKBACK_MONTHS`,
         default 2); a connection's own `lookback_months` wins.
+    memory_limit: what DuckDB may use in a step (`FOCUS_MEMORY_LIMIT`, such as 1GB; without it 80 % of the machine). The
+        process needs some 300 MB more.
     """
 
     data_dir: Path
     start_month: str
     lookback_months: int
+    memory_limit: str | None
 
     @property
     def warehouse_path(self) -> Path:
@@ -35,9 +39,13 @@ def load_settings() -> Settings:
     lookback = os.environ.get("FOCUS_LOOKBACK_MONTHS", "2")
     if not lookback.isdecimal():
         raise ValueError(f"FOCUS_LOOKBACK_MONTHS is {lookback!r}; set it to a whole number of months such as 2")
+    limit = os.environ.get("FOCUS_MEMORY_LIMIT") or None
+    if limit is not None and not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", limit):
+        raise ValueError(f"FOCUS_MEMORY_LIMIT is {limit!r}; set it to an amount such as 1GB")
     data_dir = Path(os.environ.get("FOCUS_DATA_DIR") or "data").expanduser()
     return Settings(
         data_dir=data_dir if data_dir.is_absolute() else PROJECT_ROOT / data_dir,
         start_month=start_month,
         lookback_months=int(lookback),
+        memory_limit=limit,
     )

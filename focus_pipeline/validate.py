@@ -31,14 +31,19 @@ class Validation:
 
 
 def validate(
-    files: Sequence[Path], rules_cache: Path, *, focus_version: str | None = None, watch: Watch = unwatched
+    files: Sequence[Path],
+    rules_cache: Path,
+    *,
+    focus_version: str | None = None,
+    memory_limit: str | None = None,
+    watch: Watch = unwatched,
 ) -> Validation:
     """Judges the files together, as one delivery: groups of rows may go over several of them.
 
     focus_version: what they are to be; without it, it is told by the columns of each. Needs free space for temporary
     files of about the size of the files as Parquet. Raises OSError for a file that cannot be opened.
     """
-    with _temporary(rules_cache) as data_dir:
+    with _temporary(rules_cache, memory_limit) as data_dir:
         delivery = LandedDelivery(
             connection="validate",
             month="files",
@@ -53,6 +58,6 @@ def validate(
 
 
 @contextmanager
-def _temporary(rules_cache: Path) -> Iterator[DataDir]:
+def _temporary(rules_cache: Path, memory_limit: str | None) -> Iterator[DataDir]:
     with tempfile.TemporaryDirectory(prefix="focus-pipeline-") as folder:
-        yield DataDir(Path(folder), cache=rules_cache)
+        yield DataDir(Path(folder), cache=rules_cache, memory_limit=memory_limit)

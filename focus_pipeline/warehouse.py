@@ -5,7 +5,7 @@ The file is open for writing only while a month is published, for DuckDB lets no
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,7 +52,9 @@ class Published:
 
 
 @contextmanager
-def open_warehouse(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_warehouse(
+    path: Path, *, read_only: bool = False, config: Mapping[str, str] | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """The warehouse, with its tables, in UTC; closed in any case when the block ends.
 
     Raises WarehouseLocked, naming the process that has it open; FileNotFoundError when read_only and there is none.
@@ -61,7 +63,7 @@ def open_warehouse(path: Path, *, read_only: bool = False) -> Iterator[duckdb.Du
         raise FileNotFoundError(f"there is no warehouse {path} yet; it comes with the first published month")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        connection = duckdb.connect(str(path), read_only=read_only)
+        connection = duckdb.connect(str(path), read_only=read_only, config=dict(config or {}))
     except duckdb.IOException as error:
         if "lock" in str(error):
             raise WarehouseLocked(_who_holds(path, str(error))) from None

@@ -66,7 +66,7 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
         if self.name in RESERVED_NAMES:
             raise ValueError(f"a connection cannot be named {self.name!r}: the unified assets are; choose another name")
         settings = load_settings()
-        data_dir = DataDir(settings.data_dir)
+        data_dir = DataDir(settings.data_dir, memory_limit=settings.memory_limit)
         connection = self.connection()
         lookback = self.effective_lookback_months
         job = dg.define_asset_job(

@@ -128,7 +128,10 @@ def ingestion_checks(connection: Connection, focus_version: str | None, data_dir
             )
         staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
         verdict = judge(staged, data_dir, month_rule=month_rule)
-        with named_failures(name, month), open_warehouse(data_dir.warehouse) as warehouse:
+        with (
+            named_failures(name, month),
+            open_warehouse(data_dir.warehouse, config=data_dir.duckdb_config) as warehouse,
+        ):
             record_verdict(warehouse, staged, verdict_path(name, month, staged.token, data_dir))
         for check in verdict.checks:
             yield dg.AssetCheckResult(

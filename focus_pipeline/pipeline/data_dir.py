@@ -23,10 +23,14 @@ from focus_pipeline.months import MONTH_PATTERN
 
 @dataclass(frozen=True)
 class DataDir:
-    """cache: where compiled rules are kept; without it, in the directory itself."""
+    """cache: where compiled rules are kept; without it, in the directory itself.
+
+    memory_limit: of each DuckDB connection, such as "1GB"; without it, DuckDB's own, which is 80 % of the machine.
+    """
 
     root: Path
     cache: Path | None = None
+    memory_limit: str | None = None
 
     @property
     def rules_cache(self) -> Path:
@@ -40,6 +44,11 @@ class DataDir:
     def scratch(self) -> Path:
         """For temporary files, on the same file system as their destination."""
         return self.root / "scratch"
+
+    @property
+    def duckdb_config(self) -> dict[str, str]:
+        limit = {} if self.memory_limit is None else {"memory_limit": self.memory_limit}
+        return {"temp_directory": str(self.scratch)} | limit
 
     def landed(self, connection: str, month: str) -> Path:
         return self.root / "landing" / connection / month

@@ -350,6 +350,6 @@ def _parts_folder(data_dir: DataDir, delivery: LandedDelivery) -> Iterator[Path]
 
 @contextmanager
 def _duckdb(data_dir: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(config={"temp_directory": str(data_dir.scratch)}) as connection:
+    with duckdb.connect(config=data_dir.duckdb_config) as connection:
         create_macros(connection)
         yield connection

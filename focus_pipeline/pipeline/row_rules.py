@@ -31,7 +31,7 @@ def row_failures(staged: StagedMonth, data_dir: DataDir, watch: Watch) -> list[F
         return []
     compiled = predicates(data_dir.rules_cache)
     month = f"read_parquet({literal(str(staged.path))}, file_row_number = true)"
-    with duckdb.connect(config={"temp_directory": str(data_dir.scratch)}) as connection:
+    with duckdb.connect(config=data_dir.duckdb_config) as connection:
         watch(f"judging {staged.rows:,} rows", connection)
         found = [
             *_of_rows(connection, month, [rule for rule in applicable if rule.kind == ROW], compiled, staged),

@@ -13,8 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from focus_pipeline.focus.rules import predicates
-from focus_pipeline_tests.bench.large_month import COLUMNS, write_csv, write_parquet
+from focus_pipeline_tests.bench.large_month import COLUMNS
 
 REPEATS = 3
 ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
@@ -49,9 +48,10 @@ class Figures:
         for name in ("", "seconds", "min", "max", f"÷ {baseline}", "peak MB"):
             self.table.add_column(name, justify="left" if name == "" else "right")
 
-    def measure(self, name: str, command: Sequence[str], repeats: int = REPEATS) -> None:
+    def measure(self, name: str, command: Sequence[str], repeats: int = REPEATS, limit: str | None = None) -> None:
         """Runs a command that prints its seconds last; where it prints none, the process's own time counts."""
-        runs = [measured(command) for _ in range(repeats)]
+        environment = os.environ | ({"FOCUS_MEMORY_LIMIT": limit} if limit else {})
+        runs = [measured(command, environment) for _ in range(repeats)]
         seconds = [run[0] for run in runs]
         self.seconds[name] = statistics.median(seconds)
         ratio = self.seconds[name] / self.seconds[self.baseline]
@@ -81,27 +81,23 @@ def measured(command: Sequence[str], environment: Mapping[str, str] | None = Non
 
 
 def main() -> None:
+    console = Console(width=130)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        predicates(folder / "cache")
-        print(f"writing {ROWS:,} rows × {len(COLUMNS)} columns …", file=sys.stderr)
-        write_parquet(folder / "month.parquet", ROWS)
-        write_parquet(folder / "broken.parquet", ROWS, broken=True)
-        write_csv(folder / "month.csv.gz", ROWS)
-        for title, file in (("Parquet", "month.parquet"), ("gzip CSV", "month.csv.gz")):
-            Console(width=130).print(loads(folder, file, f"Whole path, {ROWS:,} rows, {title}").table)
-        Console(width=130).print(validations(folder).table)
+        for file in (f"{ROWS}.parquet", f"{ROWS}.csv.gz"):
+            measured(ours("write_month", folder / file, folder))
+            console.print(loads(folder, file).table)
+        console.print(validations(folder).table)
         if MANY_ROWS:
-            write_parquet(folder / "many.parquet", MANY_ROWS)
-            Console(width=130).print(many_rows(folder).table)
+            console.print(many_rows(folder).table)
 
 
 def ours(what: str, file: Path, folder: Path) -> list[str]:
     return [sys.executable, "-m", "focus_pipeline_tests.bench.measured", what, str(file), str(folder)]
 
 
-def loads(folder: Path, file: str, title: str) -> Figures:
-    figures = Figures(title, "bare CREATE TABLE")
+def loads(folder: Path, file: str) -> Figures:
+    figures = Figures(f"From the landed file to published rows, {file}, {len(COLUMNS)} columns", "bare CREATE TABLE")
     figures.measure("bare CREATE TABLE", ours("bare_copy", folder / file, folder))
     figures.measure("landed file to published rows, every rule checked", ours("whole_path", folder / file, folder))
     if DLT.exists():
@@ -113,14 +109,16 @@ def loads(folder: Path, file: str, title: str) -> Figures:
 
 
 def validations(folder: Path) -> Figures:
-    file = folder / "month.parquet"
+    file, broken = folder / f"{ROWS}.parquet", folder / f"{ROWS}-broken.parquet"
+    measured(ours("write_month", broken, folder))
     figures = Figures(f"Validation, {ROWS:,} rows, Parquet", "bare CREATE TABLE")
     figures.measure("bare CREATE TABLE", ours("bare_copy", file, folder))
     measured(ours("whole_path", file, folder))  # leaves the month staged
     figures.measure("all rules over the staged month", ours("rules", file, folder))
     figures.measure("Pandera's validate(), rules about rows", ours("pandera_validate", file, folder), repeats=1)
-    measured(ours("whole_path", folder / "broken.parquet", folder))
-    figures.measure("all rules, every row breaks some", ours("rules", folder / "broken.parquet", folder))
+    measured(ours("whole_path", broken, folder))
+    figures.measure("all rules, every row breaks some", ours("rules", broken, folder))
+    figures.measure("Pandera's validate(), every row breaks some", ours("pandera_validate", broken, folder), repeats=1)
     figures.measure("focus-pipeline validate", ours("validation", file, folder))
     if OFFICIAL.exists():
         # It looks for its currency codes below the working directory.
@@ -134,12 +132,19 @@ def validations(folder: Path) -> Figures:
 
 
 def many_rows(folder: Path) -> Figures:
-    file = folder / "many.parquet"
+    """Without a limit, and with one of DuckDB's memory, as in a container."""
+    file = folder / f"{MANY_ROWS}.parquet"
+    measured(ours("write_month", file, folder))
     figures = Figures(f"{MANY_ROWS:,} rows, Parquet", "bare CREATE TABLE")
     figures.measure("bare CREATE TABLE", ours("bare_copy", file, folder), repeats=1)
-    figures.measure("landed file to published rows, every rule checked", ours("whole_path", file, folder), repeats=1)
-    figures.measure("all rules over the staged month", ours("rules", file, folder), repeats=1)
-    figures.measure("focus-pipeline validate", ours("validation", file, folder), repeats=1)
+    for limit in (None, "700MB"):
+        said = f", FOCUS_MEMORY_LIMIT={limit}" if limit else ""
+        for name, what in {
+            "landed file to published rows": "whole_path",
+            "all rules over the staged month": "rules",
+            "focus-pipeline validate": "validation",
+        }.items():
+            figures.measure(name + said, ours(what, file, folder), repeats=1, limit=limit)
     return figures
 
 

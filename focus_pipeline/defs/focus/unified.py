@@ -19,7 +19,8 @@ def unified(context: dg.ComponentLoadContext) -> dg.Definitions:
 
 def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
     """The publishing step. It takes the accepted deliveries of the month, of whichever connection, and nothing else."""
-    data_dir = DataDir(load_settings().data_dir)
+    settings = load_settings()
+    data_dir = DataDir(settings.data_dir, memory_limit=settings.memory_limit)
 
     @dg.multi_asset(
         name="publish",
@@ -49,7 +50,10 @@ def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
     )
     def publish(context: dg.AssetExecutionContext):
         month = context.partition_key
-        with named_failures("focus", month), open_warehouse(data_dir.warehouse) as warehouse:
+        with (
+            named_failures("focus", month),
+            open_warehouse(data_dir.warehouse, config=data_dir.duckdb_config) as warehouse,
+        ):
             published = publish_month(month, data_dir, warehouse)
             data_sources = metadata.data_sources_preview(warehouse)
         yield dg.MaterializeResult(names.UNIFIED, metadata=metadata.of_published(published))
