@@ -7,7 +7,10 @@ first use, so that importing a plain step such as `focus_pipeline.pipeline.norma
 from importlib import import_module
 
 _COMPONENTS = {
+    "AwsDataExport": "focus_pipeline.components.aws_data_export",
+    "AzureCostExport": "focus_pipeline.components.azure_cost_export",
     "MonthFolders": "focus_pipeline.components.month_folders",
+    "OciReports": "focus_pipeline.components.oci_reports",
 }
 
 __all__ = sorted(_COMPONENTS)

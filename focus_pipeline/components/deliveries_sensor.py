@@ -62,9 +62,12 @@ def deliveries_sensor(
         requests: list[dg.RunRequest] = []
         seen: dict[str, list[str]] = {}
         for month in watched:
+            if month in discovery.held_back:
+                seen.setdefault(discovery.held_back[month], []).append(month)
+                continue
             if month not in discovery.deliveries and month not in data_dir.held_months(name):
                 continue
-            delivery = delivery_of(month, discovery, name, lookback_months, data_dir)
+            delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
             if delivery is None:
                 seen.setdefault("no longer shown by the provider and kept", []).append(month)
                 continue

@@ -2,11 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 
 import dagster as dg
 
 from focus_pipeline.components import metadata, names
-from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
+from focus_pipeline.connections.delivery import (
+    Connection,
+    Delivery,
+    Discovery,
+    HeldBack,
+    NoBillingPeriods,
+    StoredObject,
+)
 from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import AccessDenied, NotFound, StoreError
 from focus_pipeline.focus.fingerprint import code_fingerprint
@@ -40,7 +49,7 @@ def raw_files_asset(connection: Connection, lookback_months: int, data_dir: Data
         month = context.partition_key
         with named_failures(name, month):
             discovery = connection.discover([month])
-            delivery = delivery_of(month, discovery, name, lookback_months, data_dir)
+            delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
             if delivery is None:
                 landed = current_delivery(name, month, data_dir)
                 context.log.info(
@@ -54,19 +63,36 @@ def raw_files_asset(connection: Connection, lookback_months: int, data_dir: Data
 
 
 def delivery_of(
-    month: str, discovery: Discovery, name: str, lookback_months: int, data_dir: DataDir
+    month: str, discovery: Discovery, connection: Connection, lookback_months: int, data_dir: DataDir
 ) -> Delivery | None:
     """What the month consists of by this discovery; None where a month of the past is to stay as it was.
 
-    A month that the provider does not show is empty. But one that is older than the look-back and was delivered once
-    has gone to the provider's retention: that takes nothing from the table.
+    A month that the provider does not show is empty. But one that was delivered once, and is older than the look-back
+    or comes with a manifest, has gone to the provider's retention: that takes nothing from the table.
+    Raises HeldBack where the provider shows the month, and it cannot be taken now.
     """
+    name = connection.name
+    if month in discovery.held_back:
+        raise HeldBack(discovery.held_back[month])
     if month in discovery.deliveries:
-        return discovery.deliveries[month]
+        delivery = discovery.deliveries[month]
+        return _with_what_was_deleted(delivery, name, data_dir) if connection.additive else delivery
     recent = months_back(current_month(), lookback_months)
-    if month in data_dir.held_months(name) and month not in recent:
+    if month in data_dir.held_months(name) and not (month in recent and connection.missing_month_is_empty):
         return None
     return Delivery(month, ())
+
+
+def _with_what_was_deleted(delivery: Delivery, name: str, data_dir: DataDir) -> Delivery:
+    """The delivery with the files that were landed once and are no longer shown."""
+    landed = current_delivery(name, delivery.month, data_dir)
+    shown = {item.key for item in delivery.objects}
+    kept = [
+        StoredObject(file.key, file.etag, file.size, datetime.min)
+        for file in (landed.files if landed else ())
+        if file.key not in shown
+    ]
+    return replace(delivery, objects=tuple(sorted([*delivery.objects, *kept], key=lambda item: item.key)))
 
 
 def cost_and_usage_asset(connection: Connection, focus_version: str | None, data_dir: DataDir) -> dg.AssetsDefinition:
@@ -151,7 +177,7 @@ def named_failures(name: str, month: str) -> Iterator[None]:
     """Ends a step with one sentence that names the connection and month; only what may pass by itself is retried."""
     try:
         yield
-    except (AccessDenied, NotFound, NoBillingPeriods, InvalidUrl) as error:
+    except (AccessDenied, NotFound, NoBillingPeriods, InvalidUrl, HeldBack) as error:
         raise dg.Failure(f"{name} {month}: {error}", allow_retries=False) from error
     except (StoreError, IncompleteDownload, WarehouseLocked) as error:
         raise dg.Failure(f"{name} {month}: {error}") from error

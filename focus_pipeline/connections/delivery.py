@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -26,10 +26,14 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A snapshot of one month: publishing it replaces that month of its connection whole."""
+    """A snapshot of one month: publishing it replaces that month of its connection whole.
+
+    focus_version: what the provider declares it to be, None where it declares nothing.
+    """
 
     month: str
     objects: tuple[StoredObject, ...]
+    focus_version: str | None = None
 
     @property
     def token(self) -> str:
@@ -60,12 +64,15 @@ class Discovery:
     months: every month that the provider shows, in order, whether or not its content was listed.
     deliveries: by month, for the months that were asked for.
     ignored: what was seen on the way and left alone. looked_in: the place, for messages.
+    held_back: by month, why its content cannot be taken as it is now: it is still being delivered, or its manifest is
+    at fault. What was loaded of such a month stays.
     """
 
     months: tuple[str, ...]
     deliveries: dict[str, Delivery]
     ignored: tuple[Ignored, ...]
     looked_in: str
+    held_back: Mapping[str, str] = field(default_factory=dict)
 
 
 class Connection(Protocol):
@@ -74,6 +81,10 @@ class Connection(Protocol):
     name: str
     month_rule: bool
     """Whether a file is rejected when a row's ChargePeriodStart lies outside the delivery's month."""
+    missing_month_is_empty: bool
+    """Whether a month of the look-back that is no longer shown has become empty, rather than gone to retention."""
+    additive: bool
+    """Whether files only ever add to a month: one that is no longer shown stays part of it."""
 
     def discover(self, months: Collection[str] | None = None) -> Discovery:
         """Lists the months, and the content of those in `months` (None: of all). Reads no data.
@@ -88,6 +99,10 @@ class Connection(Protocol):
         Raises ObjectChanged when the store has another version by now, StoreError when it cannot be read.
         """
         ...
+
+
+class HeldBack(Exception):
+    """The provider shows a month, but its content cannot be taken as it is now; see Discovery.held_back."""
 
 
 class NoBillingPeriods(Exception):

@@ -38,6 +38,8 @@ class MonthFolders:
     auth: Auth | None = None
     endpoint_url: str | None = None
     month_rule: bool = True
+    missing_month_is_empty: bool = True
+    additive: bool = False
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)

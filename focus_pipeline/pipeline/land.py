@@ -34,7 +34,10 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class LandedDelivery:
-    """listed_at: when the provider showed this delivery, UTC; a later one is never replaced by an earlier one."""
+    """listed_at: when the provider showed this delivery, UTC; a later one is never replaced by an earlier one.
+
+    focus_version: what the provider declared it to be, None where it declared nothing.
+    """
 
     connection: str
     month: str
@@ -43,6 +46,7 @@ class LandedDelivery:
     files: tuple[LandedFile, ...]
     downloaded: int
     reused: int
+    focus_version: str | None = None
 
     @property
     def size(self) -> int:
@@ -116,6 +120,7 @@ def _collect(connection: Connection, delivery: Delivery, folder: Path, target: P
                 "connection": connection.name,
                 "month": delivery.month,
                 "token": delivery.token,
+                "focus_version": delivery.focus_version,
                 "files": entries,
             },
         )
@@ -158,7 +163,8 @@ def _files(target: Path) -> tuple[LandedFile, ...]:
 
 
 def _landed(connection: str, month: str, target: Path, listed_at: str, downloaded: int, reused: int) -> LandedDelivery:
-    return LandedDelivery(connection, month, target.name, listed_at, _files(target), downloaded, reused)
+    version = read_json(target / "delivery.json").get("focus_version")
+    return LandedDelivery(connection, month, target.name, listed_at, _files(target), downloaded, reused, version)
 
 
 def _file_name(number: int, key: str) -> str:

@@ -134,9 +134,10 @@ def stage(
 ) -> StagedMonth:
     """Stages a landed delivery, or returns what is staged of it when nothing has changed since.
 
-    month_rule: reject files with a ChargePeriodStart outside the month. focus_version: what the provider declares;
-    without it, the version is told by each file's columns. Raises AmountsTooLarge.
+    month_rule: reject files with a ChargePeriodStart outside the month. focus_version: what the connection declares;
+    without it, what the delivery does, or what each file's columns look like. Raises AmountsTooLarge.
     """
+    focus_version = focus_version or delivery.focus_version
     identity = code_fingerprint(delivery.token, str(month_rule), str(focus_version))
     known = staged_month(delivery.connection, delivery.month, delivery.token, data_dir)
     if known is not None and known.identity == identity and known.path.exists():

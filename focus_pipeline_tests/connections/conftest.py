@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +16,14 @@ import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
+from focus_pipeline.components.ingestion import delivery_of
 from focus_pipeline.connections.auth import AzureAuth, S3Auth
+from focus_pipeline.connections.delivery import Connection, Delivery
+from focus_pipeline.pipeline.check import judge
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.normalise import StagedMonth, stage
+from focus_pipeline.pipeline.verdict import Verdict
 from focus_pipeline_tests.connections.places import Place, local_place
 from focus_pipeline_tests.fakes.servers import (
     AzureServer,
@@ -122,3 +132,35 @@ def _in_gcs(gcs: GcsServer, name: str) -> Place:
 def _in_parallel(put: Callable[[str], object], keys: Iterable[str]) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put, keys))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A month from its discovery to its verdict."""
+
+    staged: StagedMonth
+    verdict: Verdict
+
+    @property
+    def billed(self) -> Decimal:
+        return sum((Decimal(total.billed_cost) for total in self.staged.totals), Decimal(0))
+
+
+@pytest.fixture
+def load(tmp_path: Path, compiled_rules: Path) -> Callable[..., Loaded]:
+    """Brings a month of a connection through landing, staging and judging, as a run does."""
+    data_dir = DataDir(tmp_path / "data", cache=compiled_rules)
+
+    def load(connection: Connection, month: str, delivery: Delivery | None = None) -> Loaded:
+        delivery = delivery or delivery_of(month, connection.discover([month]), connection, 2, data_dir)
+        assert delivery is not None
+        staged = stage(land(connection, delivery, data_dir), data_dir, month_rule=connection.month_rule)
+        return Loaded(staged, judge(staged, data_dir, month_rule=connection.month_rule))
+
+    return load
+
+
+@pytest.fixture
+def tick() -> Callable[[], None]:
+    """Waits until what is written next has a later time: stores keep whole seconds."""
+    return lambda: time.sleep(1.1)

@@ -1,0 +1,24 @@
+"""`focus_pipeline.OciReports`: Oracle's FOCUS reports."""
+
+from typing import Annotated
+
+import dagster as dg
+from pydantic import Field
+
+from focus_pipeline.components.scaffolding import ConnectionScaffolder
+from focus_pipeline.components.store_connection import StoreConnection
+from focus_pipeline.connections.oci_reports import OciReports as OciReportsConnection
+from focus_pipeline.connections.store_urls import SCHEMES
+
+
+@dg.scaffold_with(ConnectionScaffolder)
+class OciReports(StoreConnection):
+    """Oracle's FOCUS reports in a copy of the reports bucket: `<url>/FOCUS Reports/YYYY/MM/DD/*.csv.gz`.
+
+    All files of a month's folders are the month; later ones add rows. A file that is no longer there stays part of it.
+    """
+
+    url: Annotated[str, Field(description=f"What holds the folder 'FOCUS Reports/': {SCHEMES}.")]
+
+    def connection(self) -> OciReportsConnection:
+        return OciReportsConnection(self.name, self.url, self.auth, self.endpoint_url)

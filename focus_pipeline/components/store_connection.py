@@ -1,0 +1,37 @@
+"""What the connections over an object store have in common: where it is, and how to get in."""
+
+from typing import Annotated
+
+import dagster as dg
+from pydantic import Field, model_validator
+
+from focus_pipeline.components.connection import ConnectionComponent, resolve_auth
+from focus_pipeline.connections.auth import Auth
+from focus_pipeline.connections.store_urls import check_url
+from focus_pipeline.settings import load_settings
+
+
+class StoreConnection(ConnectionComponent):
+    """A provider export in a bucket, a container or a local folder. Subclasses describe their `url`."""
+
+    auth: Annotated[
+        Auth | None,
+        dg.Resolver(resolve_auth, model_field_type=Auth | None),
+        Field(
+            description="Credentials for the url, secrets as '{{ env.NAME }}'. Default: the provider's default chain."
+        ),
+    ] = None
+    endpoint_url: Annotated[
+        str | None, Field(description="Address of an S3-compatible store or an emulator. Default: the provider's own.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _url_and_auth_fit(self) -> "StoreConnection":
+        check_url(self.url, self.auth)
+        return self
+
+    @staticmethod
+    @dg.template_var
+    def data_dir() -> str:
+        """`{{ data_dir }}` in the YAML: the data directory of the settings."""
+        return str(load_settings().data_dir)

@@ -1,0 +1,166 @@
+"""FOCUS exports of AWS Data Exports in S3, or a copy of one in any store.
+
+    <url>/metadata/BILLING_PERIOD=YYYY-MM/<export>-Manifest.json        names the files of the latest delivery
+    <url>/data/BILLING_PERIOD=YYYY-MM/[<execution>/]<export>-00001.…    its files, and what earlier ones left
+
+The manifest is written when all its files are there: it is the unit of truth. Both ways of delivery (overwriting, and a
+new folder for each execution) are read alike. AWS documents `BILLING_PERIOD=` and delivers `billing_period=` for FOCUS;
+the two spellings of a month are one month (AWS Data Exports user guide, "Understanding export delivery").
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+
+from focus_pipeline.connections.auth import Auth
+from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject
+from focus_pipeline.connections.manifests import BadManifest, ManifestReader, not_in_the_manifest
+from focus_pipeline.connections.store_urls import check_url, open_store
+from focus_pipeline.connections.stores import ObjectStore
+
+_PARTITION = re.compile(r"billing_period=(\d{4}-(?:0[1-9]|1[0-2]))/", re.IGNORECASE)
+# What independent readers of real manifests found a file to be called; AWS publishes no schema.
+_FILE_KEYS = ("key", "url", "s3Key", "filePath", "relativePath")
+
+
+@dataclass(frozen=True)
+class AwsDataExport:
+    """A Connection (see delivery.py) over one export.
+
+    url: the export's own folder, `s3://<bucket>/<prefix>/<export name>/`, or the prefix with `export_name`.
+    Raises InvalidUrl when the url, its auth and the endpoint cannot be used or hold a secret in the open.
+    """
+
+    name: str
+    url: str
+    export_name: str | None = None
+    auth: Auth | None = None
+    endpoint_url: str | None = None
+    month_rule: bool = False
+    missing_month_is_empty: bool = False
+    additive: bool = False
+
+    def __post_init__(self) -> None:
+        check_url(self.url, self.auth, self.endpoint_url)
+
+    def discover(self, months: Collection[str] | None = None) -> Discovery:
+        store, folder = self._store, self._folder
+        looked_in = f"{store.address}/{folder}"
+        partitions: dict[str, list[str]] = {}
+        ignored = []
+        for partition in store.list_level(f"{folder}metadata/").folders:
+            match = _PARTITION.fullmatch(partition.removeprefix(f"{folder}metadata/"))
+            if match:
+                partitions.setdefault(match[1], []).append(partition)
+            else:
+                ignored.append(Ignored(partition, "not the folder of a month, such as BILLING_PERIOD=2025-03"))
+        if not partitions:
+            raise NoBillingPeriods(_no_months(store, folder))
+        deliveries: dict[str, Delivery] = {}
+        held_back: dict[str, str] = {}
+        for month, spellings in sorted(partitions.items()):
+            if months is None or month in months:
+                try:
+                    delivery, left = self._delivery(month, spellings)
+                except BadManifest as error:
+                    held_back[month] = str(error)
+                    continue
+                ignored += left
+                if delivery is None:
+                    held_back[month] = "pending: its manifest is not there yet, so AWS is still delivering"
+                else:
+                    deliveries[month] = delivery
+        return Discovery(tuple(sorted(partitions)), deliveries, tuple(ignored), looked_in, held_back)
+
+    def download(self, item: StoredObject, path) -> None:
+        self._store.download(item, path)
+
+    def _delivery(self, month: str, spellings: list[str]) -> tuple[Delivery | None, list[Ignored]]:
+        wanted = f"{self._export}-Manifest.json"
+        manifests, ignored = [], []
+        for partition in spellings:
+            for item in self._store.list_level(partition).objects:
+                if item.key == f"{partition}{wanted}":
+                    manifests.append(item)
+                elif item.key != partition:
+                    ignored.append(Ignored(item.key, f"not the month's manifest, which is named {wanted}"))
+        if not manifests:
+            return None, ignored
+        manifest = max(manifests, key=lambda item: item.last_modified)
+        keys = self._files(manifest)
+        listed = {
+            item.key: item
+            for place in sorted({key.rpartition("/")[0] for key in keys})
+            for item in self._store.list_level(f"{place}/").objects
+        }
+        if missing := [key for key in keys if key not in listed]:
+            raise BadManifest(
+                f"the manifest {manifest.key} names {missing[0]}, which is not there"
+                f"{f', and {len(missing) - 1} more' if len(missing) > 1 else ''}; the month waits until it is delivered"
+            )
+        objects = tuple(sorted(listed[key] for key in keys))
+        return Delivery(month, objects), [*ignored, *not_in_the_manifest(listed.values(), keys)]
+
+    def _files(self, manifest: StoredObject) -> list[str]:
+        """The keys of the files that a manifest names, each once, where they are in this store."""
+        content = self._manifests.read(manifest)
+        named = content.get("dataFiles")
+        if not isinstance(named, list):
+            raise BadManifest(f"the manifest {manifest.key} has no list dataFiles; have the export refreshed")
+        return list(dict.fromkeys(self._key(entry, manifest) for entry in named))
+
+    def _key(self, entry: object, manifest: StoredObject) -> str:
+        if isinstance(entry, dict):
+            entry = next((entry[key] for key in _FILE_KEYS if isinstance(entry.get(key), str)), None)
+        if not isinstance(entry, str):
+            raise BadManifest(f"the manifest {manifest.key} names a file in an unknown way; have the export refreshed")
+        path = re.sub(r"^s3://[^/]+/", "", entry)
+        # A copied or replicated export names the bucket and folder that it comes from: what counts is the tail.
+        tail = re.search(r"(?:^|/)data/(billing_period=[^/]+/.+)$", path, re.IGNORECASE)
+        if tail is None or ".." in path.split("/"):
+            raise BadManifest(f"the manifest {manifest.key} names {entry!r}, which is not a file of this export")
+        return f"{self._folder}data/{tail[1]}"
+
+    @property
+    def _export(self) -> str:
+        return self.export_name or self._folder.rstrip("/").rpartition("/")[2]
+
+    @property
+    def _folder(self) -> str:
+        prefix = self._place[1]
+        return f"{prefix}{self.export_name}/" if self.export_name else prefix
+
+    @property
+    def _store(self) -> ObjectStore:
+        return self._place[0]
+
+    @cached_property
+    def _place(self) -> tuple[ObjectStore, str]:
+        store, prefix = open_store(self.url, self.auth, self.endpoint_url)
+        return store, prefix
+
+    @cached_property
+    def _manifests(self) -> ManifestReader:
+        return ManifestReader(self._store)
+
+
+def _no_months(store: ObjectStore, folder: str) -> str:
+    message = (
+        f"No billing periods found: {store.address}/{folder} has no metadata/BILLING_PERIOD=YYYY-MM/. "
+        "The url is that of the export's own folder: <prefix>/<export name>/."
+    )
+    level = store.list_level(folder)
+    exports = [name for name in level.folders if any(_has_metadata(store, name))]
+    if exports:
+        names = ", ".join(name.removeprefix(folder).rstrip("/") for name in exports)
+        return (
+            f"{message} There are exports below it: {names}. Set export_name to one; each is a connection of its own."
+        )
+    if any(name.endswith("data/") for name in level.folders):
+        return f"{message} There is data, but no manifest yet: AWS is still delivering for the first time."
+    return f"{message} A first delivery takes up to 24 hours."
+
+
+def _has_metadata(store: ObjectStore, folder: str):
+    return (name for name in store.list_level(folder).folders if name == f"{folder}metadata/")

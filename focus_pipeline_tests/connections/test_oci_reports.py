@@ -1,0 +1,80 @@
+"""Oracle's FOCUS reports in stores that they are copied to."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+
+from focus_pipeline.connections.delivery import NoBillingPeriods
+from focus_pipeline.connections.oci_reports import OciReports
+from focus_pipeline_tests.connections.conftest import Loaded
+from focus_pipeline_tests.connections.places import Place
+from focus_pipeline_tests.fakes.clean_months import clean_rows
+from focus_pipeline_tests.fakes.oci_export import OciExport
+
+MONTH = "2025-03"
+ROWS = clean_rows("oci_1_0_preview", MONTH)
+
+Load = Callable[..., Loaded]
+
+
+def connection_to(place: Place, folder: str = "") -> OciReports:
+    return OciReports("oracle", f"{place.url}{folder}", place.auth, place.endpoint_url)
+
+
+def billed(rows: list[dict[str, str]]) -> Decimal:
+    return sum((Decimal(row["BilledCost"]) for row in rows), Decimal(0))
+
+
+def test_the_files_of_a_month_s_days_are_the_month(place: Place, load: Load) -> None:
+    """T19, T20, T38: a space in the key, additive files, names of the preview before 1.0."""
+    export = OciExport(place.put)
+    export.deliver(MONTH, 1, ROWS[:5])
+    connection = connection_to(place)
+    assert load(connection, MONTH).billed == billed(ROWS[:5])
+    export.deliver(MONTH, 2, ROWS[5:9])
+    export.deliver(MONTH, 2, ROWS[9:])
+    loaded = load(connection, MONTH)
+    assert (loaded.staged.rows, loaded.billed) == (len(ROWS), billed(ROWS))
+    assert {rule.gap for rule in loaded.verdict.rules if rule.severity == "WARN"} == {"Oracle 1.0-preview"}
+    assert not [rule for rule in loaded.verdict.rules if rule.severity == "ERROR"]
+
+
+def test_a_file_that_is_delivered_again_replaces_its_own_rows(place: Place, load: Load) -> None:
+    """T20"""
+    export = OciExport(place.put)
+    export.deliver(MONTH, 1, ROWS[:5])
+    export.deliver(MONTH, 2, ROWS[5:9])
+    connection = connection_to(place)
+    load(connection, MONTH)
+    export.files = 1
+    export.deliver(MONTH, 2, ROWS[5:6])
+    assert load(connection, MONTH).billed == billed(ROWS[:6])
+
+
+def test_a_file_that_oracle_deleted_stays_part_of_its_month(place: Place, load: Load) -> None:
+    export = OciExport(place.put)
+    first = export.deliver(MONTH, 1, ROWS[:5])
+    export.deliver(MONTH, 2, ROWS[5:])
+    connection = connection_to(place)
+    load(connection, MONTH)
+    place.delete(first)
+    assert load(connection, MONTH).billed == billed(ROWS)
+    export.deliver(MONTH, 3, ROWS[:1])
+    assert load(connection, MONTH).staged.rows == len(ROWS) + 1
+
+
+@pytest.mark.parametrize("folder", ["copies/", "copies/FOCUS Reports/"])
+def test_the_url_is_that_of_the_folder_or_of_what_holds_it(folder: str, place: Place) -> None:
+    OciExport(place.put, prefix="copies/").deliver(MONTH, 1)
+    place.put("copies/FOCUS Reports/readme.txt", b"x")
+    place.put("copies/FOCUS Reports/2025/03/01/notes.txt", b"x")
+    discovery = connection_to(place, folder).discover()
+    assert list(discovery.deliveries) == [MONTH]
+    assert [ignored.reason for ignored in discovery.ignored] == ["not a report, which is a .csv.gz file"]
+
+
+def test_a_place_without_reports_says_what_was_looked_for(place: Place) -> None:
+    place.put("other/file.csv", b"x")
+    with pytest.raises(NoBillingPeriods, match="has no folder YYYY/MM/"):
+        connection_to(place).discover()
