@@ -27,7 +27,7 @@ class StoreConnection(ConnectionComponent):
 
     @model_validator(mode="after")
     def _url_and_auth_fit(self) -> "StoreConnection":
-        check_url(self.url, self.auth)
+        check_url(self.url, self.auth, self.endpoint_url)
         return self
 
     @staticmethod

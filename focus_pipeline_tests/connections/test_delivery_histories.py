@@ -1,0 +1,167 @@
+"""Delivery histories of AWS, Azure and Oracle on live servers, replayed step by step in front of their sensors."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from focus_pipeline.components.aws_data_export import AwsDataExport
+from focus_pipeline.components.azure_cost_export import AzureCostExport
+from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.oci_reports import OciReports
+from focus_pipeline.defs.focus.unified import unified_assets
+from focus_pipeline.months import current_month, months_back
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline_tests.components.conftest import Site
+from focus_pipeline_tests.connections.places import Place
+from focus_pipeline_tests.fakes.aws_export import AwsExport
+from focus_pipeline_tests.fakes.azure_export import AzureExport
+from focus_pipeline_tests.fakes.clean_months import clean_rows
+from focus_pipeline_tests.fakes.oci_export import OciExport
+
+OLDER, BEFORE, LAST, NOW = months_back(current_month(), 3)
+NAME = "provider"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def site_of(
+    tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[ConnectionComponent], Site]]:
+    """A real Dagster instance with one connection."""
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def make(component: ConnectionComponent) -> Site:
+            data_dir = DataDir(tmp_path / "data")
+            data_dir.root.mkdir()
+            (data_dir.root / "cache").symlink_to(compiled_rules)
+            monkeypatch.setenv("FOCUS_DATA_DIR", str(data_dir.root))
+            definitions = dg.Definitions.merge(
+                component.build_defs(None),
+                dg.Definitions(assets=[unified_assets([NAME])], executor=dg.in_process_executor),
+            )
+            return Site(tmp_path, data_dir, instance, definitions)
+
+        yield make
+
+
+def loaded_months(site: Site) -> list[str]:
+    """One tick of the sensor, and the runs that it asks for."""
+    runs = site.tick_and_load(NAME)
+    assert all(run.success for run in runs)
+    return sorted(run.dagster_run.tags["dagster/partition"] for run in runs)
+
+
+def said(site: Site) -> str:
+    return site.tick(NAME).skip_reason.skip_message
+
+
+def billed(rows: list[dict[str, str]]) -> Decimal:
+    return sum((Decimal(row["BilledCost"]) for row in rows), Decimal(0))
+
+
+def test_a_history_of_aws(make_place: Callable[[str], Place], site_of: Callable[..., Site]) -> None:
+    """T1, T3, T32, T33, T46: delivery, refresh, close, restatement, shrinking, empty month, broken one, retention."""
+    place = make_place("s3")
+    export = AwsExport(place.put, bucket=place.url[5:-1], file_format="csv.gz")
+    site = site_of(
+        AwsDataExport(
+            name=NAME,
+            url=f"{place.url}{export.folder}",
+            auth=place.auth,
+            endpoint_url=place.endpoint_url,
+            lookback_months=2,
+        )
+    )
+    rows = {month: clean_rows("aws_1_2", month) for month in (OLDER, BEFORE, LAST, NOW)}
+    for month in (OLDER, BEFORE, LAST):
+        export.deliver(month, rows[month], chunks=2)
+    assert loaded_months(site) == [BEFORE, LAST]
+    assert f"{OLDER} before the look-back" in said(site)
+
+    export.deliver_data(NOW, rows[NOW][:3])
+    place.put(f"{export.folder}metadata/billing_period={NOW}/", b"")
+    assert f"{NOW} pending: its manifest is not there yet" in said(site)
+    export.deliver(NOW, rows[NOW][:3])
+    assert loaded_months(site) == [NOW]
+    export.deliver(NOW, rows[NOW])
+    assert loaded_months(site) == [NOW]
+    assert site.billed(NOW) == billed(rows[NOW])
+
+    assert site.run(OLDER, NAME).success
+    export.deliver(OLDER, [*rows[OLDER], rows[OLDER][0]])
+    assert loaded_months(site) == [OLDER], "a month that is held is restated long after the look-back"
+    assert site.billed(OLDER) == billed([*rows[OLDER], rows[OLDER][0]])
+
+    export.deliver(LAST, rows[LAST][:4], chunks=1)
+    assert loaded_months(site) == [LAST]
+    assert site.billed(LAST) == billed(rows[LAST][:4])
+    export.deliver_manifest(LAST, ["s3://nowhere/at/all.csv.gz"])
+    assert "which is not a file of this export" in said(site)
+    assert site.billed(LAST) == billed(rows[LAST][:4]), "what was loaded stays"
+    export.deliver_manifest(LAST, [])
+    assert loaded_months(site) == [LAST]
+    assert site.billed(LAST) is None
+
+    for item in list(place.store().list(f"{export.folder}metadata/billing_period={BEFORE}/")):
+        place.delete(item.key)
+    assert loaded_months(site) == []
+    assert site.billed(BEFORE) == billed(rows[BEFORE]), "a provider that deletes takes nothing from the table"
+
+
+def test_a_history_of_azure(make_place: Callable[[str], Place], site_of: Callable[..., Site]) -> None:
+    """T9, T10, T12, T32"""
+    place = make_place("azure")
+    export = AzureExport(place.put, place.delete, variant="azure_1_2", version="1.2")
+    site = site_of(
+        AzureCostExport(
+            name=NAME,
+            url=f"{place.url}focus-costs/",
+            auth=place.auth,
+            endpoint_url=place.endpoint_url,
+            lookback_months=2,
+        )
+    )
+    rows = {month: clean_rows("azure_1_2", month) for month in (OLDER, LAST, NOW)}
+    export.run(LAST, rows[LAST][:5], submitted="2025-03-10T05:00:00Z", days=(1, 10))
+    assert loaded_months(site) == [LAST]
+    export.run(LAST, rows[LAST], submitted="2025-03-11T05:00:00Z", days=(1, 11), parts=2)
+    export.run(LAST, rows[LAST][:1], submitted="2025-03-12T05:00:00Z", days=(1, 3))
+    assert loaded_months(site) == [LAST]
+    assert site.billed(LAST) == billed(rows[LAST])
+    assert site.query("SELECT DISTINCT x_FocusVersion FROM focus.cost_and_usage") == [("1.2",)]
+
+    export.run(NOW, rows[NOW][:3], submitted="2025-04-01T05:00:00Z", days=(1, 2))
+    export.run(LAST, rows[LAST][:8], submitted="2025-04-01T06:00:00Z")
+    assert loaded_months(site) == [LAST, NOW], "the previous month is delivered again in the first days of the next"
+    replaced = site.query("SELECT RowsBefore, RowsAfter FROM focus.loads ORDER BY PublishedAt, rowid")
+    assert (len(rows[LAST]), 8) in replaced
+
+    export.run(
+        NOW,
+        submitted="2025-04-02T05:00:00Z",
+        days=(1, 3),
+        change=lambda manifest: manifest["blobs"][0].update(byteCount=1),
+    )
+    assert f"{NOW} pending" in said(site)
+    export.run(NOW, [], submitted="2025-04-03T05:00:00Z", days=(1, 28))
+    assert loaded_months(site) == [NOW]
+    assert site.billed(NOW) is None
+
+
+def test_a_history_of_oracle(make_place: Callable[[str], Place], site_of: Callable[..., Site]) -> None:
+    """T20"""
+    place = make_place("s3")
+    export = OciExport(place.put)
+    site = site_of(OciReports(name=NAME, url=place.url, auth=place.auth, endpoint_url=place.endpoint_url))
+    rows = clean_rows("oci_1_0_preview", LAST)
+    first = export.deliver(LAST, 1, rows[:5])
+    assert loaded_months(site) == [LAST]
+    export.deliver(LAST, 2, rows[5:])
+    assert loaded_months(site) == [LAST]
+    place.delete(first)
+    assert loaded_months(site) == []
+    assert site.billed(LAST) == billed(rows)
