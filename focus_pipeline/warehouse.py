@@ -138,6 +138,23 @@ def replace_month(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) ->
     return published
 
 
+def delivered_twice(connection: duckdb.DuckDBPyConnection, month: str) -> list[tuple[str, str, str, list[str]]]:
+    """Provider, billing account, sub-account and connections, of what several connections deliver of a month."""
+    return connection.execute(
+        """
+        SELECT
+            coalesce(ServiceProviderName, ''), BillingAccountId, coalesce(SubAccountId, ''),
+            list_sort(list(DISTINCT x_Connection)) AS connections
+        FROM focus.cost_and_usage
+        WHERE x_Month = $month
+        GROUP BY ALL
+        HAVING len(connections) > 1
+        ORDER BY ALL
+        """,
+        {"month": month},
+    ).fetchall()
+
+
 def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, verdict: Path) -> None:
     """Puts the verdict on a delivery, from its JSON file, and its rejected files in the place of the month's former."""
     key = {"name": staged.connection, "month": staged.month}

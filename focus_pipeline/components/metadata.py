@@ -220,6 +220,26 @@ def of_published(published: PublishedMonth) -> dict[str, object]:
     }
 
 
+def in_words_delivered_twice(twice: Sequence[tuple[str, str, str, list[str]]], month: str) -> str:
+    if not twice:
+        return f"no account of {month} is delivered by two connections"
+    provider, account, sub_account, connections = twice[0]
+    which = f"{provider or 'no provider'}, billing account {account}"
+    if sub_account:
+        which += f", sub-account {sub_account}"
+    return (
+        f"{' and '.join(connections)} both deliver {which} for {month}"
+        + (f", and {len(twice) - 1} more accounts are delivered twice" if len(twice) > 1 else "")
+        + "; their costs are in the table twice. Remove one of the connections, or narrow what one of them exports"
+    )
+
+
+def of_delivered_twice(twice: Sequence[tuple[str, str, str, list[str]]]) -> dict[str, object]:
+    names = ("provider", "billing account", "sub-account", "connections")
+    rows = [dict(zip(names, (*account, ", ".join(found)), strict=True)) for *account, found in twice[:_SHOWN_FILES]]
+    return {"Delivered twice": _table(rows, names)}
+
+
 def data_sources_preview(warehouse: duckdb.DuckDBPyConnection) -> dict[str, object]:
     names = ("ParentId", "SubAccountId", "Name", "BillingCurrency", "FirstMonth", "LastMonth", "Rows", "BilledCost")
     rows = warehouse.execute(

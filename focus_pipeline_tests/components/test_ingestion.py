@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from decimal import Decimal
 
 import dagster as dg
@@ -22,7 +23,7 @@ def test_files_dropped_are_in_the_table_and_a_replaced_file_restates_its_month(s
     assert run.success
     assert site.billed(month) == Decimal("3.40")
     evaluated = {e.check_name: (e.passed, e.partition) for e in run.get_asset_check_evaluations()}
-    assert evaluated == dict.fromkeys(CHECKS, (True, month))
+    assert evaluated == dict.fromkeys([*CHECKS, "delivered_once"], (True, month))
 
     site.deliver(month, "additional.csv", cost="-1", rows=1)
     (run,) = site.tick_and_load()
@@ -202,3 +203,23 @@ def test_the_wrong_folder_fails_the_run_with_a_sentence_and_no_retries(site: Sit
     message = failure.step_failure_data.user_failure_data.description
     assert message.startswith(f"{NAME} {recent[0]}: No billing periods found: ")
     assert "'March-2025/'" in message
+
+
+def test_an_account_that_two_connections_deliver_is_pointed_out(
+    make_site: Callable[..., Site], recent: list[str]
+) -> None:
+    """T6, T40: it is loaded, for only people know which of the two is wrong."""
+    month = recent[-1]
+    site = make_site("first", "second")
+    for name in ("first", "second"):
+        site.bucket = site.bucket.parent / name
+        site.deliver(month, rows=2, SubAccountId="team-a" if name == "first" else "team-b")
+        run = site.run(month, name)
+        (check,) = [e for e in run.get_asset_check_evaluations() if e.check_name == "delivered_once"]
+        assert check.passed, "other sub-accounts of one bill are no double count"
+    site.deliver(month, rows=2, SubAccountId="team-a")
+    run = site.run(month, "second")
+    assert run.success
+    (check,) = [e for e in run.get_asset_check_evaluations() if e.check_name == "delivered_once"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "first and second both deliver Equinix, billing account acct-001, sub-account team-a" in check.description

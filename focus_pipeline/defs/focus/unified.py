@@ -8,7 +8,7 @@ from focus_pipeline.components.ingestion import WAREHOUSE_RETRIES, named_failure
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.settings import load_settings
-from focus_pipeline.warehouse import open_warehouse
+from focus_pipeline.warehouse import delivered_twice, open_warehouse
 
 
 @dg.definitions
@@ -47,6 +47,15 @@ def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
                 metadata={"dagster/table_name": "focus.data_sources"},
             ),
         ],
+        check_specs=[
+            # As for the checks of a connection, see components/ingestion.py.
+            dg.AssetCheckSpec(
+                "delivered_once",
+                asset=names.UNIFIED,
+                description="No account's month is delivered by two connections, which would count it twice.",
+                partitions_def=names.monthly(),
+            )
+        ],
     )
     def publish(context: dg.AssetExecutionContext):
         month = context.partition_key
@@ -56,7 +65,16 @@ def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
         ):
             published = publish_month(month, data_dir, warehouse)
             data_sources = metadata.data_sources_preview(warehouse)
+            twice = delivered_twice(warehouse, month)
         yield dg.MaterializeResult(names.UNIFIED, metadata=metadata.of_published(published))
         yield dg.MaterializeResult(names.DATA_SOURCES, metadata=data_sources)
+        yield dg.AssetCheckResult(
+            asset_key=names.UNIFIED,
+            check_name="delivered_once",
+            passed=not twice,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=metadata.in_words_delivered_twice(twice, month),
+            metadata=metadata.of_delivered_twice(twice),
+        )
 
     return publish
