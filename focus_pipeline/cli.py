@@ -209,7 +209,7 @@ def demo() -> None:
         failed = _ingest(deliveries, progress, task)
     try:
         _print_summary(settings.warehouse_path)
-    except WarehouseLocked as error:
+    except (WarehouseLocked, FileNotFoundError) as error:
         raise click.ClickException(str(error)) from error
     if failed:
         console.print(f"[red]Not loaded:[/] {', '.join(failed)}")

@@ -30,8 +30,13 @@ class StoreConnection(ConnectionComponent):
         check_url(self.url, self.auth, self.endpoint_url)
         return self
 
-    @staticmethod
-    @dg.template_var
-    def data_dir() -> str:
-        """`{{ data_dir }}` in the YAML: the data directory of the settings."""
-        return str(load_settings().data_dir)
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        # Dagster looks for template variables in the class of the component itself, not in those above it.
+        cls.data_dir = staticmethod(data_dir)
+
+
+@dg.template_var
+def data_dir() -> str:
+    """`{{ data_dir }}` in the YAML: the data directory of the settings."""
+    return str(load_settings().data_dir)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import unquote
 
 from focus_pipeline.connections.auth import Auth
 from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject
@@ -124,7 +125,9 @@ class AwsDataExport:
 
     @property
     def _export(self) -> str:
-        return self.export_name or self._folder.rstrip("/").rpartition("/")[2]
+        # Of the url, for a local folder is a store of its own, with no prefix.
+        last = self.url.rstrip("/").rpartition("/")[2]
+        return self.export_name or (unquote(last) if self.url.startswith("file:") else last)
 
     @property
     def _folder(self) -> str:

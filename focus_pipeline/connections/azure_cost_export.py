@@ -92,11 +92,12 @@ class AzureCostExport:
             held_back.pop(month, None)
             run = max(of_month, key=lambda run: run.rank)
             try:
-                deliveries[month] = _delivery(run, listed)
+                delivery = deliveries[month] = _delivery(run, listed)
             except BadManifest as error:
                 held_back[month] = str(error)
+                continue
             beside = [item for item in listed.values() if _folder(item) == _folder(run.manifest)]
-            ignored += not_in_the_manifest(beside, [run.manifest.key, *run.blobs])
+            ignored += not_in_the_manifest(beside, [run.manifest.key, *(item.key for item in delivery.objects)])
         for month in shown:
             if month not in deliveries and month not in held_back and (months is None or month in months):
                 held_back[month] = "pending: no run of it has a manifest yet, so Azure is still delivering"

@@ -1,32 +1,69 @@
-"""Writes the deliveries of the demo's connections into month folders: `<root>/<connection>/<YYYY-MM>/<file>`.
+"""Writes the deliveries of the demo's connections as their providers deliver them: folders, file names, manifests.
 
 What is in a month's files depends on the connection and the month alone, so they are the same bytes on every run.
 """
 
 import filecmp
+import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import duckdb
 
+from focus_pipeline.demo.provider_layouts import (
+    aws_data_folder,
+    aws_manifest,
+    aws_manifest_key,
+    azure_manifest,
+    azure_run_folder,
+    oci_report_key,
+)
 from focus_pipeline.focus.canonical import literal
-from focus_pipeline.months import MONTH_PATTERN
+from focus_pipeline.months import MONTH_PATTERN, month_bounds
 
-# File name -> the rows that it holds, of the tables that the connection's SQL makes.
-FILES = {
-    "aws_main": {
-        "focus-00001.snappy.parquet": "aws_main WHERE day(ChargePeriodStart) <= 15",
-        "focus-00002.snappy.parquet": "aws_main WHERE day(ChargePeriodStart) > 15",
-    },
-    "azure_main": {"part_0_0001.csv.gz": "azure_main"},
-    "colo_costs": {
-        "expenses.csv": "colo_costs WHERE Provider <> 'Internal'",
-        "additional.csv.gz": "colo_costs WHERE Provider = 'Internal'",
-    },
-    "saas_tools": {"saas-tools.csv.gz": "saas_tools"},
+AWS_EXPORT, AZURE_EXPORT, AZURE_DIRECTORY = "focus-daily", "focus-daily", "focus-costs"
+
+
+def _aws_files(month: str) -> dict[str, str]:
+    folder = aws_data_folder(AWS_EXPORT, month)
+    return {
+        f"{folder}{AWS_EXPORT}-00001.snappy.parquet": "aws_main WHERE day(ChargePeriodStart) <= 15",
+        f"{folder}{AWS_EXPORT}-00002.snappy.parquet": "aws_main WHERE day(ChargePeriodStart) > 15",
+    }
+
+
+def _azure_files(month: str) -> dict[str, str]:
+    return {f"{_azure_folder(month)}part_0_0001.csv.gz": "azure_main"}
+
+
+def _oracle_files(month: str) -> dict[str, str]:
+    day = "ChargePeriodStart[9:10]"
+    return {
+        oci_report_key(month, 11, 7): f"oracle_main WHERE {day} <= '10'",
+        oci_report_key(month, 21, 14): f"oracle_main WHERE {day} > '10' AND {day} <= '20'",
+        oci_report_key(month, 28, 21): f"oracle_main WHERE {day} > '20'",
+    }
+
+
+def _folder_files(files: dict[str, str]) -> Callable[[str], dict[str, str]]:
+    return lambda month: {f"{month}/{name}": source for name, source in files.items()}
+
+
+# Connection -> month -> path below the connection's folder -> the rows of that file, of the tables that its SQL makes.
+FILES: dict[str, Callable[[str], dict[str, str]]] = {
+    "aws_main": _aws_files,
+    "azure_main": _azure_files,
+    "colo_costs": _folder_files(
+        {
+            "expenses.csv": "colo_costs WHERE Provider <> 'Internal'",
+            "additional.csv.gz": "colo_costs WHERE Provider = 'Internal'",
+        }
+    ),
+    "oracle_main": _oracle_files,
+    "saas_tools": _folder_files({"saas-tools.csv.gz": "saas_tools"}),
 }
 
 # Only in the last month but one. It will be rejected: one of its rows is of the month before.
@@ -68,24 +105,57 @@ def write_deliveries(root: Path, months: Sequence[str]) -> list[DemoDelivery]:
         for month in months:
             connection.execute(f"SET VARIABLE month = {literal(month)}")
             connection.execute(_sql("shared"))
-            for name, files in FILES.items():
+            for name, files_of in FILES.items():
                 connection.execute(_sql(name))
-                folder = root / name / month
-                folder.mkdir(parents=True, exist_ok=True)
+                files = files_of(month)
                 if name == LATE_CONNECTION:
                     if month == months[-2]:
-                        files = files | {LATE_FILE: LATE_ROWS}
+                        files |= {f"{month}/{LATE_FILE}": LATE_ROWS}
                     else:
                         # There since a former run, when this month was the last but one.
-                        (folder / LATE_FILE).unlink(missing_ok=True)
-                rows = sum(_write(connection, folder / file, source, scratch) for file, source in files.items())
-                deliveries.append(DemoDelivery(name, month, tuple(folder / file for file in files), rows))
+                        (root / name / month / LATE_FILE).unlink(missing_ok=True)
+                rows = {file: _write(connection, root / name / file, source, scratch) for file, source in files.items()}
+                _write_manifest(connection, root / name, name, month, rows)
+                paths = tuple(root / name / file for file in files)
+                deliveries.append(DemoDelivery(name, month, paths, sum(rows.values())))
     return deliveries
+
+
+def _write_manifest(
+    connection: duckdb.DuckDBPyConnection, root: Path, name: str, month: str, rows: dict[str, int]
+) -> None:
+    """What AWS and Azure write when all files of a delivery are there; the others write nothing."""
+    if name == "aws_main":
+        columns = [column for column, *_ in connection.execute("DESCRIBE aws_main").fetchall()]
+        files = [f"s3://acme-corp-focus/exports/{file}" for file in rows]
+        key, content = aws_manifest_key(AWS_EXPORT, month), aws_manifest(AWS_EXPORT, f"of-{month}", columns, files)
+    elif name == "azure_main":
+        blobs = {file: ((root / file).stat().st_size, count) for file, count in rows.items()}
+        key = f"{_azure_folder(month)}manifest.json"
+        content = azure_manifest(
+            AZURE_EXPORT, "1.0r2", _azure_run(month), f"{month}-28T05:00:00.0000000Z", month_bounds(month), blobs
+        )
+    else:
+        return
+    text = json.dumps(content, indent=1)
+    if not (root / key).exists() or (root / key).read_text("utf-8") != text:
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).write_text(text, "utf-8")
+
+
+def _azure_folder(month: str) -> str:
+    time = f"{month.replace('-', '')}280500"
+    return azure_run_folder(AZURE_DIRECTORY, AZURE_EXPORT, month, _azure_run(month), time)
+
+
+def _azure_run(month: str) -> str:
+    return f"94a015c6-0000-4000-8000-000000{month.replace('-', '')}"
 
 
 def _write(connection: duckdb.DuckDBPyConnection, path: Path, source: str, scratch: str) -> int:
     """Writes the rows of `source` in order of time, and gives their number."""
     written = Path(scratch, path.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
     rows = f"FROM {source} ORDER BY ChargePeriodStart, rowid"
     copy = f"COPY ({rows}) TO {literal(str(written))} ({_COPY_OPTIONS[path.suffix]})"
     (count,) = connection.execute(copy).fetchone()

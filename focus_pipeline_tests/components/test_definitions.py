@@ -9,10 +9,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.definitions import defs
+from focus_pipeline.demo.deliveries import FILES
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
+from focus_pipeline.settings import PROJECT_ROOT
 from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv
 
 GRAPH = Path(__file__).with_name("graph.txt")
@@ -73,6 +76,8 @@ RUN = f"""
 import sys
 from pathlib import Path
 from focus_pipeline.definitions import defs
+from focus_pipeline.demo.deliveries import FILES
+from focus_pipeline.settings import PROJECT_ROOT
 from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import current_delivery
@@ -95,3 +100,12 @@ def test_a_run_loads_neither_pandera_nor_ibis_nor_a_providers_library(folder: Pa
     loaded = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
     assert "dagster" in loaded
     assert not {"pandera", "ibis", "boto3", "azure.storage.blob", "google.cloud.storage"} & set(loaded)
+
+
+def test_the_demo_s_connections_are_below_the_data_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FOCUS_DATA_DIR", str(tmp_path))
+    tree = dg.ComponentTree.for_project(PROJECT_ROOT)
+    components = tree.get_all_components(of_type=ConnectionComponent)
+    assert {
+        component.name: Path(component.url).relative_to(tmp_path / "demo").parts[0] for component in components
+    } == {name: name for name in FILES}

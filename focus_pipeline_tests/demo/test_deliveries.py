@@ -8,7 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from focus_pipeline.connections.aws_data_export import AwsDataExport
+from focus_pipeline.connections.azure_cost_export import AzureCostExport
 from focus_pipeline.connections.month_folders import MonthFolders
+from focus_pipeline.connections.oci_reports import OciReports
 from focus_pipeline.demo.deliveries import FILES, LATE_FILE, DemoDelivery, write_deliveries
 from focus_pipeline.focus.canonical import literal
 from focus_pipeline.months import months_back
@@ -40,14 +43,21 @@ def ingested(
 ) -> list[tuple[DemoDelivery, StagedMonth, Verdict]]:
     """Every delivery after the steps that a run takes it through."""
     data_dir = DataDir(tmp_path_factory.mktemp("data"))
-    connections = {name: MonthFolders(name, str(root / name)) for name in FILES}
+    connections = {
+        "aws_main": AwsDataExport("aws_main", str(root / "aws_main" / "focus-daily")),
+        "azure_main": AzureCostExport("azure_main", str(root / "azure_main" / "focus-costs")),
+        "colo_costs": MonthFolders("colo_costs", str(root / "colo_costs")),
+        "oracle_main": OciReports("oracle_main", str(root / "oracle_main")),
+        "saas_tools": MonthFolders("saas_tools", str(root / "saas_tools")),
+    }
     discoveries = {name: connection.discover() for name, connection in connections.items()}
     ingested = []
     for delivery in deliveries:
         found = discoveries[delivery.connection].deliveries[delivery.month]
         landed = land(connections[delivery.connection], found, data_dir)
-        staged = stage(landed, data_dir, month_rule=True)
-        ingested.append((delivery, staged, judge(staged, data_dir, month_rule=True)))
+        month_rule = connections[delivery.connection].month_rule
+        staged = stage(landed, data_dir, month_rule=month_rule)
+        ingested.append((delivery, staged, judge(staged, data_dir, month_rule=month_rule)))
     return ingested
 
 
@@ -55,15 +65,19 @@ def ingested(
 def aws(root: Path, deliveries: list[DemoDelivery]) -> Iterator[duckdb.DuckDBPyConnection]:
     """The delivered files of aws_main as the table `delivered`."""
     with duckdb.connect() as connection:
-        connection.execute(f"CREATE VIEW delivered AS FROM read_parquet({literal(f'{root}/aws_main/*/*.parquet')})")
+        files = f"read_parquet({literal(f'{root}/aws_main/**/*.parquet')}, hive_partitioning = false)"
+        connection.execute(f"CREATE VIEW delivered AS FROM {files}")
         yield connection
 
 
 def test_lists_what_it_wrote(root: Path, deliveries: list[DemoDelivery]) -> None:
     assert [(d.month, d.connection) for d in deliveries] == [(month, name) for month in MONTHS for name in FILES]
-    assert sorted(file for d in deliveries for file in d.files) == sorted(p for p in root.rglob("*") if p.is_file())
+    written = sorted(p for p in root.rglob("*") if p.is_file() and not p.name.lower().endswith("manifest.json"))
+    assert sorted(file for d in deliveries for file in d.files) == written
     usual = {name: max(d.rows for d in deliveries if d.connection == name) for name in FILES}
-    assert usual == pytest.approx({"aws_main": 3300, "azure_main": 1650, "colo_costs": 45, "saas_tools": 190}, rel=0.05)
+    assert usual == pytest.approx(
+        {"aws_main": 3300, "azure_main": 1650, "colo_costs": 45, "oracle_main": 124, "saas_tools": 190}, rel=0.05
+    )
     assert sum(file.stat().st_size for d in deliveries for file in d.files) < 25_000_000
 
 
@@ -143,17 +157,26 @@ def test_only_what_the_formats_imply_is_reported(ingested: list[tuple[DemoDelive
         ("colo_costs", "ServiceCategory-C-003-M", "ERROR"): len(MONTHS),
         ("colo_costs", "ListCost-C-003-M", "ERROR"): len(MONTHS),
         ("colo_costs", "charge_month", "ERROR"): 1,
+        # What Oracle's reports are known for, in each of three files a month or once a month.
+        ("oracle_main", "CostAndUsage-D-026-M, CostAndUsage-D-030-M", "WARN"): 3 * len(MONTHS),
+        ("oracle_main", "ColumnHandling-A-010-M", "WARN"): 3 * len(MONTHS),
+        ("oracle_main", "BillingPeriodEnd-C-004-M", "WARN"): len(MONTHS),
+        ("oracle_main", "DateTimeFormat-A-005-M", "WARN"): len(MONTHS),
+        ("oracle_main", "PricingCategory-C-007-M", "WARN"): len(MONTHS),
         # A vendor's price list in credits of its own, which FOCUS 1.2 is there for.
         ("saas_tools", "PricingCurrency-C-003-M", "WARN"): len(MONTHS),
     }
 
 
-def test_versions_are_told_by_the_columns(ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]]) -> None:
+def test_versions_are_told_by_the_manifest_or_the_columns(
+    ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]],
+) -> None:
     versions = {staged.connection: {file.focus_version for file in staged.files} for _, staged, _ in ingested}
     assert versions == {
         "aws_main": {"1.2"},
-        "azure_main": {"1.0"},
+        "azure_main": {"1.0r2"},
         "colo_costs": {"1.0-preview"},
+        "oracle_main": {"1.0-preview"},
         "saas_tools": {"1.2"},
     }
 
@@ -251,7 +274,7 @@ def test_a_reservation_of_a_year_is_used_up_day_by_day(root: Path, deliveries: l
         f"""
         WITH hours AS (
             SELECT ChargeCategory, ChargePeriodStart, sum(CAST(PricingQuantity AS DECIMAL(38, 4))) AS hours
-            FROM read_csv({literal(f"{root}/azure_main/*/*.csv.gz")}, all_varchar = true)
+            FROM read_csv({literal(f"{root}/azure_main/**/*.csv.gz")}, all_varchar = true)
             WHERE CommitmentDiscountName = 'vm-warehouse' AND ChargePeriodStart >= '2025-03-01'
             GROUP BY ALL
         )

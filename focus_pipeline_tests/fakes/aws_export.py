@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from focus_pipeline.demo.provider_layouts import aws_data_folder, aws_manifest, aws_manifest_key
 from focus_pipeline.focus.specification import columns
 from focus_pipeline_tests.fakes.clean_months import clean_rows
 from focus_pipeline_tests.month_files import as_csv
@@ -35,7 +36,7 @@ class AwsExport:
     overwrite: bool = True
     file_format: str = "parquet"
     bucket: str = "acme-billing"
-    partition: str = "billing_period={month}"
+    partition: str = "billing_period"
     written: dict[str, list[str]] = field(default_factory=dict)
     executions: int = 0
 
@@ -49,7 +50,7 @@ class AwsExport:
         """The chunks alone, as they lie there while AWS is still delivering."""
         rows = clean_rows("aws_1_2", month) if rows is None else rows
         self.executions += 1
-        folder = f"{self.folder}data/{self.partition.format(month=month)}/{self._execution()}"
+        folder = self.prefix + aws_data_folder(self.name, month, self._execution(), self.partition)
         suffix = "snappy.parquet" if self.file_format == "parquet" else "csv.gz"
         keys = [f"{folder}{self.name}-{number:05d}.{suffix}" for number in range(1, chunks + 1)]
         for number, key in enumerate(keys):
@@ -62,16 +63,11 @@ class AwsExport:
         return keys
 
     def deliver_manifest(self, month: str, files: Sequence[object]) -> None:
-        manifest = {
-            "executionId": f"execution-{self.executions}",
-            "exportArn": f"arn:aws:bcm-data-exports:us-east-1:123456789012:export/{self.name}-1234",
-            "columns": [{"name": name, "type": "string"} for name in clean_rows("aws_1_2", month)[0]],
-            "dataFiles": list(files),
-        }
-        folder = f"{self.folder}metadata/{self.partition.format(month=month)}/"
+        columns = list(clean_rows("aws_1_2", month)[0])
+        content = json.dumps(aws_manifest(self.name, f"execution-{self.executions}", columns, files)).encode()
         if not self.overwrite:
-            self.put(f"{folder}{self._execution()}{self.name}-Manifest.json", json.dumps(manifest).encode())
-        self.put(f"{folder}{self.name}-Manifest.json", json.dumps(manifest).encode())
+            self.put(self.prefix + aws_manifest_key(self.name, month, self._execution(), self.partition), content)
+        self.put(self.prefix + aws_manifest_key(self.name, month, "", self.partition), content)
 
     @property
     def folder(self) -> str:

@@ -10,8 +10,8 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
+from focus_pipeline.demo.provider_layouts import azure_manifest, azure_run_folder
 from focus_pipeline.months import month_bounds
 from focus_pipeline_tests.fakes.clean_months import clean_rows
 from focus_pipeline_tests.month_files import as_csv
@@ -54,47 +54,20 @@ class AzureExport:
         start = first if days is None else first.replace(day=days[0])
         end = following if days is None else first.replace(day=days[1])
         rows = clean_rows(self.variant, month) if rows is None else rows
-        folder = self._folder(first, following, submitted)
-        blobs = []
+        run = str(uuid.uuid5(uuid.NAMESPACE_URL, submitted))
+        time = submitted[:16].translate(str.maketrans("", "", "-T:")) if self.time_folder else ""
+        folder = azure_run_folder(self.directory, self.name, month, run, time)
+        blobs: dict[str, tuple[int, int]] = {}
         for number in range(parts if rows else 0):
-            name = f"{folder}part_{number}_0001.csv.gz"
             body = gzip.compress(as_csv(rows[number::parts]))
-            self.put(name, body)
-            blobs.append({"blobName": name, "byteCount": len(body), "dataRowCount": len(rows[number::parts])})
-        content = {
-            "manifestVersion": "2024-04-01",
-            "byteCount": sum(blob["byteCount"] for blob in blobs),
-            "blobCount": len(blobs),
-            "dataRowCount": len(rows),
-            "exportConfig": {
-                "exportName": self.name,
-                "resourceId": f"/providers/Microsoft.Billing/billingAccounts/123/providers/exports/{self.name}",
-                "dataVersion": self.version,
-                "apiVersion": "2023-07-01-preview",
-                "type": self.kind,
-                "timeFrame": "MonthToDate",
-                "granularity": None,
-            },
-            "deliveryConfig": {"partitionData": True, "fileFormat": "Csv", "compressionMode": "gzip"},
-            "runInfo": {
-                "executionType": "Scheduled",
-                "submittedTime": submitted,
-                "runId": folder.rstrip("/").rpartition("/")[2],
-                "startDate": start.strftime("%Y-%m-%dT%H:%M:%S"),
-                "endDate": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            },
-            "blobs": blobs,
-        }
+            self.put(f"{folder}part_{number}_0001.csv.gz", body)
+            blobs[f"{folder}part_{number}_0001.csv.gz"] = (len(body), len(rows[number::parts]))
+        content = azure_manifest(self.name, self.version, run, submitted, (start, end), blobs, self.kind)
         change(content)
         if manifest:
             self.put(f"{folder}{self.manifest_name}", json.dumps(content).encode())
         if self.overwrite:
             for name in self.lying_there.pop(month, []):
                 self.delete(name)
-            self.lying_there[month] = [*(blob["blobName"] for blob in blobs), f"{folder}{self.manifest_name}"]
+            self.lying_there[month] = [*blobs, f"{folder}{self.manifest_name}"]
         return folder
-
-    def _folder(self, first: datetime, following: datetime, submitted: str) -> str:
-        days = f"{first:%Y%m%d}-{following - timedelta(days=1):%Y%m%d}"
-        time = f"{submitted[:16].translate(str.maketrans('', '', '-T:'))}/" if self.time_folder else ""
-        return f"{self.directory}/{self.name}/{days}/{time}{uuid.uuid5(uuid.NAMESPACE_URL, submitted)}/"

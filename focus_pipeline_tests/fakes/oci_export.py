@@ -8,6 +8,7 @@ import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from focus_pipeline.demo.provider_layouts import oci_report_key
 from focus_pipeline_tests.fakes.clean_months import clean_rows
 from focus_pipeline_tests.month_files import as_csv
 
@@ -24,6 +25,6 @@ class OciExport:
         """One more file, in the folder of the day on which it is delivered."""
         rows = clean_rows("oci_1_0_preview", month) if rows is None else rows
         self.files += 1
-        key = f"{self.prefix}FOCUS Reports/{month.replace('-', '/')}/{day:02d}/{self.files:016d}.csv.gz"
+        key = self.prefix + oci_report_key(month, day, self.files)
         self.put(key, gzip.compress(as_csv(rows)))
         return key
