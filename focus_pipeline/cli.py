@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from focus_pipeline.connections.auth import S3Auth
+from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
 from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import StoreError
@@ -89,7 +92,44 @@ def _check_connection(component) -> bool:
             console.print(f"    and {len(discovery.ignored) - 20} more")
     else:
         console.print("  nothing is ignored")
+    for month, reason in discovery.held_back.items():
+        _line(None, f"{month} is not taken as it is now: {reason}")
+    if isinstance(connection, AwsDataExport) and connection.url.startswith("s3:") and not connection.endpoint_url:
+        print_account_exports(connection.auth or S3Auth(), connected=connection.url)
     return usable
+
+
+def print_account_exports(auth: S3Auth, *, connected: str) -> None:
+    """The account's FOCUS exports, where AWS lists them, and the defs.yaml of those that are not at `connected`."""
+    from focus_pipeline.connections.aws_account_exports import focus_exports
+
+    try:
+        exports = focus_exports(auth)
+    except StoreError as error:
+        _line(None, str(error))
+        return
+    table = Table("export", "table", "granularity", "delivery", "status", "url", "", box=None, padding=(0, 2))
+    for export in exports:
+        here = "connected" if export.url.rstrip("/") == connected.rstrip("/") else ""
+        table.add_row(export.name, export.table, export.granularity, export.delivery, export.status, export.url, here)
+    _line(True, f"the account has {len(exports)} FOCUS exports")
+    console.print(table)
+    others = [export for export in exports if export.url.rstrip("/") != connected.rstrip("/")]
+    if others:
+        console.print(
+            "  To connect another one, paste. Exports of the same charges count them twice, for both are loaded.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for export in others:
+        name = re.sub(r"[^a-z0-9_]", "_", export.name.lower())
+        console.print(
+            f"\n# focus_pipeline/defs/{name}/defs.yaml\ntype: focus_pipeline.AwsDataExport\nattributes:\n"
+            f'  name: {name}\n  url: {export.url}\n  focus_version: "{export.focus_version}"',
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _read_one_object(connection: Connection, discovery: Discovery) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import focus_pipeline
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline_tests.e2e.deliveries import CONNECTION, deliver_months
 from focus_pipeline_tests.e2e.project import Project, clone_project
@@ -78,6 +79,18 @@ def test_dg_scaffolds_a_connection_that_loads_once_it_is_filled_in(project: Proj
     listed = typed(project, "dg", "list", "defs", "--json").stdout
     for name in ("saas_tools/raw_files", "saas_tools/cost_and_usage", "saas_tools_deliveries", "saas_tools_ingest"):
         assert name in listed
+
+
+def test_every_type_is_scaffolded_as_a_connection_that_loads(project: Project) -> None:
+    for kind in focus_pipeline.__all__:
+        name = f"new_{kind.lower()}"
+        scaffolded = typed(project, "dg", "scaffold", "defs", f"focus_pipeline.{kind}", name)
+        assert scaffolded.returncode == 0, scaffolded.stderr
+        assert f"name: {name}" in (project.root / "focus_pipeline" / "defs" / name / "defs.yaml").read_text()
+    assert typed(project, "dg", "check", "defs").returncode == 0
+    answer = check(project, "new_awsdataexport")
+    assert answer.returncode == 1
+    assert "the environment lacks new_awsdataexport_EXTERNAL_ID (for auth.external_id)" in answer.stdout
 
 
 def test_dg_check_names_file_and_line_of_an_attribute_that_is_not_known(project: Project) -> None:

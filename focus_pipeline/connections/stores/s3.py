@@ -83,11 +83,11 @@ class S3Store:
         self.address = f"s3://{bucket}"
         self._auth = auth
         with self._explained("open"):
-            session = _session(auth, endpoint_url)
-            self._client = session.client(
+            own = session(auth, endpoint_url)
+            self._client = own.client(
                 "s3",
                 endpoint_url=endpoint_url,
-                region_name=_region(session),
+                region_name=_region(own),
                 config=_addressing(endpoint_url),
             )
 
@@ -202,7 +202,8 @@ def _addressing(endpoint_url: str | None) -> Config:
     return _CONFIG.merge(Config(s3={"addressing_style": "path"})) if endpoint_url else _CONFIG
 
 
-def _session(auth: S3Auth, endpoint_url: str | None) -> boto3.Session:
+def session(auth: S3Auth, endpoint_url: str | None) -> boto3.Session:
+    """The credentials of an auth, those of an assumed role renewed as they end. endpoint_url: to assume it at."""
     own = boto3.Session(
         profile_name=auth.profile,
         aws_access_key_id=auth.access_key_id,
@@ -243,9 +244,9 @@ class _AssumedRole(CredentialProvider):
         return RefreshableCredentials.create_from_metadata(fetch(), fetch, self.METHOD)
 
 
-def _region(session: boto3.Session) -> str:
+def _region(own: boto3.Session) -> str:
     # Any region will do to sign with: S3 says where the bucket is, and boto3 follows.
-    return session.region_name or "us-east-1"
+    return own.region_name or "us-east-1"
 
 
 def _stored_object(entry: dict) -> StoredObject:

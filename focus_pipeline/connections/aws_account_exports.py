@@ -1,0 +1,78 @@
+"""The FOCUS exports of an AWS account, by the Data Exports API: what there is to connect.
+
+Optional permissions: bcm-data-exports:ListExports and GetExport. Nothing else needs them.
+"""
+
+import re
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from focus_pipeline.connections.auth import S3Auth
+from focus_pipeline.connections.stores import StoreError
+from focus_pipeline.connections.stores.s3 import session
+
+# The API is in this region only, and lists the exports of all.
+_REGION = "us-east-1"
+_FOCUS_TABLE = re.compile(r"\bFOCUS_(\d+)_(\d+)_AWS(?:_PREVIEW)?\b")
+
+
+@dataclass(frozen=True)
+class AccountExport:
+    """One export. table: such as FOCUS_1_2_AWS. granularity: "" where the table has none. url: of its own folder."""
+
+    name: str
+    table: str
+    granularity: str
+    delivery: str
+    url: str
+    status: str
+
+    @property
+    def focus_version(self) -> str:
+        major, minor = _FOCUS_TABLE.search(self.table).groups()
+        return f"{major}.{minor}"
+
+
+def focus_exports(auth: S3Auth) -> list[AccountExport]:
+    """The account's exports of a FOCUS table, by name.
+
+    Raises StoreError where the API refuses or cannot be reached; the message names the permission that is missing.
+    """
+    try:
+        client = session(auth, None).client("bcm-data-exports", region_name=_REGION)
+        found = []
+        for page in client.get_paginator("list_exports").paginate():
+            for entry in page["Exports"]:
+                export = client.get_export(ExportArn=entry["ExportArn"])["Export"]
+                if (described := _described(export, entry["ExportStatus"]["StatusCode"])) is not None:
+                    found.append(described)
+        return sorted(found, key=lambda export: export.name)
+    except ClientError as error:
+        code = error.response["Error"].get("Code", "")
+        raise StoreError(
+            f"the account's exports are not listed: bcm-data-exports:{error.operation_name} failed for "
+            f"{auth.described} ({code}). Grant bcm-data-exports:ListExports and bcm-data-exports:GetExport to have "
+            "them listed; nothing else needs that"
+        ) from None
+    except BotoCoreError as error:
+        raise StoreError(f"the account's exports are not listed: {error}") from None
+
+
+def _described(export: dict, status: str) -> AccountExport | None:
+    query = export["DataQuery"]
+    table = _FOCUS_TABLE.search(query["QueryStatement"])
+    if table is None:
+        return None
+    place = export["DestinationConfigurations"]["S3Destination"]
+    output = place["S3OutputConfigurations"]
+    settings = query.get("TableConfigurations", {}).get(table[0], {})
+    prefix = place["S3Prefix"]
+    return AccountExport(
+        name=export["Name"],
+        table=table[0],
+        granularity=settings.get("TIME_GRANULARITY", ""),
+        delivery=f"{output['Format']}, {output['Overwrite']}",
+        url=f"s3://{place['S3Bucket']}/{f'{prefix}/' if prefix else ''}{export['Name']}/",
+        status=status,
+    )

@@ -1,0 +1,56 @@
+"""What an AWS account says it exports, over boto3 and a live API on loopback."""
+
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from focus_pipeline import cli
+from focus_pipeline.connections.auth import S3Auth
+from focus_pipeline.connections.aws_account_exports import focus_exports
+from focus_pipeline.connections.stores import StoreError
+from focus_pipeline_tests.fakes.data_exports_api import DataExportsApi, data_exports_api
+
+AUTH = S3Auth(access_key_id="AKIAEXAMPLE", secret_access_key="unchecked")
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[DataExportsApi]:
+    with data_exports_api() as api:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BCM_DATA_EXPORTS", api.endpoint_url)
+        api.add("focus-daily", "FOCUS_1_2_AWS", "DAILY")
+        api.add("focus-old", "FOCUS_1_0_AWS", prefix="")
+        api.add("cur", "COST_AND_USAGE_REPORT", "HOURLY")
+        yield api
+
+
+def test_the_account_s_focus_exports_are_listed_page_by_page(api: DataExportsApi) -> None:
+    daily, old = focus_exports(AUTH)
+    assert (daily.name, daily.focus_version, daily.granularity) == ("focus-daily", "1.2", "DAILY")
+    assert daily.url == "s3://acme-billing/billing/focus-daily/"
+    assert (old.name, old.focus_version, old.granularity) == ("focus-old", "1.0", "")
+    assert old.url == "s3://acme-billing/focus-old/"
+    assert set(api.called) == {"ListExports", "GetExport"}, "nothing that the customer has not granted"
+
+
+def test_without_the_permission_it_says_what_to_grant_and_that_nothing_else_needs_it(api: DataExportsApi) -> None:
+    api.refuse = True
+    grant = "Grant bcm-data-exports:ListExports and bcm-data-exports:GetExport"
+    with pytest.raises(StoreError, match=grant) as refused:
+        focus_exports(AUTH)
+    assert "nothing else needs that" in str(refused.value)
+    assert "unchecked" not in str(refused.value)
+
+
+def test_check_prints_what_to_paste(api: DataExportsApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(record=True, width=160)
+    monkeypatch.setattr(cli, "console", console)
+    cli.print_account_exports(AUTH, connected="s3://acme-billing/billing/focus-daily/")
+    printed = console.export_text()
+    assert "focus-daily" in printed
+    assert "connected" in printed
+    assert "type: focus_pipeline.AwsDataExport" in printed
+    assert "name: focus_old" in printed
+    assert "url: s3://acme-billing/focus-old/" in printed
+    assert 'focus_version: "1.0"' in printed
+    assert "both are loaded" in printed
