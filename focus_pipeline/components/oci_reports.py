@@ -13,12 +13,18 @@ from focus_pipeline.connections.store_urls import SCHEMES
 
 @dg.scaffold_with(ConnectionScaffolder)
 class OciReports(StoreConnection):
-    """Oracle's FOCUS reports in a copy of the reports bucket: `<url>/FOCUS Reports/YYYY/MM/DD/*.csv.gz`.
+    """Oracle's FOCUS reports, from Oracle's bucket or a copy of it: `<url>/FOCUS Reports/YYYY/MM/DD/*.csv.gz`.
 
     All files of a month's folders are the month; later ones add rows. A file that is no longer there stays part of it.
     """
 
-    url: Annotated[str, Field(description=f"What holds the folder 'FOCUS Reports/': {SCHEMES}.")]
+    url: Annotated[
+        str,
+        Field(
+            description="What holds the folder 'FOCUS Reports/': oci://<tenancy OCID>@bling/, Oracle's own bucket, "
+            f"or a copy: {SCHEMES}."
+        ),
+    ]
 
     def connection(self) -> OciReportsConnection:
         return OciReportsConnection(self.name, self.url, self.auth, self.endpoint_url)

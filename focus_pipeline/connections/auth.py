@@ -112,7 +112,22 @@ class GcsAuth(_Auth):
         return "the application default credentials of this machine"
 
 
-Auth = S3Auth | AzureAuth | GcsAuth
+class OciAuth(_Auth):
+    """An API key of Oracle's configuration file, or the instance principal of the machine."""
+
+    config_file: str = Field("~/.oci/config", description="Oracle's configuration file.")
+    profile: str = Field("DEFAULT", description="Profile in it: user, fingerprint, tenancy, region and key_file.")
+    instance_principal: bool = Field(False, description="Use the machine's own identity in Oracle Cloud instead.")
+
+    @property
+    def described(self) -> str:
+        """Who this is, in words for messages, without a secret."""
+        if self.instance_principal:
+            return "the instance principal of this machine"
+        return f"the profile {self.profile} of {self.config_file}"
+
+
+Auth = S3Auth | AzureAuth | GcsAuth | OciAuth
 
 _ENVIRONMENT_VALUE = re.compile(r"\{\{\s*env\.(\w+)\s*\}\}")
 
@@ -120,5 +135,5 @@ _ENVIRONMENT_VALUE = re.compile(r"\{\{\s*env\.(\w+)\s*\}\}")
 def unset_variables(auth: Auth | None) -> dict[str, str]:
     """Attribute -> environment variable, of those `{{ env.NAME }}` whose variable was not set."""
     values = auth.model_dump(exclude_none=True) if auth else {}
-    found = {name: _ENVIRONMENT_VALUE.fullmatch(value) for name, value in values.items()}
+    found = {name: _ENVIRONMENT_VALUE.fullmatch(value) for name, value in values.items() if isinstance(value, str)}
     return {name: match[1] for name, match in found.items() if match}

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from focus_pipeline.connections.auth import Auth, AzureAuth, GcsAuth, S3Auth, unset_variables
+from focus_pipeline.connections.auth import Auth, AzureAuth, GcsAuth, OciAuth, S3Auth, unset_variables
 from focus_pipeline.connections.stores import AccessDenied, ObjectStore
 
-SCHEMES = "s3://, gs://, az://, abfss://, https://<account>.blob.core.windows.net, file:/// or a local path"
+SCHEMES = "s3://, gs://, az://, abfss://, https://<account>.blob.core.windows.net, oci://, file:/// or a local path"
 
 _AUTH_OF_SCHEME: dict[str, type[Auth] | None] = {
     "": None,
@@ -18,6 +18,7 @@ _AUTH_OF_SCHEME: dict[str, type[Auth] | None] = {
     "abfss": AzureAuth,
     "abfs": AzureAuth,
     "https": AzureAuth,
+    "oci": OciAuth,
 }
 # https:// addresses of other providers, as their consoles show them.
 _OTHER_HOSTS = {"amazonaws.com": "s3", "googleapis.com": "gs", "cloud.google.com": "gs"}
@@ -46,7 +47,7 @@ def check_url(url: str, auth: Auth | None, endpoint_url: str | None = None) -> N
             "the url has something after a '?' or '#'. If that is a SAS token, move it to auth.sas_token "
             "as '{{ env.NAME }}', where it is kept out of logs"
         )
-    if parts.password or (parts.username and parts.scheme not in ("abfss", "abfs")):
+    if parts.password or (parts.username and parts.scheme not in ("abfss", "abfs", "oci")):
         raise InvalidUrl("the url holds a user name or password; move it to auth as '{{ env.NAME }}'")
     if "=" in url.split("/", 1)[0]:
         raise InvalidUrl("the url looks like a connection string; give the container's address and auth.account_key")
@@ -56,7 +57,9 @@ def check_url(url: str, auth: Auth | None, endpoint_url: str | None = None) -> N
         raise InvalidUrl(f"the auth does not fit the url: a {parts.scheme or 'local'} url takes {wanted}")
     if endpoint_url is not None:
         _check_endpoint(endpoint_url)
-    if expected is AzureAuth:
+    if expected is OciAuth:
+        _oci_place(url)
+    elif expected is AzureAuth:
         _azure_place(url, auth or AzureAuth(), endpoint_url)
     elif expected is not None:
         _require_place_name(parts.netloc, f"{parts.scheme}://<bucket>/<folder>")
@@ -88,6 +91,11 @@ def open_store(url: str, auth: Auth | None = None, endpoint_url: str | None = No
         from focus_pipeline.connections.stores.gcs import GcsStore
 
         return GcsStore(parts.netloc, auth or GcsAuth(), endpoint_url), _as_folder(_path(url))
+    if kind is OciAuth:
+        from focus_pipeline.connections.stores.oci_object_storage import OciStore
+
+        bucket, namespace = _oci_place(url)
+        return OciStore(namespace, bucket, auth or OciAuth(), endpoint_url), _as_folder(_path(url))
     from focus_pipeline.connections.stores.azure_blob import AzureBlobStore
 
     auth = auth or AzureAuth()
@@ -142,6 +150,16 @@ def _azure_place(url: str, auth: AzureAuth, endpoint_url: str | None) -> tuple[s
             raise InvalidUrl("an az:// url names the container only; auth.account_name is missing")
     _require_place_name(container, form)
     return endpoint_url or account_url, container, path
+
+
+def _oci_place(url: str) -> tuple[str, str]:
+    """Bucket and namespace."""
+    bucket, _, namespace = _split(url, "url").netloc.partition("@")
+    form = "oci://<bucket>@<namespace>/<folder>"
+    _require_place_name(bucket, form)
+    if not namespace:
+        raise InvalidUrl(f"the url names no namespace; write it as {form}")
+    return bucket, namespace
 
 
 def _blob_address(host: str) -> str:
