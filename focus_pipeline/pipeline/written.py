@@ -172,8 +172,7 @@ def _tests(source: SourceFile, matched: Mapping[str, str]) -> list[_Test]:
 def _tests_of(column: Column, sent: str, source_type: str) -> Iterator[_Test]:
     if column.allowed:
         yield _respelled(column, sent, source_type)
-    if column.is_period_end:
-        yield _inclusive_end(column, sent, source_type)
+    yield from _inclusive_end(column, sent, source_type)
     if source_type != "VARCHAR":
         return
     written = [rule for rule in rules_of(WRITTEN) if rule.column == column.name]
@@ -221,13 +220,15 @@ def _respelled(column: Column, sent: str, source_type: str) -> _Test:
     )
 
 
-def _inclusive_end(column: Column, sent: str, source_type: str) -> _Test:
+def _inclusive_end(column: Column, sent: str, source_type: str) -> Iterator[_Test]:
     """Ends of periods that are their last second instead of the first moment after them."""
-    rule = next(rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == "periods")
+    rule = next((rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == "periods"), None)
+    if rule is None or not column.is_period_end:
+        return
     text = f"CAST({sent} AS VARCHAR)"
     moment = f"to_timestamp_utc({sent})" if source_type == "VARCHAR" else f"CAST({sent} AS TIMESTAMP)"
     suspect = f"CASE WHEN contains({text}, '59:59') THEN exclusive_end({moment}) <> {moment} ELSE false END"
-    return _Test(
+    yield _Test(
         column.name,
         text,
         suspect,
