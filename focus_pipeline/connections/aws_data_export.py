@@ -101,7 +101,18 @@ class AwsDataExport:
                 f"{f', and {len(missing) - 1} more' if len(missing) > 1 else ''}; the month waits until it is delivered"
             )
         objects = tuple(sorted(listed[key] for key in keys))
+        newer = [item.key for item in objects if item.last_modified > manifest.last_modified]
+        if newer and self._names_this_bucket(manifest):
+            raise BadManifest(
+                f"pending: {newer[0]} is newer than the manifest, so AWS is writing the month anew; its manifest "
+                "comes last"
+            )
         return Delivery(month, objects), [*ignored, *not_in_the_manifest(listed.values(), keys)]
+
+    def _names_this_bucket(self, manifest: StoredObject) -> bool:
+        """Whether the files are where AWS wrote them. In a copy, times are those of the copying, in whatever order."""
+        named = self._manifests.read(manifest)["dataFiles"]
+        return all(isinstance(entry, str) and entry.startswith(f"{self._store.address}/") for entry in named)
 
     def _files(self, manifest: StoredObject) -> list[str]:
         """The keys of the files that a manifest names, each once, where they are in this store."""

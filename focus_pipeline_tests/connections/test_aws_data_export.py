@@ -210,6 +210,24 @@ def test_a_chunk_that_is_replaced_after_it_was_listed_ends_the_attempt(bucket_of
     assert load(connection, MONTH).staged.rows == 4
 
 
+def test_a_month_that_is_being_overwritten_waits_for_its_manifest(
+    bucket_of_aws: Place, load: Load, tick: Callable[[], None]
+) -> None:
+    """T13: chunks of two deliveries are never one month."""
+    export = export_in(bucket_of_aws)
+    connection = connection_to(bucket_of_aws, export)
+    export.deliver(MONTH, chunks=2)
+    assert list(connection.discover().deliveries) == [MONTH]
+    tick()
+    rows = clean_rows("aws_1_2", MONTH)[:6]
+    keys = export.deliver_data(MONTH, rows, chunks=2)
+    discovery = connection.discover()
+    assert not discovery.deliveries
+    assert "is newer than the manifest, so AWS is writing the month anew" in discovery.held_back[MONTH]
+    export.deliver_manifest(MONTH, [f"s3://{export.bucket}/{key}" for key in keys])
+    assert load(connection, MONTH).staged.rows == 6
+
+
 def test_only_the_months_that_are_asked_for_are_looked_into(bucket_of_aws: Place) -> None:
     export = export_in(bucket_of_aws)
     for month in ("2025-01", "2025-02", MONTH):
