@@ -143,7 +143,7 @@ def _read_one_object(connection: Connection, discovery: Discovery) -> bool:
         (None, None),
     )
     if item is None:
-        _line(True, "read permission: not tried, for the month folders are empty")
+        _line(True, "read permission: not tried, for no month has a file to read")
         return True
     with tempfile.TemporaryDirectory() as folder:
         try:
