@@ -108,10 +108,21 @@ def print_account_exports(auth: S3Auth, *, connected: str) -> None:
     except StoreError as error:
         _line(None, str(error))
         return
-    table = Table("export", "table", "granularity", "delivery", "status", "url", "", box=None, padding=(0, 2))
+    table = Table(
+        "export", "table", "granularity", "delivery", "status", "columns", "url", "", box=None, padding=(0, 2)
+    )
     for export in exports:
         here = "connected" if export.url.rstrip("/") == connected.rstrip("/") else ""
-        table.add_row(export.name, export.table, export.granularity, export.delivery, export.status, export.url, here)
+        table.add_row(
+            export.name,
+            export.table,
+            export.granularity,
+            export.delivery,
+            export.status,
+            _left_out(export.left_out),
+            export.url,
+            here,
+        )
     _line(True, f"the account has {len(exports)} FOCUS exports")
     console.print(table)
     others = [export for export in exports if export.url.rstrip("/") != connected.rstrip("/")]
@@ -130,6 +141,12 @@ def print_account_exports(auth: S3Auth, *, connected: str) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _left_out(columns: tuple[str, ...] | None) -> str:
+    if columns is None:
+        return "not known: grant bcm-data-exports:GetTable"
+    return f"all but {', '.join(columns)}" if columns else "all"
 
 
 def _read_one_object(connection: Connection, discovery: Discovery) -> bool:

@@ -22,5 +22,15 @@ class MonthFolders(StoreConnection):
 
     url: Annotated[str, Field(description=f"Where the month folders are: {SCHEMES}.")]
 
+    precedence: Annotated[
+        list[str],
+        Field(
+            description="Patterns of file names for a source whose files overlap, such as Alibaba's, which sends a "
+            "file a day and later one of the month: of the files that match one of them, a month takes only those of "
+            "the first pattern that has any. Example: ['*_[0-9][0-9][0-9][0-9][0-9][0-9].csv', '*'] takes the monthly "
+            "file, once it is there, in place of all others."
+        ),
+    ] = []  # noqa: RUF012  (pydantic copies defaults)
+
     def connection(self) -> MonthFoldersConnection:
-        return MonthFoldersConnection(self.name, self.url, self.auth, self.endpoint_url)
+        return MonthFoldersConnection(self.name, self.url, self.auth, self.endpoint_url, tuple(self.precedence))

@@ -1,11 +1,13 @@
 """The FOCUS exports of an AWS account, by the Data Exports API: what there is to connect.
 
-Optional permissions: bcm-data-exports:ListExports and GetExport. Nothing else needs them.
+Optional permissions: bcm-data-exports:ListExports and GetExport, and GetTable to say which columns an export leaves
+out. Nothing else needs them.
 """
 
 import re
 from dataclasses import dataclass
 
+from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from focus_pipeline.connections.auth import S3Auth
@@ -19,7 +21,11 @@ _FOCUS_TABLE = re.compile(r"\bFOCUS_(\d+)_(\d+)_AWS(?:_PREVIEW)?\b")
 
 @dataclass(frozen=True)
 class AccountExport:
-    """One export. table: such as FOCUS_1_2_AWS. granularity: "" where the table has none. url: of its own folder."""
+    """One export.
+
+    table: such as FOCUS_1_2_AWS. granularity: "" where the table has none. url: of its own folder.
+    left_out: the table's columns that the export's query does not select; None where GetTable is not granted.
+    """
 
     name: str
     table: str
@@ -27,6 +33,7 @@ class AccountExport:
     delivery: str
     url: str
     status: str
+    left_out: tuple[str, ...] | None
 
     @property
     def focus_version(self) -> str:
@@ -45,8 +52,11 @@ def focus_exports(auth: S3Auth) -> list[AccountExport]:
         for page in client.get_paginator("list_exports").paginate():
             for entry in page["Exports"]:
                 export = client.get_export(ExportArn=entry["ExportArn"])["Export"]
-                if (described := _described(export, entry["ExportStatus"]["StatusCode"])) is not None:
-                    found.append(described)
+                query = export["DataQuery"]
+                if (table := _FOCUS_TABLE.search(query["QueryStatement"])) is not None:
+                    settings = query.get("TableConfigurations", {}).get(table[0], {})
+                    left_out = _left_out(client, query["QueryStatement"], table[0], settings)
+                    found.append(_described(export, table[0], settings, entry["ExportStatus"]["StatusCode"], left_out))
         return sorted(found, key=lambda export: export.name)
     except ClientError as error:
         code = error.response["Error"].get("Code", "")
@@ -59,20 +69,31 @@ def focus_exports(auth: S3Auth) -> list[AccountExport]:
         raise StoreError(f"the account's exports are not listed: {error}") from None
 
 
-def _described(export: dict, status: str) -> AccountExport | None:
-    query = export["DataQuery"]
-    table = _FOCUS_TABLE.search(query["QueryStatement"])
-    if table is None:
-        return None
+def _left_out(client: BaseClient, query: str, table: str, settings: dict[str, str]) -> tuple[str, ...] | None:
+    if "*" in query:
+        return ()
+    try:
+        schema = client.get_table(TableName=table, TableProperties=settings)["Schema"]
+    except ClientError as error:
+        if error.response["Error"].get("Code") == "AccessDeniedException":
+            return None
+        raise
+    selected = {word.casefold() for word in re.findall(r"\w+", query)}
+    return tuple(column["Name"] for column in schema if column["Name"].casefold() not in selected)
+
+
+def _described(
+    export: dict, table: str, settings: dict[str, str], status: str, left_out: tuple[str, ...] | None
+) -> AccountExport:
     place = export["DestinationConfigurations"]["S3Destination"]
     output = place["S3OutputConfigurations"]
-    settings = query.get("TableConfigurations", {}).get(table[0], {})
     prefix = place["S3Prefix"]
     return AccountExport(
         name=export["Name"],
-        table=table[0],
+        table=table,
         granularity=settings.get("TIME_GRANULARITY", ""),
         delivery=f"{output['Format']}, {output['Overwrite']}",
         url=f"s3://{place['S3Bucket']}/{f'{prefix}/' if prefix else ''}{export['Name']}/",
         status=status,
+        left_out=left_out,
     )

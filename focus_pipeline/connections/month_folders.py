@@ -5,6 +5,7 @@ The month's delivery is every file directly in its folder, merged. Files are tol
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
@@ -30,6 +31,8 @@ class MonthFolders:
 
     url: where the `YYYY-MM/` folders are. endpoint_url: of an S3-compatible store or an emulator.
     month_rule: reject a file that has a row whose ChargePeriodStart lies outside its folder's month.
+    precedence: patterns of file names, first to last. Of the files of a month that match any of them, only those of the
+    first pattern that has some are taken: for a source that delivers days, and later the whole month beside them.
     Raises InvalidUrl when the url, its auth and the endpoint cannot be used or hold a secret in the open.
     """
 
@@ -37,6 +40,7 @@ class MonthFolders:
     url: str
     auth: Auth | None = None
     endpoint_url: str | None = None
+    precedence: tuple[str, ...] = ()
     month_rule: bool = True
     missing_month_is_empty: bool = True
     additive: bool = False
@@ -68,6 +72,8 @@ class MonthFolders:
                         objects.append(item)
                     else:
                         ignored.append(_ignored(item.key, reason))
+                objects, yielding = _preceding(objects, self.precedence)
+                ignored += yielding
                 deliveries[month] = Delivery(month, tuple(sorted(objects)))
         return Discovery(tuple(sorted(folders)), deliveries, tuple(ignored), looked_in)
 
@@ -109,6 +115,23 @@ def _file_reason(item: StoredObject, folder: str) -> str | None:
     if name.lower().endswith(SUFFIXES):
         return f"the extension has capitals; rename it to end in {', '.join(SUFFIXES)}"
     return f"the extension is none of {', '.join(SUFFIXES)}"
+
+
+def _preceding(objects: list[StoredObject], precedence: tuple[str, ...]) -> tuple[list[StoredObject], list[Ignored]]:
+    """The files to take, and those that give way to files of an earlier pattern."""
+    ranks = {item: _rank(item, precedence) for item in objects}
+    first = min((rank for rank in ranks.values() if rank is not None), default=None)
+    taken = [item for item, rank in ranks.items() if rank in (None, first)]
+    return taken, [
+        Ignored(item.key, f"it gives way to the month's files named {precedence[first]} (see precedence)")
+        for item, rank in ranks.items()
+        if rank not in (None, first)
+    ]
+
+
+def _rank(item: StoredObject, precedence: tuple[str, ...]) -> int | None:
+    name = item.key.rpartition("/")[2]
+    return next((rank for rank, pattern in enumerate(precedence) if fnmatchcase(name, pattern)), None)
 
 
 def _is_text(name: str) -> bool:

@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import ValidationError
 
 from focus_pipeline.connections.auth import Auth, AzureAuth, GcsAuth, S3Auth
+from focus_pipeline.connections.aws_data_export import AwsDataExport
+from focus_pipeline.connections.azure_cost_export import AzureCostExport
 from focus_pipeline.connections.month_folders import MonthFolders
+from focus_pipeline.connections.oci_reports import OciReports
 from focus_pipeline.connections.store_urls import InvalidUrl, check_url, open_store
 from focus_pipeline.connections.stores import AccessDenied, ObjectStore
 from focus_pipeline_tests.connections.places import Place
@@ -28,6 +32,7 @@ from focus_pipeline_tests.fakes.token_endpoint import token_endpoint
 
 PREFIX = "billing-exports/"
 EXTERNAL_ID = "right-external-id"
+CONNECTIONS = (MonthFolders, AwsDataExport, AzureCostExport, OciReports)
 
 
 def keys(store: ObjectStore) -> list[str]:
@@ -438,8 +443,8 @@ def test_auth_says_what_belongs_together_without_an_echo(
 def test_auth_is_shown_without_its_secrets(auth: Auth) -> None:
     """T47: as a part of a connection too, which is what a debugger or an assertion shows."""
     url = {S3Auth: "s3://b/", AzureAuth: "https://acme.blob.core.windows.net/c/", GcsAuth: "gs://b/"}[type(auth)]
-    connection = MonthFolders("colo_costs", url, auth)
-    for text in (repr(auth), str(auth), auth.described, f"{auth!r:>10}", repr(connection), str(connection)):
+    connections = [of_type("acme", url, auth=auth) for of_type in CONNECTIONS]
+    for text in (repr(auth), str(auth), auth.described, f"{auth!r:>10}", repr(connections), *map(str, connections)):
         assert_holds_none(text, SECRET)
 
 
@@ -480,7 +485,7 @@ def test_a_url_with_a_secret_is_refused_without_an_echo(
     for attempt in (
         lambda: check_url(url, None, endpoint_url),
         lambda: open_store(url, None, endpoint_url),
-        lambda: MonthFolders("colo_costs", url, None, endpoint_url),
+        *(partial(of_type, "acme", url, endpoint_url=endpoint_url) for of_type in CONNECTIONS),
     ):
         with pytest.raises(InvalidUrl) as error:
             attempt()

@@ -20,21 +20,28 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[DataExportsApi]:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BCM_DATA_EXPORTS", api.endpoint_url)
         api.add("focus-daily", "FOCUS_1_2_AWS", "DAILY")
         api.add("focus-old", "FOCUS_1_0_AWS", prefix="")
+        api.add("focus-short", "FOCUS_1_2_AWS", "MONTHLY", select='BilledCost, "BillingPeriodStart"')
         api.add("cur", "COST_AND_USAGE_REPORT", "HOURLY")
         yield api
 
 
 def test_the_account_s_focus_exports_are_listed_page_by_page(api: DataExportsApi) -> None:
-    daily, old = focus_exports(AUTH)
+    daily, old, short = focus_exports(AUTH)
     assert (daily.name, daily.focus_version, daily.granularity) == ("focus-daily", "1.2", "DAILY")
     assert daily.url == "s3://acme-billing/billing/focus-daily/"
     assert (old.name, old.focus_version, old.granularity) == ("focus-old", "1.0", "")
     assert old.url == "s3://acme-billing/focus-old/"
-    assert set(api.called) == {"ListExports", "GetExport"}, "nothing that the customer has not granted"
+    assert (daily.left_out, short.left_out) == ((), ("Tags", "x_Discounts"))
+    assert set(api.called) == {"ListExports", "GetExport", "GetTable"}, "nothing that the customer has not granted"
+
+
+def test_without_get_table_the_exports_are_listed_all_the_same(api: DataExportsApi) -> None:
+    api.refuse = ("GetTable",)
+    assert [export.left_out for export in focus_exports(AUTH)] == [(), (), None]
 
 
 def test_without_the_permission_it_says_what_to_grant_and_that_nothing_else_needs_it(api: DataExportsApi) -> None:
-    api.refuse = True
+    api.refuse = ("ListExports", "GetExport")
     grant = "Grant bcm-data-exports:ListExports and bcm-data-exports:GetExport"
     with pytest.raises(StoreError, match=grant) as refused:
         focus_exports(AUTH)
@@ -43,7 +50,7 @@ def test_without_the_permission_it_says_what_to_grant_and_that_nothing_else_need
 
 
 def test_check_prints_what_to_paste(api: DataExportsApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    console = Console(record=True, width=160)
+    console = Console(record=True, width=220)
     monkeypatch.setattr(cli, "console", console)
     cli.print_account_exports(AUTH, connected="s3://acme-billing/billing/focus-daily/")
     printed = console.export_text()
@@ -54,3 +61,4 @@ def test_check_prints_what_to_paste(api: DataExportsApi, monkeypatch: pytest.Mon
     assert "url: s3://acme-billing/focus-old/" in printed
     assert 'focus_version: "1.0"' in printed
     assert "both are loaded" in printed
+    assert "all but Tags, x_Discounts" in printed

@@ -1,6 +1,8 @@
 """Delivery histories of AWS, Azure and Oracle on live servers, replayed step by step in front of their sensors."""
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,11 +13,13 @@ from focus_pipeline.components.aws_data_export import AwsDataExport
 from focus_pipeline.components.azure_cost_export import AzureCostExport
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.oci_reports import OciReports
+from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.defs.focus.unified import unified_assets
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline_tests.components.conftest import Site
 from focus_pipeline_tests.connections.places import Place
+from focus_pipeline_tests.connections.secrets_kept import assert_holds_none
 from focus_pipeline_tests.fakes.aws_export import AwsExport
 from focus_pipeline_tests.fakes.azure_export import AzureExport
 from focus_pipeline_tests.fakes.clean_months import clean_rows
@@ -23,6 +27,7 @@ from focus_pipeline_tests.fakes.oci_export import OciExport
 
 OLDER, BEFORE, LAST, NOW = months_back(current_month(), 3)
 NAME = "provider"
+SECRET = "wJalrXUtnFEMI/SECRETKEY"
 
 pytestmark = pytest.mark.slow
 
@@ -59,13 +64,27 @@ def said(site: Site) -> str:
     return site.tick(NAME).skip_reason.skip_message
 
 
+def assert_nothing_keeps(site: Site, *secrets: str) -> None:
+    """T47: neither what Dagster has recorded (events, metadata, config, tags) nor a file of the data directory."""
+    recorded = "".join(
+        f"{record.dagster_run}{site.instance.all_logs(record.dagster_run.run_id)}"
+        for record in site.instance.get_run_records()
+    )
+    assert "ASSET_MATERIALIZATION" in recorded
+    assert_holds_none(recorded, *secrets)
+    for path in site.data_dir.root.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [secret for secret in secrets if secret.encode() in content], path
+
+
 def billed(rows: list[dict[str, str]]) -> Decimal:
     return sum((Decimal(row["BilledCost"]) for row in rows), Decimal(0))
 
 
 def test_a_history_of_aws(make_place: Callable[[str], Place], site_of: Callable[..., Site]) -> None:
-    """T1, T3, T32, T33, T46: delivery, refresh, close, restatement, shrinking, empty month, broken one, retention."""
-    place = make_place("s3")
+    """T1, T3, T32, T33, T46, T47: delivery, refresh, restatement, shrinking, an empty month, a broken one, retention."""
+    place = replace(make_place("s3"), auth=S3Auth(access_key_id="AKIAEXAMPLE", secret_access_key=SECRET))
     export = AwsExport(place.put, bucket=place.url[5:-1], file_format="csv.gz")
     site = site_of(
         AwsDataExport(
@@ -110,10 +129,11 @@ def test_a_history_of_aws(make_place: Callable[[str], Place], site_of: Callable[
         place.delete(item.key)
     assert loaded_months(site) == []
     assert site.billed(BEFORE) == billed(rows[BEFORE]), "a provider that deletes takes nothing from the table"
+    assert_nothing_keeps(site, SECRET)
 
 
 def test_a_history_of_azure(make_place: Callable[[str], Place], site_of: Callable[..., Site]) -> None:
-    """T9, T10, T12, T32"""
+    """T9, T10, T12, T32, T47"""
     place = make_place("azure")
     export = AzureExport(place.put, place.delete, variant="azure_1_2", version="1.2")
     site = site_of(
@@ -150,11 +170,12 @@ def test_a_history_of_azure(make_place: Callable[[str], Place], site_of: Callabl
     export.run(NOW, [], submitted="2025-04-03T05:00:00Z", days=(1, 28))
     assert loaded_months(site) == [NOW]
     assert site.billed(NOW) is None
+    assert_nothing_keeps(site, place.auth.sas_token, re.search("sig=([^&]+)", place.auth.sas_token)[1])
 
 
 def test_a_history_of_oracle(make_place: Callable[[str], Place], site_of: Callable[..., Site]) -> None:
-    """T20"""
-    place = make_place("s3")
+    """T20, T47"""
+    place = replace(make_place("s3"), auth=S3Auth(access_key_id="AKIAEXAMPLE", secret_access_key=SECRET))
     export = OciExport(place.put)
     site = site_of(OciReports(name=NAME, url=place.url, auth=place.auth, endpoint_url=place.endpoint_url))
     rows = clean_rows("oci_1_0_preview", LAST)
@@ -165,3 +186,4 @@ def test_a_history_of_oracle(make_place: Callable[[str], Place], site_of: Callab
     place.delete(first)
     assert loaded_months(site) == []
     assert site.billed(LAST) == billed(rows)
+    assert_nothing_keeps(site, SECRET)

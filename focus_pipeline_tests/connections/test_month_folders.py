@@ -49,6 +49,27 @@ def test_only_the_months_asked_for_are_listed(place: Place) -> None:
         assert place.reads() == []
 
 
+def test_a_monthly_file_takes_the_place_of_the_daily_ones(place: Place) -> None:
+    """T21: what overlaps is never added up. The file names are those of Alibaba's subscription to OSS."""
+    days = ["2025-03/1234_BillingItemDetail_20250301.csv", "2025-03/1234_BillingItemDetail_20250302.csv"]
+    whole = "2025-03/1234_BillingItemDetail_202503.csv"
+    other = "2025-03/adjustments.parquet"
+    daily, monthly = "*_" + "[0-9]" * 8 + ".csv", "*_" + "[0-9]" * 6 + ".csv"
+    connection = replace(place.connection(), precedence=(monthly, daily))
+    place.put_many([*days, other])
+    before = connection.discover()
+    assert keys(before) == [*days, other]
+    place.put_many([whole])
+    discovery = connection.discover()
+    assert keys(discovery) == [whole, other], "a file that matches no pattern is always taken"
+    assert [(item.key, item.reason) for item in discovery.ignored] == [
+        (day, f"it gives way to the month's files named {monthly} (see precedence)") for day in days
+    ]
+    assert discovery.deliveries[MONTH].token != before.deliveries[MONTH].token
+    assert keys(replace(connection, precedence=(monthly, "*")).discover()) == [whole]
+    assert keys(replace(connection, precedence=(daily, "*")).discover()) == days
+
+
 # --- T16: what is left alone, and why ------------------------------------------------------------------
 
 

@@ -10,22 +10,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+# Some of a table's columns: enough to see which ones a query leaves out.
+_COLUMNS = ("BilledCost", "BillingPeriodStart", "Tags", "x_Discounts")
+
 
 @dataclass
 class DataExportsApi:
-    """exports: name -> what GetExport answers. called: operations so far."""
+    """exports: name -> what GetExport answers. called: operations so far. refuse: operations without permission."""
 
     endpoint_url: str = ""
     exports: dict[str, dict] = field(default_factory=dict)
-    refuse: bool = False
+    refuse: tuple[str, ...] = ()
     called: list[str] = field(default_factory=list)
 
-    def add(self, name: str, table: str, granularity: str | None = None, prefix: str = "billing") -> None:
+    def add(
+        self, name: str, table: str, granularity: str | None = None, prefix: str = "billing", select: str = "*"
+    ) -> None:
         configuration = {} if granularity is None else {table: {"TIME_GRANULARITY": granularity}}
         self.exports[name] = {
             "ExportArn": f"arn:aws:bcm-data-exports:us-east-1:123456789012:export/{name}",
             "Name": name,
-            "DataQuery": {"QueryStatement": f"SELECT * FROM {table}", "TableConfigurations": configuration},
+            "DataQuery": {"QueryStatement": f"SELECT {select} FROM {table}", "TableConfigurations": configuration},
             "DestinationConfigurations": {
                 "S3Destination": {
                     "S3Bucket": "acme-billing",
@@ -44,7 +49,7 @@ class DataExportsApi:
 
     def answer(self, operation: str, asked: dict) -> tuple[int, dict]:
         self.called.append(operation)
-        if self.refuse:
+        if operation in self.refuse:
             return 400, {"__type": "AccessDeniedException", "message": "not allowed"}
         if operation == "ListExports":
             # A page each, so that whoever reads only the first one is found out.
@@ -59,6 +64,9 @@ class DataExportsApi:
                 for name in names[page : page + 1]
             ]
             return 200, {"Exports": listed} | ({"NextToken": str(page + 1)} if page + 1 < len(names) else {})
+        if operation == "GetTable":
+            schema = [{"Name": name, "Type": "string", "Description": ""} for name in _COLUMNS]
+            return 200, {"TableName": asked["TableName"], "Description": "", "Schema": schema}
         name = asked["ExportArn"].rpartition("/")[2]
         return 200, {"Export": self.exports[name], "ExportStatus": {"StatusCode": "HEALTHY"}}
 

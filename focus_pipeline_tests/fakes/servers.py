@@ -464,12 +464,8 @@ class AzureServer(_Served):
 @contextmanager
 def azure_server(cache: Path = AZURITE_CACHE) -> Iterator[AzureServer]:
     """Start Azurite's blob service, empty; install it below the folder `cache` when it is not there."""
-    node, script = install_azurite(cache)
     name, key = "focustest", base64.b64encode(secrets.token_bytes(64)).decode()
-    options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
-    command = [node, str(script), "--blobHost", "127.0.0.1", "--blobPort", "0", *options]
-    ready = r"successfully listens on http://127\.0\.0\.1:(\d+)"
-    with _process(command, ready, {"AZURITE_ACCOUNTS": f"{name}:{key}"}) as port:
+    with _azurite(cache, name, key) as port:
         front = _Front(_forward_to(port))
         with _listening(front) as url:
             endpoint = f"{url}/{name}"
@@ -477,6 +473,26 @@ def azure_server(cache: Path = AZURITE_CACHE) -> Iterator[AzureServer]:
                 f"DefaultEndpointsProtocol=http;AccountName={name};AccountKey={key};BlobEndpoint={endpoint};"
             )
             yield AzureServer(front, endpoint, name, key, connection_string)
+
+
+@contextmanager
+def azure_oauth_endpoint(
+    certificate: Path, certificate_key: Path, account_key: str, cache: Path = AZURITE_CACHE
+) -> Iterator[str]:
+    """Start an empty Azurite that takes access tokens too, over TLS; yield the address of its account."""
+    options = ["--oauth", "basic", "--cert", str(certificate), "--key", str(certificate_key)]
+    with _azurite(cache, "focustest", account_key, *options) as port:
+        yield f"https://127.0.0.1:{port}/focustest"
+
+
+@contextmanager
+def _azurite(cache: Path, name: str, key: str, *options: str) -> Iterator[int]:
+    node, script = install_azurite(cache)
+    always = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    command = [node, str(script), "--blobHost", "127.0.0.1", "--blobPort", "0", *always, *options]
+    ready = r"successfully listens on https?://127\.0\.0\.1:(\d+)"
+    with _process(command, ready, {"AZURITE_ACCOUNTS": f"{name}:{key}"}) as port:
+        yield port
 
 
 def install_azurite(cache: Path = AZURITE_CACHE) -> tuple[str, Path]:

@@ -3,6 +3,7 @@
 Permissions used: the role Storage Blob Data Reader on the container, or a SAS token with read and list.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,15 @@ from focus_pipeline.connections.stores import (
 
 # One retry policy for all calls: waits of about 1, 3, 5 and 9 seconds, where the library's own add up to minutes.
 _RETRIES = {"retry_total": 4, "initial_backoff": 1, "increment_base": 2, "random_jitter_range": 1}
+_SCOPE = "https://storage.azure.com/.default"
+_ENTRA_CODE = re.compile(r"AADSTS\d+")
+# https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+_ENTRA_HINTS = {
+    "AADSTS7000215": "auth.client_secret is not a secret of this client_id: give the secret's value, not its ID.",
+    "AADSTS7000222": "The secret of auth.client_secret has expired: make a new one.",
+    "AADSTS700016": "auth.client_id is not known in the tenant of auth.tenant_id.",
+    "AADSTS90002": "The tenant of auth.tenant_id is not known.",
+}
 
 
 class AzureBlobStore:
@@ -41,11 +51,16 @@ class AzureBlobStore:
         self.address = f"{account_url.rstrip('/')}/{container}"
         self.container = container
         self._auth = auth
+        credential = _credential(auth)
+        if hasattr(credential, "get_token"):
+            # Once before any request: the retry policy of requests would try a wrong secret for half a minute.
+            with self._explained("list", ""):
+                credential.get_token(_SCOPE)
         try:
             self._client = ContainerClient(
                 account_url,
                 container,
-                credential=_credential(auth),
+                credential=credential,
                 max_single_get_size=CHUNK_BYTES,
                 max_chunk_get_size=CHUNK_BYTES,
                 connection_timeout=10,
@@ -115,11 +130,18 @@ class AzureBlobStore:
 
 
 def _code(error: HttpResponseError) -> str:
+    # Entra ID's errors come without a code; their text starts with one.
+    if entra := _ENTRA_CODE.search(error.message or ""):
+        return entra[0]
     code = getattr(error, "error_code", None)
     return str(getattr(code, "value", code) or type(error).__name__)
 
 
 def _hint(code: str, auth: AzureAuth) -> str:
+    if code in _ENTRA_HINTS:
+        return _ENTRA_HINTS[code]
+    if code in {"ClientAuthenticationError", "CredentialUnavailableError"} and not auth.client_secret:
+        return "This machine has none that works: give the connection an auth, or the machine a managed identity."
     renew = "A SAS token may have expired or an account key may have been rotated: make a new one."
     if code == "AuthorizationFailure":
         firewall = "The storage account's firewall may not let this machine in: add its address or network."
