@@ -80,9 +80,7 @@ def test_a_machine_without_an_identity_is_told(exported: str, monkeypatch: pytes
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
     with pytest.raises(AccessDenied, match="the default Azure identity of this machine") as refused:
         months(exported, None)
-    assert "This machine has none that works: give the connection an auth" in str(
-        refused.value
-    )
+    assert "This machine has none that works: give the connection an auth" in str(refused.value)
 
 
 def test_a_workload_identity_reads_the_export(

@@ -83,7 +83,7 @@ def billed(rows: list[dict[str, str]]) -> Decimal:
 
 
 def test_a_history_of_aws(make_place: Callable[[str], Place], site_of: Callable[..., Site]) -> None:
-    """T1, T3, T32, T33, T46, T47: delivery, refresh, restatement, shrinking, an empty month, a broken one, retention."""
+    """T1, T3, T32, T33, T46, T47: delivery, refresh, restatement, shrinking, empty month, broken one, retention."""
     place = replace(make_place("s3"), auth=S3Auth(access_key_id="AKIAEXAMPLE", secret_access_key=SECRET))
     export = AwsExport(place.put, bucket=place.url[5:-1], file_format="csv.gz")
     site = site_of(
