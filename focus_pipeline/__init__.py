@@ -9,6 +9,7 @@ from importlib import import_module
 _COMPONENTS = {
     "AwsDataExport": "focus_pipeline.components.aws_data_export",
     "AzureCostExport": "focus_pipeline.components.azure_cost_export",
+    "GcpBigQueryExport": "focus_pipeline.components.gcp_bigquery_export",
     "MonthFolders": "focus_pipeline.components.month_folders",
     "OciReports": "focus_pipeline.components.oci_reports",
 }

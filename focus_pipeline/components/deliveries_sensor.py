@@ -8,7 +8,7 @@ import dagster as dg
 
 from focus_pipeline.components import names
 from focus_pipeline.components.ingestion import delivery_of
-from focus_pipeline.connections.delivery import Connection, NoBillingPeriods
+from focus_pipeline.connections.delivery import Connection, Discovery, NoBillingPeriods
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.check import verdict_on
 from focus_pipeline.pipeline.data_dir import DataDir
@@ -69,7 +69,7 @@ def deliveries_sensor(
                 continue
             delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
             if delivery is None:
-                seen.setdefault("no longer shown by the provider and kept", []).append(month)
+                seen.setdefault("no longer shown whole by the provider and kept", []).append(month)
                 continue
             if settled.get(month) == delivery.token:
                 seen.setdefault("unchanged", []).append(month)
@@ -83,7 +83,7 @@ def deliveries_sensor(
         older = [m for m in discovery.months if m not in watched]
         if older:
             seen["before the look-back (load them with a backfill)"] = older
-        summary = _in_words(name, discovery.looked_in, seen, len(discovery.ignored))
+        summary = _in_words(name, discovery, seen)
         context.log.info(summary)
         return dg.SensorResult(
             run_requests=requests,
@@ -150,10 +150,12 @@ def _tokens(cursor: str | None) -> dict[str, str]:
     return content if isinstance(content, dict) else {}
 
 
-def _in_words(name: str, looked_in: str, seen: dict[str, list[str]], ignored: int) -> str:
+def _in_words(name: str, discovery: Discovery, seen: dict[str, list[str]]) -> str:
     parts = [f"{_months(months)} {words}" for words, months in seen.items()] or ["no month within the look-back"]
+    ignored = len(discovery.ignored)
     aside = f"; {ignored} objects ignored, `focus-pipeline check {name}` says why" if ignored else ""
-    return f"{name}: in {looked_in}: {'; '.join(parts)}{aside}"
+    cost = f"; {discovery.cost}" if discovery.cost else ""
+    return f"{name}: in {discovery.looked_in}: {'; '.join(parts)}{aside}{cost}"
 
 
 def _months(months: list[str]) -> str:

@@ -53,7 +53,7 @@ def raw_files_asset(connection: Connection, lookback_months: int, data_dir: Data
             if delivery is None:
                 landed = current_delivery(name, month, data_dir)
                 context.log.info(
-                    f"{discovery.looked_in} no longer shows {month}; what was delivered of it earlier is kept"
+                    f"{discovery.looked_in} no longer shows {month} whole; what was delivered of it earlier is kept"
                 )
             else:
                 landed = land(connection, delivery, data_dir)
@@ -68,12 +68,15 @@ def delivery_of(
     """What the month consists of by this discovery; None where a month of the past is to stay as it was.
 
     A month that the provider does not show is empty. But one that was delivered once, and is older than the look-back
-    or comes with a manifest, has gone to the provider's retention: that takes nothing from the table.
+    or comes with a manifest, has gone to the provider's retention: that takes nothing from the table. Nor does one of
+    which the provider keeps less from day to day.
     Raises HeldBack where the provider shows the month, and it cannot be taken now.
     """
     name = connection.name
     if month in discovery.held_back:
         raise HeldBack(discovery.held_back[month])
+    if month in discovery.expiring and month in data_dir.held_months(name):
+        return None
     if month in discovery.deliveries:
         delivery = discovery.deliveries[month]
         return _with_what_was_deleted(delivery, name, data_dir) if connection.additive else delivery

@@ -51,6 +51,7 @@ def of_landed(landed: LandedDelivery, ignored: Sequence[Ignored]) -> dict[str, o
         "Downloaded files": landed.downloaded,
         "Unchanged files": landed.reused,
         "Token": landed.token,
+        **landed.facts,
         "Delivered": _table(
             [
                 {"file": file.key, "bytes": file.size, "etag": file.etag, "kept as": file.path.name}

@@ -88,12 +88,15 @@ class AzureAuth(_Auth):
         return "the default Azure identity of this machine"
 
 
-class GcsAuth(_Auth):
-    """A service account key, or application default credentials."""
+class GoogleAuth(_Auth):
+    """A service account's key or application default credentials; with either, another account to impersonate."""
 
     service_account_file: str | None = Field(None, description="Path of a service account's JSON key file.")
     service_account_key: str | None = Field(
         None, repr=False, description="The JSON text of the key itself, from the environment."
+    )
+    impersonate_service_account: str | None = Field(
+        None, description="Email address of a service account to act as; takes the role Service Account Token Creator."
     )
 
     @model_validator(mode="after")
@@ -105,6 +108,8 @@ class GcsAuth(_Auth):
     @property
     def described(self) -> str:
         """Who this is, in words for messages, without a secret."""
+        if self.impersonate_service_account:
+            return f"the impersonated service account {self.impersonate_service_account}"
         if self.service_account_file:
             return f"the service account of {self.service_account_file}"
         if self.service_account_key:
@@ -127,7 +132,7 @@ class OciAuth(_Auth):
         return f"the profile {self.profile} of {self.config_file}"
 
 
-Auth = S3Auth | AzureAuth | GcsAuth | OciAuth
+Auth = S3Auth | AzureAuth | GoogleAuth | OciAuth
 
 _ENVIRONMENT_VALUE = re.compile(r"\{\{\s*env\.(\w+)\s*\}\}")
 

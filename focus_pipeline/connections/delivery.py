@@ -15,12 +15,13 @@ class StoredObject:
 
     key: the whole key, exactly as the store spells it.
     etag: the store's opaque version mark, without quotes. Not a checksum of the content.
-    size: bytes. last_modified: UTC; for people only, never part of a token.
+    size: bytes, None where that is known only once it was read: the result of a query. last_modified: UTC; for people
+    only, never part of a token.
     """
 
     key: str
     etag: str
-    size: int
+    size: int | None
     last_modified: datetime
 
 
@@ -28,12 +29,13 @@ class StoredObject:
 class Delivery:
     """A snapshot of one month: publishing it replaces that month of its connection whole.
 
-    focus_version: what the provider declares it to be, None where it declares nothing.
+    focus_version: what the provider declares it to be, rows: how many it says it has, None where it says nothing.
     """
 
     month: str
     objects: tuple[StoredObject, ...]
     focus_version: str | None = None
+    rows: int | None = None
 
     @property
     def token(self) -> str:
@@ -46,7 +48,8 @@ class Delivery:
 
     @property
     def size(self) -> int:
-        return sum(item.size for item in self.objects)
+        """Bytes, as far as they are known before they are read."""
+        return sum(item.size or 0 for item in self.objects)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ class Discovery:
     ignored: what was seen on the way and left alone. looked_in: the place, for messages.
     held_back: by month, why its content cannot be taken as it is now: it is still being delivered, or its manifest is
     at fault. What was loaded of such a month stays.
+    expiring: months of which the provider may show less than it did, for their rows are past its retention; what was
+    delivered of one earlier stays.
+    cost: what the look itself cost, in words; "" where it is free.
     """
 
     months: tuple[str, ...]
@@ -73,6 +79,8 @@ class Discovery:
     ignored: tuple[Ignored, ...]
     looked_in: str
     held_back: Mapping[str, str] = field(default_factory=dict)
+    expiring: Collection[str] = ()
+    cost: str = ""
 
 
 class Connection(Protocol):
@@ -93,9 +101,10 @@ class Connection(Protocol):
         """
         ...
 
-    def download(self, item: StoredObject, path: Path) -> None:
+    def download(self, item: StoredObject, path: Path) -> Mapping[str, str | int] | None:
         """Writes the object's bytes to `path`, exactly the listed version of it.
 
+        Returns what is worth showing beside the month, such as the bytes that a query was billed for.
         Raises ObjectChanged when the store has another version by now, StoreError when it cannot be read.
         """
         ...

