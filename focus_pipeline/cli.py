@@ -2,9 +2,7 @@
 
 import logging
 import os
-import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -12,20 +10,10 @@ from pathlib import Path
 import click
 from dotenv import load_dotenv
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from focus_pipeline.connections.auth import S3Auth
-from focus_pipeline.connections.aws_data_export import AwsDataExport
-from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
-from focus_pipeline.connections.store_urls import InvalidUrl
-from focus_pipeline.connections.stores import StoreError
 from focus_pipeline.months import current_month, months_back
-from focus_pipeline.pipeline.check import judge
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import current_token, land
-from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.settings import PROJECT_ROOT, load_settings
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
 
@@ -43,7 +31,8 @@ def main() -> None:
 
 @main.command()
 @click.argument("connection", required=False)
-def check(connection: str | None) -> None:
+@click.option("--view", help="For Google's detailed usage cost export: print a FOCUS view of this name to create.")
+def check(connection: str | None, view: str | None) -> None:
     """Tries CONNECTION, or every connection, without loading anything.
 
     Credentials, listing, reading one object, the months found, what would be ignored and why, and what would be
@@ -53,143 +42,13 @@ def check(connection: str | None) -> None:
     if connection is not None and connection not in components:
         known = ", ".join(components) or "none yet; `dg scaffold defs focus_pipeline.MonthFolders NAME` makes one"
         raise click.ClickException(f"there is no connection {connection!r}. Connections: {known}")
+    from focus_pipeline.checklist import check_connection
+
     names = [connection] if connection else list(components)
     if not names:
         console.print("There is no connection yet. `dg scaffold defs focus_pipeline.MonthFolders NAME` makes one.")
-    usable = [_check_connection(components[name]) for name in names]
+    usable = [check_connection(components[name], view=view) for name in names]
     sys.exit(0 if all(usable) else 1)
-
-
-def _check_connection(component) -> bool:
-    """Prints the checklist of one connection; True when it can be used."""
-    data_dir = DataDir(load_settings().data_dir)
-    lookback = component.effective_lookback_months
-    connection = component.connection()
-    console.rule(f"[bold]{connection.name}", align="left")
-    try:
-        discovery = connection.discover()
-    except (StoreError, NoBillingPeriods, InvalidUrl) as error:
-        _line(False, str(error))
-        return False
-    _line(True, f"credentials and list permission: listed {discovery.looked_in}")
-    usable = _read_one_object(connection, discovery)
-    recent = months_back(current_month(), lookback)
-    table = Table("month", "files", "bytes", "what happens", box=None, padding=(0, 2))
-    for month, delivery in discovery.deliveries.items():
-        table.add_row(
-            month,
-            str(len(delivery.objects)),
-            f"{delivery.size:,}",
-            _fate(delivery, current_token(connection.name, month, data_dir), month in recent),
-        )
-    _line(True, f"{len(discovery.months)} months found; look-back {lookback}: {recent[0]} to {recent[-1]}")
-    console.print(table)
-    if discovery.ignored:
-        console.print(f"  {len(discovery.ignored)} objects are ignored:")
-        for ignored in discovery.ignored[:20]:
-            console.print(f"    {escape(ignored.key)}: {escape(ignored.reason)}", highlight=False, soft_wrap=True)
-        if len(discovery.ignored) > 20:
-            console.print(f"    and {len(discovery.ignored) - 20} more")
-    else:
-        console.print("  nothing is ignored")
-    for month, reason in discovery.held_back.items():
-        _line(None, f"{month} is not taken as it is now: {reason}")
-    if isinstance(connection, AwsDataExport) and connection.url.startswith("s3:") and not connection.endpoint_url:
-        print_account_exports(connection.auth or S3Auth(), connected=connection.url)
-    return usable
-
-
-def print_account_exports(auth: S3Auth, *, connected: str) -> None:
-    """The account's FOCUS exports, where AWS lists them, and the defs.yaml of those that are not at `connected`."""
-    from focus_pipeline.connections.aws_account_exports import focus_exports
-
-    try:
-        exports = focus_exports(auth)
-    except StoreError as error:
-        _line(None, str(error))
-        return
-    table = Table(
-        "export", "table", "granularity", "delivery", "status", "columns", "url", "", box=None, padding=(0, 2)
-    )
-    for export in exports:
-        here = "connected" if export.url.rstrip("/") == connected.rstrip("/") else ""
-        table.add_row(
-            export.name,
-            export.table,
-            export.granularity,
-            export.delivery,
-            export.status,
-            _left_out(export.left_out),
-            export.url,
-            here,
-        )
-    _line(True, f"the account has {len(exports)} FOCUS exports")
-    console.print(table)
-    others = [export for export in exports if export.url.rstrip("/") != connected.rstrip("/")]
-    if others:
-        console.print(
-            "  To connect another one, paste. Exports of the same charges count them twice, for both are loaded.",
-            highlight=False,
-            soft_wrap=True,
-        )
-    for export in others:
-        name = re.sub(r"[^a-z0-9_]", "_", export.name.lower())
-        console.print(
-            f"\n# focus_pipeline/defs/{name}/defs.yaml\ntype: focus_pipeline.AwsDataExport\nattributes:\n"
-            f'  name: {name}\n  url: {export.url}\n  focus_version: "{export.focus_version}"',
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-
-
-def _left_out(columns: tuple[str, ...] | None) -> str:
-    if columns is None:
-        return "not known: grant bcm-data-exports:GetTable"
-    return f"all but {', '.join(columns)}" if columns else "all"
-
-
-def _read_one_object(connection: Connection, discovery: Discovery) -> bool:
-    """Reads the smallest object of the newest month that has one, and judges it as a load would."""
-    month, item = next(
-        (
-            (month, min(delivery.objects, key=lambda item: item.size))
-            for month, delivery in sorted(discovery.deliveries.items(), reverse=True)
-            if delivery.objects
-        ),
-        (None, None),
-    )
-    if item is None:
-        _line(True, "read permission: not tried, for no month has a file to read")
-        return True
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            landed = land(connection, Delivery(month, (item,)), DataDir(Path(folder)))
-        except StoreError as error:
-            _line(False, str(error))
-            return False
-        _line(True, f"read permission: read {item.key}")
-        staged = stage(landed, DataDir(Path(folder)), month_rule=connection.month_rule)
-        verdict = judge(staged, DataDir(Path(folder)), month_rule=connection.month_rule)
-    for result in verdict.checks:
-        if not result.passed and result.name != "accepted":
-            _line(None if verdict.accepted else False, f"{result.name}: {result.summary}")
-    if verdict.accepted:
-        _line(True, f"content: {staged.rows:,} rows of that file can be loaded")
-    return verdict.accepted
-
-
-def _fate(delivery: Delivery, held: str | None, recent: bool) -> str:
-    if held == delivery.token:
-        return "unchanged since it was landed"
-    if held is not None:
-        return "changed; the sensor loads it again"
-    return "new; the sensor loads it" if recent else "before the look-back; load it with a backfill from the UI"
-
-
-def _line(good: bool | None, text: str) -> None:
-    mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]![/]"}[good]
-    console.print(f"{mark} {escape(text)}", highlight=False, soft_wrap=True)
 
 
 @main.command()
@@ -298,6 +157,7 @@ def _ingest(deliveries, progress: Progress, starting) -> list[str]:
 
 
 def _print_summary(path: Path) -> None:
+    from focus_pipeline.checklist import line
     from focus_pipeline.demo.summary import summarise
 
     with open_warehouse(path, read_only=True) as warehouse:
@@ -311,7 +171,7 @@ def _print_summary(path: Path) -> None:
         [((row.provider, row.service), row) for row in summary.services],
     )
     for connection, month, file, reason in rejected:
-        _line(None, f"{connection} {month}: {file} is rejected and the rest of the month loaded: {reason}")
+        line(None, f"{connection} {month}: {file} is rejected and the rest of the month loaded: {reason}")
     console.print(
         f"\nThe table is focus.cost_and_usage in {path}\n"
         "Next: [bold]make dev[/] opens the Dagster UI on http://localhost:3000, with assets, months, checks and "

@@ -9,7 +9,7 @@ from pathlib import Path
 import google.auth
 from google.auth import impersonated_credentials
 from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, MalformedError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, MalformedError, RefreshError
 from google.oauth2 import service_account
 
 from focus_pipeline.connections.auth import GoogleAuth
@@ -35,7 +35,7 @@ def google_credentials(auth: GoogleAuth, address: str, *, emulated: bool) -> Cre
 
 def no_credentials(auth: GoogleAuth, address: str, error: Exception) -> AccessDenied:
     """What to say of credentials that the library or Google does not accept."""
-    if auth.impersonate_service_account and "iamcredentials" in str(error):
+    if auth.impersonate_service_account and isinstance(error, RefreshError) and "impersonated" in str(error):
         return AccessDenied(
             f"Access Denied: {auth.described} cannot be used for {address}: Google does not let it be impersonated. "
             "Grant roles/iam.serviceAccountTokenCreator on it to the account that impersonates it"

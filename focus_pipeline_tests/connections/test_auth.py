@@ -19,13 +19,18 @@ from pydantic import ValidationError
 from focus_pipeline.connections.auth import Auth, AzureAuth, GoogleAuth, S3Auth
 from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.azure_cost_export import AzureCostExport
+from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.connections.oci_reports import OciReports
 from focus_pipeline.connections.store_urls import InvalidUrl, check_url, open_store
 from focus_pipeline.connections.stores import AccessDenied, ObjectStore
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.connections.secrets_kept import assert_holds_none, said
+from focus_pipeline_tests.fakes.bigquery import PROJECT
+from focus_pipeline_tests.fakes.clean_months import clean_rows
 from focus_pipeline_tests.fakes.faulty_front import FaultyFront, faulty_front
+from focus_pipeline_tests.fakes.gcp_export import GcpExport
+from focus_pipeline_tests.fakes.google_iam import google_iam
 from focus_pipeline_tests.fakes.instance_metadata import instance_metadata
 from focus_pipeline_tests.fakes.servers import AzureServer, GcsServer, ReaderRole, S3Server
 from focus_pipeline_tests.fakes.token_endpoint import token_endpoint
@@ -312,6 +317,58 @@ def service_account(private_key: str, token_uri: str = "https://oauth2.googleapi
         "client_email": "reader@acme.iam.gserviceaccount.com",
         "token_uri": token_uri,
     }
+
+
+READER = "focus-reader@acme.iam.gserviceaccount.com"
+
+
+@pytest.mark.parametrize("service", ["storage", "bigquery"])
+def test_google_service_account_impersonates_another(
+    request: pytest.FixtureRequest,
+    make_place: Callable[[str], Place],
+    private_key: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    service: str,
+) -> None:
+    """The key's token asks Google's IAM for that of the other account, which goes with every request."""
+    with (
+        token_endpoint("ya29.of-the-key") as token_uri,
+        google_iam(tmp_path, {"ya29.of-the-key": READER}, "ya29.of-the-reader") as iam,
+    ):
+        iam.place.use(monkeypatch)
+        auth = GoogleAuth(
+            service_account_key=json.dumps(service_account(private_key, token_uri)), impersonate_service_account=READER
+        )
+        if service == "storage":
+            place = make_place("gcs")
+            place.put(f"{PREFIX}x.csv", b"x")
+            with faulty_front(place.endpoint_url) as front:
+                assert keys(open_store(place.url, auth, front.url)[0]) == [f"{PREFIX}x.csv"]
+        else:
+            export = GcpExport(request.getfixturevalue("bigquery"), f"d{secrets.token_hex(4)}")
+            export.create(clean_rows("gcp_1_2"))
+            with faulty_front(export.server.endpoint_url) as front:
+                connection = GcpBigQueryExport(
+                    "acme", PROJECT, export.dataset, export.table, auth=auth, endpoint_url=front.url
+                )
+                assert connection.discover().deliveries
+        assert {seen.headers["authorization"] for seen in front.seen} == {"Bearer ya29.of-the-reader"}
+        assert iam.asked == [READER]
+
+
+def test_google_impersonation_that_is_not_granted_is_told(
+    make_place: Callable[[str], Place], private_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = make_place("gcs")
+    with token_endpoint("ya29.of-the-key") as token_uri, google_iam(tmp_path, {}, "ya29.of-the-reader") as iam:
+        iam.place.use(monkeypatch)
+        key = json.dumps(service_account(private_key, token_uri))
+        auth = GoogleAuth(service_account_key=key, impersonate_service_account=READER)
+        with pytest.raises(AccessDenied, match=r"Grant roles/iam\.serviceAccountTokenCreator on it") as refused:
+            keys(open_store(place.url, auth, place.endpoint_url)[0])
+    assert f"the impersonated service account {READER}" in str(refused.value)
+    assert_holds_none(said(refused.value), "ya29.of-the-key")
 
 
 @pytest.mark.parametrize("given", ["text", "file"])

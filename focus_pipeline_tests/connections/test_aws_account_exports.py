@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from focus_pipeline import cli
+from focus_pipeline import checklist
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.aws_account_exports import focus_exports
 from focus_pipeline.connections.stores import StoreError
@@ -51,8 +51,8 @@ def test_without_the_permission_it_says_what_to_grant_and_that_nothing_else_need
 
 def test_check_prints_what_to_paste(api: DataExportsApi, monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(record=True, width=220)
-    monkeypatch.setattr(cli, "console", console)
-    cli.print_account_exports(AUTH, connected="s3://acme-billing/billing/focus-daily/")
+    monkeypatch.setattr(checklist, "console", console)
+    checklist.print_account_exports(AUTH, connected="s3://acme-billing/billing/focus-daily/")
     printed = console.export_text()
     assert "focus-daily" in printed
     assert "connected" in printed

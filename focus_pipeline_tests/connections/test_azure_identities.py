@@ -37,9 +37,9 @@ def entra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EntraId]:
 def exported(entra: EntraId) -> Iterator[str]:
     """The blob endpoint of an account whose container `exports` holds a month."""
     key = base64.b64encode(secrets.token_bytes(64)).decode()
-    with azure_oauth_endpoint(entra.certificate, entra.key, key) as endpoint:
+    with azure_oauth_endpoint(entra.place.certificate, entra.place.key, key) as endpoint:
         credential = AzureNamedKeyCredential("focustest", key)
-        client = BlobServiceClient(endpoint, credential, connection_verify=str(entra.certificate))
+        client = BlobServiceClient(endpoint, credential, connection_verify=str(entra.place.certificate))
         container = client.create_container("exports")
         export = AzureExport(
             lambda name, body: container.upload_blob(name, body, overwrite=True), container.delete_blob, "azure_1_2"
@@ -50,9 +50,7 @@ def exported(entra: EntraId) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _reached_through_the_proxy(entra: EntraId, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", entra.proxy)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(entra.certificate))
+    entra.place.use(monkeypatch)
     entra.asked.clear()
 
 

@@ -9,15 +9,23 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import grpc
 import pyarrow.parquet as pq
 import pytest
 from google.cloud.bigquery import SchemaField
+from google.cloud.bigquery_storage import BigQueryReadClient
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
+from rich.console import Console
 
+from focus_pipeline import checklist
+from focus_pipeline.components.gcp_bigquery_export import GcpBigQueryExport as GcpBigQueryExportComponent
 from focus_pipeline.components.ingestion import delivery_of
 from focus_pipeline.connections.delivery import Discovery, NoBillingPeriods
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
@@ -330,6 +338,52 @@ def test_rows_come_page_by_page(export: GcpExport, tmp_path: Path) -> None:
         assert written.num_row_groups == 1, "however small the pages are"
 
 
+def test_without_the_storage_read_api_s_permission_rows_come_page_by_page(
+    export: GcpExport, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """roles/bigquery.dataViewer and jobUser do not hold bigquery.readsessions.create. Said once, in the log.
+
+    The emulator has no results of queries for this API, so it is refused by a server that does nothing else.
+    """
+    export.append(clean_rows("gcp_1_2", MONTH) * 99)
+    export.server.page_rows = 500
+    connection = connected(export)
+    [item] = connection.discover().deliveries[MONTH].objects
+    with storage_read_api_that_refuses() as (client, asked):
+        connection.client._storage = client
+        for name in ("one.parquet", "two.parquet"):
+            connection.download(item, tmp_path / name)
+            assert pq.read_metadata(tmp_path / name).num_rows == 100 * 12
+    assert len(asked) == 1, "it is not asked for again"
+    [said] = [record.getMessage() for record in caplog.records if "Storage Read API" in record.getMessage()]
+    assert "roles/bigquery.readSessionUser" in said
+
+
+@contextmanager
+def storage_read_api_that_refuses() -> Iterator[tuple[BigQueryReadClient, list[str]]]:
+    asked: list[str] = []
+
+    class Refusal(grpc.GenericRpcHandler):
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+            asked.append(details.method)
+            return grpc.unary_unary_rpc_method_handler(
+                lambda _, context: context.abort(
+                    grpc.StatusCode.PERMISSION_DENIED,
+                    "request failed: the user does not have 'bigquery.readsessions.create' permission for "
+                    f"'projects/{PROJECT}'",
+                )
+            )
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Refusal()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        yield BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel)), asked
+    finally:
+        server.stop(None)
+
+
 def test_queries_run_where_the_dataset_is(new_export: Callable[..., GcpExport]) -> None:
     export = new_export(location="europe-west6")
     export.create(clean_rows("gcp_1_2", MONTH))
@@ -370,6 +424,67 @@ def test_the_table_is_only_read(export: GcpExport, load: Load) -> None:
     load(connection, MONTH)
     for method, target in export.server.requests():
         assert method == "GET" or (method == "POST" and re.search(r"/projects/[^/]+/jobs\b", target)), target
+
+
+# --- before it is switched on --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[bool, str]]:
+    """Runs `focus-pipeline check` on a connection; gives whether it can be used, and what was printed."""
+
+    def check(export: GcpExport, view: str | None = None) -> tuple[bool, str]:
+        monkeypatch.setenv("FOCUS_DATA_DIR", str(tmp_path / "data"))
+        console = Console(record=True, width=200)
+        monkeypatch.setattr(checklist, "console", console)
+        component = GcpBigQueryExportComponent(
+            name="acme_google",
+            project=PROJECT,
+            dataset=export.dataset,
+            table=export.table,
+            endpoint_url=export.server.endpoint_url,
+        )
+        return checklist.check_connection(component, view=view), console.export_text()
+
+    return check
+
+
+def test_check_tells_what_the_table_is_and_what_reading_costs(
+    export: GcpExport, checked: Callable[..., tuple[bool, str]]
+) -> None:
+    export.server.create_table(f"{export.dataset}.{DETAILED}", DETAILED_SCHEMA)
+    usable, said = checked(export)
+    assert usable
+    assert "Google's FOCUS export, in EU" in said
+    assert "38 columns of FOCUS and 17 of its own" in said
+    assert f"asking for changes: {LEAST_BILLED:,} bytes billed" in said
+    assert re.search(rf"{CLOSED} +12 +{LEAST_BILLED:,} +before the look-back", said)
+    assert f"  table: {DETAILED}" in said, "what else could be connected"
+    assert "type: focus_pipeline.GcpBigQueryExport" in said
+
+
+def test_check_tells_which_columns_of_a_view_are_missing(
+    export: GcpExport, checked: Callable[..., tuple[bool, str]]
+) -> None:
+    export.server.execute(
+        f"CREATE VIEW `{export.dataset}.bill` AS SELECT * EXCEPT (ListCost, x_ExportTime) FROM `{export.name}`"
+    )
+    export.table = "bill"
+    usable, said = checked(export)
+    assert not usable
+    assert "✗ it has no ListCost: no month of it can be accepted" in said
+    assert "it has no x_ExportTime" in said
+
+
+def test_check_prints_a_view_of_the_detailed_export_that_reads_the_same(
+    new_export: Callable[..., GcpExport], checked: Callable[..., tuple[bool, str]], load: Load
+) -> None:
+    export = new_export(DETAILED)
+    export.server.create_table(export.name, DETAILED_SCHEMA)
+    export.server.insert(export.name, [detailed_row(MONTH, 0.3), detailed_row(MONTH, 0.19, cost_type="tax")])
+    _, said = checked(export, view="focus_bill")
+    export.server.execute(said[said.index("CREATE VIEW") :].strip().rstrip(";"))
+    assert load(replace(connected(export), table="focus_bill"), MONTH).billed == Decimal("0.49")
 
 
 # --- what it may not do --------------------------------------------------------------------------------

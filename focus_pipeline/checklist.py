@@ -1,0 +1,216 @@
+"""What `focus-pipeline check` tells of a connection before anything is loaded."""
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from focus_pipeline.connections.auth import S3Auth
+from focus_pipeline.connections.aws_data_export import AwsDataExport
+from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
+from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport, recognised
+from focus_pipeline.connections.gcp_detailed_usage import create_view
+from focus_pipeline.connections.store_urls import InvalidUrl
+from focus_pipeline.connections.stores import StoreError
+from focus_pipeline.focus.specification import contract
+from focus_pipeline.months import current_month, months_back
+from focus_pipeline.pipeline.check import judge
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.land import current_token, land
+from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from focus_pipeline.components.connection import ConnectionComponent
+
+console = Console()
+
+
+def check_connection(component: "ConnectionComponent", *, view: str | None = None) -> bool:
+    """Prints the checklist of one connection; True when it can be used.
+
+    view: name of a FOCUS view whose statement is printed, where the connection is Google's detailed usage cost export.
+    """
+    data_dir = DataDir(load_settings().data_dir)
+    lookback = component.effective_lookback_months
+    connection = component.connection()
+    console.rule(f"[bold]{connection.name}", align="left")
+    try:
+        discovery = connection.discover()
+    except (StoreError, NoBillingPeriods, InvalidUrl) as error:
+        line(False, str(error))
+        return False
+    line(True, f"credentials and list permission: listed {discovery.looked_in}")
+    queried = isinstance(connection, GcpBigQueryExport)
+    usable = _describe_bigquery(connection, discovery) if queried else _read_one_object(connection, discovery)
+    recent = months_back(current_month(), lookback)
+    table = Table("month", "rows" if queried else "files", "bytes", "what happens", box=None, padding=(0, 2))
+    for month, delivery in discovery.deliveries.items():
+        table.add_row(
+            month,
+            f"{delivery.rows if queried else len(delivery.objects):,}",
+            f"{connection.estimated_bytes(month) if queried else delivery.size:,}",
+            _fate(delivery, current_token(connection.name, month, data_dir), month in recent),
+        )
+    line(True, f"{len(discovery.months)} months found; look-back {lookback}: {recent[0]} to {recent[-1]}")
+    console.print(table)
+    if discovery.ignored:
+        console.print(f"  {len(discovery.ignored)} objects are ignored:")
+        for ignored in discovery.ignored[:20]:
+            console.print(f"    {escape(ignored.key)}: {escape(ignored.reason)}", highlight=False, soft_wrap=True)
+        if len(discovery.ignored) > 20:
+            console.print(f"    and {len(discovery.ignored) - 20} more")
+    else:
+        console.print("  nothing is ignored")
+    for month, reason in discovery.held_back.items():
+        line(None, f"{month} is not taken as it is now: {reason}")
+    if isinstance(connection, AwsDataExport) and connection.url.startswith("s3:") and not connection.endpoint_url:
+        print_account_exports(connection.auth or S3Auth(), connected=connection.url)
+    if queried:
+        _print_other_tables(connection)
+    if queried and view:
+        _print_view(connection, view)
+    return usable
+
+
+def _describe_bigquery(connection: GcpBigQueryExport, discovery: Discovery) -> bool:
+    """What the table is, where, which of its columns are of FOCUS; its rows are not read, for that is billed."""
+    source = connection.source()
+    matched, own = recognised(source.columns)
+    lacking = [name for name in contract().required if name not in matched]
+    line(True, f"{source.kind}, in {connection.client.location}")
+    line(not lacking, f"{len(matched)} columns of FOCUS and {len(own)} of its own")
+    if lacking:
+        line(False, f"it has no {', '.join(lacking)}: no month of it can be accepted")
+    if source.export_time is None:
+        line(None, "it has no x_ExportTime: a change that alters no cost, period or SKU is not noticed")
+    line(True, f"asking for changes: {discovery.cost}; the bytes below are BigQuery's estimate for reading a month")
+    return not lacking
+
+
+def _print_other_tables(connection: GcpBigQueryExport) -> None:
+    """Further tables of the dataset that can be connected, with what to paste."""
+    try:
+        found = [table for table in connection.client.other_tables() if table != connection.table]
+    except StoreError as error:
+        line(None, f"further tables of the dataset are not listed: {error}")
+        return
+    for table in found:
+        if table.startswith(("gcp_billing_export_focus_", "gcp_billing_export_resource_v1_")):
+            name = re.sub(r"[^a-z0-9_]", "_", table.lower())
+            console.print(
+                "\n# To connect another table of the dataset; the same charges from two of them count twice.\n"
+                f"# focus_pipeline/defs/{name}/defs.yaml\ntype: focus_pipeline.GcpBigQueryExport\nattributes:\n"
+                f"  name: {name}\n  project: {connection.project}\n  dataset: {connection.dataset}\n  table: {table}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+
+
+def _print_view(connection: GcpBigQueryExport, view: str) -> None:
+    source = connection.source()
+    if not source.digest:
+        line(None, f"no view is printed: {connection.address} is {source.kind}, which is FOCUS already")
+        return
+    name = view if "." in view else f"{connection.project}.{connection.dataset}.{view}"
+    statement = create_view(name, connection.address, connection.client.schema())
+    console.print(f"\n{statement}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_account_exports(auth: S3Auth, *, connected: str) -> None:
+    """The account's FOCUS exports, where AWS lists them, and the defs.yaml of those that are not at `connected`."""
+    from focus_pipeline.connections.aws_account_exports import focus_exports
+
+    try:
+        exports = focus_exports(auth)
+    except StoreError as error:
+        line(None, str(error))
+        return
+    table = Table(
+        "export", "table", "granularity", "delivery", "status", "columns", "url", "", box=None, padding=(0, 2)
+    )
+    for export in exports:
+        here = "connected" if export.url.rstrip("/") == connected.rstrip("/") else ""
+        table.add_row(
+            export.name,
+            export.table,
+            export.granularity,
+            export.delivery,
+            export.status,
+            _left_out(export.left_out),
+            export.url,
+            here,
+        )
+    line(True, f"the account has {len(exports)} FOCUS exports")
+    console.print(table)
+    others = [export for export in exports if export.url.rstrip("/") != connected.rstrip("/")]
+    if others:
+        console.print(
+            "  To connect another one, paste. Exports of the same charges count them twice, for both are loaded.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for export in others:
+        name = re.sub(r"[^a-z0-9_]", "_", export.name.lower())
+        console.print(
+            f"\n# focus_pipeline/defs/{name}/defs.yaml\ntype: focus_pipeline.AwsDataExport\nattributes:\n"
+            f'  name: {name}\n  url: {export.url}\n  focus_version: "{export.focus_version}"',
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _left_out(columns: tuple[str, ...] | None) -> str:
+    if columns is None:
+        return "not known: grant bcm-data-exports:GetTable"
+    return f"all but {', '.join(columns)}" if columns else "all"
+
+
+def _read_one_object(connection: Connection, discovery: Discovery) -> bool:
+    """Reads the smallest object of the newest month that has one, and judges it as a load would."""
+    month, item = next(
+        (
+            (month, min(delivery.objects, key=lambda item: item.size))
+            for month, delivery in sorted(discovery.deliveries.items(), reverse=True)
+            if delivery.objects
+        ),
+        (None, None),
+    )
+    if item is None:
+        line(True, "read permission: not tried, for no month has a file to read")
+        return True
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            landed = land(connection, Delivery(month, (item,)), DataDir(Path(folder)))
+        except StoreError as error:
+            line(False, str(error))
+            return False
+        line(True, f"read permission: read {item.key}")
+        staged = stage(landed, DataDir(Path(folder)), month_rule=connection.month_rule)
+        verdict = judge(staged, DataDir(Path(folder)), month_rule=connection.month_rule)
+    for result in verdict.checks:
+        if not result.passed and result.name != "accepted":
+            line(None if verdict.accepted else False, f"{result.name}: {result.summary}")
+    if verdict.accepted:
+        line(True, f"content: {staged.rows:,} rows of that file can be loaded")
+    return verdict.accepted
+
+
+def _fate(delivery: Delivery, held: str | None, recent: bool) -> str:
+    if held == delivery.token:
+        return "unchanged since it was landed"
+    if held is not None:
+        return "changed; the sensor loads it again"
+    return "new; the sensor loads it" if recent else "before the look-back; load it with a backfill from the UI"
+
+
+def line(good: bool | None, text: str) -> None:
+    """Prints one finding, with a mark: good, bad, or (None) worth knowing."""
+    mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]![/]"}[good]
+    console.print(f"{mark} {escape(text)}", highlight=False, soft_wrap=True)
