@@ -32,5 +32,15 @@ class MonthFolders(StoreConnection):
         ),
     ] = []  # noqa: RUF012  (pydantic copies defaults)
 
+    month_rule: Annotated[
+        bool,
+        Field(
+            description="Reject a file with a ChargePeriodStart outside of its folder's month. Switch it off where the "
+            "folders are those of billing periods, which may hold charges of other months."
+        ),
+    ] = True
+
     def connection(self) -> MonthFoldersConnection:
-        return MonthFoldersConnection(self.name, self.url, self.auth, self.endpoint_url, tuple(self.precedence))
+        return MonthFoldersConnection(
+            self.name, self.url, self.auth, self.endpoint_url, tuple(self.precedence), self.month_rule
+        )

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from focus_pipeline.connections.auth import Auth
+from focus_pipeline.connections.bigquery_shards import stale_shards
 from focus_pipeline.connections.delivery import (
     Delivery,
     Discovery,
@@ -22,6 +23,10 @@ from focus_pipeline.connections.store_urls import check_url, open_store
 from focus_pipeline.connections.stores import ObjectStore, StoreError
 from focus_pipeline.months import MONTH_PATTERN
 
+_STALE = (
+    "left over from an earlier EXPORT DATA: it is older than the first file of the same name by more than such a "
+    "statement can run; delete the month's files before each export"
+)
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
@@ -72,6 +77,11 @@ class MonthFolders:
                         objects.append(item)
                     else:
                         ignored.append(_ignored(item.key, reason))
+                if self.url.startswith("gs://"):
+                    # Elsewhere they are copies, with the times of their copying.
+                    stale = stale_shards(objects)
+                    objects = [item for item in objects if item not in stale]
+                    ignored += [_ignored(item.key, _STALE) for item in stale]
                 objects, yielding = _preceding(objects, self.precedence)
                 ignored += yielding
                 deliveries[month] = Delivery(month, tuple(sorted(objects)))

@@ -62,6 +62,12 @@ FILES: dict[str, Callable[[str], dict[str, str]]] = {
             "additional.csv.gz": "colo_costs WHERE Provider = 'Internal'",
         }
     ),
+    "google_main": _folder_files(
+        {
+            "focus-000000000000.parquet": "google_main WHERE ServiceName <> 'Kubernetes Engine'",
+            "focus-000000000001.parquet": "google_main WHERE ServiceName = 'Kubernetes Engine'",
+        }
+    ),
     "oracle_main": _oracle_files,
     "saas_tools": _folder_files({"saas-tools.csv.gz": "saas_tools"}),
 }

@@ -47,6 +47,7 @@ def ingested(
         "aws_main": AwsDataExport("aws_main", str(root / "aws_main" / "focus-daily")),
         "azure_main": AzureCostExport("azure_main", str(root / "azure_main" / "focus-costs")),
         "colo_costs": MonthFolders("colo_costs", str(root / "colo_costs")),
+        "google_main": MonthFolders("google_main", str(root / "google_main"), month_rule=False),
         "oracle_main": OciReports("oracle_main", str(root / "oracle_main")),
         "saas_tools": MonthFolders("saas_tools", str(root / "saas_tools")),
     }
@@ -56,7 +57,8 @@ def ingested(
         found = discoveries[delivery.connection].deliveries[delivery.month]
         landed = land(connections[delivery.connection], found, data_dir)
         month_rule = connections[delivery.connection].month_rule
-        staged = stage(landed, data_dir, month_rule=month_rule)
+        version = "1.2" if delivery.connection == "google_main" else None
+        staged = stage(landed, data_dir, month_rule=month_rule, focus_version=version)
         ingested.append((delivery, staged, judge(staged, data_dir, month_rule=month_rule)))
     return ingested
 
@@ -75,9 +77,8 @@ def test_lists_what_it_wrote(root: Path, deliveries: list[DemoDelivery]) -> None
     written = sorted(p for p in root.rglob("*") if p.is_file() and not p.name.lower().endswith("manifest.json"))
     assert sorted(file for d in deliveries for file in d.files) == written
     usual = {name: max(d.rows for d in deliveries if d.connection == name) for name in FILES}
-    assert usual == pytest.approx(
-        {"aws_main": 3300, "azure_main": 1650, "colo_costs": 45, "oracle_main": 124, "saas_tools": 190}, rel=0.05
-    )
+    expected = {"aws_main": 3300, "azure_main": 1650, "colo_costs": 45, "saas_tools": 190}
+    assert usual == pytest.approx(expected | {"google_main": 122, "oracle_main": 124}, rel=0.05)
     assert sum(file.stat().st_size for d in deliveries for file in d.files) < 25_000_000
 
 
@@ -145,6 +146,10 @@ def test_only_what_the_formats_imply_is_reported(ingested: list[tuple[DemoDelive
     absent = ", ".join(
         f"CostAndUsage-D-{number}-M" for number in ("005", "021", "023", "025", "026", "030", "036", "068")
     )
+    google_lacks = (
+        "CostAndUsage-D-005-M, CostAndUsage-D-023-M, CostAndUsage-D-027-O, CostAndUsage-D-033-O, CostAndUsage-D-040-M, "
+        "CostAndUsage-D-042-O"
+    )
     assert reported == {
         # A commitment is used in other months than the one in which it is bought.
         ("azure_main", "EffectiveCost-C-012-C", "NOTE"): 1,
@@ -157,6 +162,8 @@ def test_only_what_the_formats_imply_is_reported(ingested: list[tuple[DemoDelive
         ("colo_costs", "ServiceCategory-C-003-M", "ERROR"): len(MONTHS),
         ("colo_costs", "ListCost-C-003-M", "ERROR"): len(MONTHS),
         ("colo_costs", "charge_month", "ERROR"): 1,
+        # The columns that Google's export lacks, in both files of a month.
+        ("google_main", google_lacks, "WARN"): 2 * len(MONTHS),
         # What Oracle's reports are known for, in each of three files a month or once a month.
         ("oracle_main", "CostAndUsage-D-026-M, CostAndUsage-D-030-M", "WARN"): 3 * len(MONTHS),
         ("oracle_main", "ColumnHandling-A-010-M", "WARN"): 3 * len(MONTHS),
@@ -176,6 +183,7 @@ def test_versions_are_told_by_the_manifest_or_the_columns(
         "aws_main": {"1.2"},
         "azure_main": {"1.0r2"},
         "colo_costs": {"1.0-preview"},
+        "google_main": {"1.2"},
         "oracle_main": {"1.0-preview"},
         "saas_tools": {"1.2"},
     }
