@@ -1,6 +1,7 @@
 """Delivery histories of AWS, Azure and Oracle on live servers, replayed step by step in front of their sensors."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -12,9 +13,12 @@ import pytest
 from focus_pipeline.components.aws_data_export import AwsDataExport
 from focus_pipeline.components.azure_cost_export import AzureCostExport
 from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.gcp_bigquery_export import GcpBigQueryExport
+from focus_pipeline.components.names import raw_files
 from focus_pipeline.components.oci_reports import OciReports
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.defs.focus.unified import unified_assets
+from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline_tests.components.conftest import Site
@@ -22,7 +26,9 @@ from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.connections.secrets_kept import assert_holds_none
 from focus_pipeline_tests.fakes.aws_export import AwsExport
 from focus_pipeline_tests.fakes.azure_export import AzureExport
+from focus_pipeline_tests.fakes.bigquery import LEAST_BILLED, PROJECT, BigQueryServer
 from focus_pipeline_tests.fakes.clean_months import clean_rows
+from focus_pipeline_tests.fakes.gcp_export import GcpExport
 from focus_pipeline_tests.fakes.oci_export import OciExport
 
 OLDER, BEFORE, LAST, NOW = months_back(current_month(), 3)
@@ -33,20 +39,21 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def site_of(
-    tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[ConnectionComponent], Site]]:
-    """A real Dagster instance with one connection."""
+def site_of(tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
+    """A real Dagster instance with these connections."""
     with dg.DagsterInstance.ephemeral() as instance:
 
-        def make(component: ConnectionComponent) -> Site:
+        def make(*components: ConnectionComponent) -> Site:
             data_dir = DataDir(tmp_path / "data")
             data_dir.root.mkdir()
             (data_dir.root / "cache").symlink_to(compiled_rules)
             monkeypatch.setenv("FOCUS_DATA_DIR", str(data_dir.root))
             definitions = dg.Definitions.merge(
-                component.build_defs(None),
-                dg.Definitions(assets=[unified_assets([NAME])], executor=dg.in_process_executor),
+                *(component.build_defs(None) for component in components),
+                dg.Definitions(
+                    assets=[unified_assets([component.name for component in components])],
+                    executor=dg.in_process_executor,
+                ),
             )
             return Site(tmp_path, data_dir, instance, definitions)
 
@@ -187,3 +194,85 @@ def test_a_history_of_oracle(make_place: Callable[[str], Place], site_of: Callab
     assert loaded_months(site) == []
     assert site.billed(LAST) == billed(rows)
     assert_nothing_keeps(site, SECRET)
+
+
+def test_a_history_of_google(bigquery: BigQueryServer, site_of: Callable[..., Site]) -> None:
+    """T14, T46, T47: months come, a closed one gains rows, one expires; what asking costs stands in every tick."""
+    export = GcpExport(bigquery, "history")
+    rows = {month: clean_rows("gcp_1_2", month) for month in (OLDER, LAST, NOW)}
+    export.create([*rows[OLDER], *rows[LAST]])
+    site = site_of(google(export))
+    assert loaded_months(site) == [LAST]
+    assert f"{OLDER} before the look-back" in said(site)
+    assert said(site).endswith("0 bytes billed by BigQuery (from its cache, for nothing has changed)")
+
+    export.append(rows[NOW])
+    assert loaded_months(site) == [NOW]
+    export.append(rows[LAST][:2])
+    assert loaded_months(site) == [LAST]
+    assert site.billed(LAST) == export.billed([*rows[LAST], *rows[LAST][:2]])
+    latest = dg.AssetRecordsFilter(asset_key=raw_files(NAME), asset_partitions=[LAST])
+    [loaded] = site.instance.fetch_materializations(latest, limit=1).records
+    assert loaded.asset_materialization.metadata["Bytes billed"].value == LEAST_BILLED
+
+    assert site.run(OLDER, NAME).success
+    export.server.execute(f"DELETE FROM `{export.name}` WHERE BillingPeriodStart < TIMESTAMP('{LAST}-01')")
+    assert loaded_months(site) == []
+    assert f"{OLDER} no longer shown whole by the provider and kept" in said(site)
+    assert site.billed(OLDER) == export.billed(rows[OLDER])
+
+
+def test_four_providers_are_one_table(
+    make_place: Callable[[str], Place], bigquery: BigQueryServer, site_of: Callable[..., Site]
+) -> None:
+    """T41: one schema, currencies apart, and each provider's total that of its source to the last decimal."""
+    s3, azure = make_place("s3"), make_place("azure")
+    aws = AwsExport(s3.put, bucket=s3.url[5:-1], file_format="csv.gz")
+    rows = {
+        name: clean_rows(variant, LAST)
+        for name, variant in {
+            "aws": "aws_1_2", "azure": "azure_1_2", "google": "gcp_1_2", "oracle": "oci_1_0_preview"
+        }.items()
+    }  # fmt: skip
+    aws.deliver(LAST, rows["aws"])
+    AzureExport(azure.put, azure.delete, variant="azure_1_2", version="1.2").run(LAST, rows["azure"])
+    export = GcpExport(bigquery, "together")
+    export.create(rows["google"])
+    OciExport(s3.put).deliver(LAST, 1, rows["oracle"])
+    in_s3 = {"auth": s3.auth, "endpoint_url": s3.endpoint_url}
+    site = site_of(
+        AwsDataExport(name="aws", url=f"{s3.url}{aws.folder}", **in_s3),
+        AzureCostExport(name="azure", url=f"{azure.url}focus-costs/", auth=azure.auth, endpoint_url=azure.endpoint_url),
+        google(export, name="google"),
+        OciReports(name="oracle", url=s3.url, **in_s3),
+    )
+    for name in rows:
+        assert site.run(LAST, name).success
+    totals = site.query(
+        "SELECT x_Connection, BillingCurrency, count(*), sum(BilledCost) FROM focus.cost_and_usage GROUP BY ALL"
+    )
+    sources = Counter()
+    for name, of_provider in rows.items():
+        for row in of_provider:
+            cost = export.billed([row]) if name == "google" else Decimal(row["BilledCost"])
+            sources[name, row["BillingCurrency"]] += cost
+    assert {(name, currency): cost for name, currency, _, cost in totals} == sources
+    assert {name: sum(n for one, _, n, _ in totals if one == name) for name in rows} == {
+        name: len(of_provider) for name, of_provider in rows.items()
+    }
+    assert len({currency for _, currency, *_ in totals}) > 1
+    columns = [column for column, *_ in site.query("DESCRIBE focus.cost_and_usage")]
+    assert columns == list(CANONICAL)
+    providers = site.query("SELECT DISTINCT ServiceProviderName FROM focus.cost_and_usage ORDER BY 1")
+    assert providers == [("AWS",), ("Google Cloud",), ("Microsoft",), ("Oracle",)]
+
+
+def google(export: GcpExport, name: str = NAME) -> GcpBigQueryExport:
+    return GcpBigQueryExport(
+        name=name,
+        project=PROJECT,
+        dataset=export.dataset,
+        table=export.table,
+        endpoint_url=export.server.endpoint_url,
+        lookback_months=2,
+    )
