@@ -9,7 +9,7 @@ from pydantic import Field
 from focus_pipeline.components import names
 from focus_pipeline.components.deliveries_sensor import deliveries_sensor
 from focus_pipeline.components.ingestion import cost_and_usage_asset, ingestion_checks, raw_files_asset
-from focus_pipeline.connections.auth import Auth
+from focus_pipeline.connections.auth import Auth, from_environment
 from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.settings import load_settings
@@ -21,12 +21,20 @@ def resolve_auth(context: dg.ResolutionContext, auth: Auth | None) -> Auth | Non
     """Puts the values of `{{ env.NAME }}` into an auth, whose own module knows nothing of Dagster.
 
     A variable that is not set leaves its `{{ env.NAME }}` standing: using the connection says so (see
-    auth.unset_variables), while the project with its other connections loads.
+    auth.unset_variables), while the project with its other connections loads. Dagster's own resolving would make a
+    number of an External ID of digits.
     """
     if auth is None:
         return None
     given = auth.model_dump(exclude_unset=True)
-    return type(auth)(**{name: context.resolve_value(value) or value for name, value in given.items()})
+    return type(auth)(
+        **{name: from_environment(value) if isinstance(value, str) else value for name, value in given.items()}
+    )
+
+
+def resolve_version(context: dg.ResolutionContext, version: str | float | None) -> str | None:
+    """A version as it is written: Dagster's own resolving makes the number 1.2 of the text '1.2'."""
+    return None if version is None else from_environment(str(version))
 
 
 class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
@@ -49,6 +57,7 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
     ] = None
     focus_version: Annotated[
         str | None,
+        dg.Resolver(resolve_version, model_field_type=str | float | None, inject_before_resolve=False),
         Field(description="FOCUS version that the provider declares, such as '1.0'. Default: told by the columns."),
     ] = None
     check_every_seconds: Annotated[int, Field(ge=1, description="How often the sensor looks for new deliveries.")] = 300

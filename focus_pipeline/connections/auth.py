@@ -3,6 +3,7 @@
 Left out altogether, the provider's own default chain is used: environment, profile, instance role, workload identity.
 """
 
+import os
 import re
 from typing import Self
 
@@ -137,8 +138,13 @@ Auth = S3Auth | AzureAuth | GoogleAuth | OciAuth
 _ENVIRONMENT_VALUE = re.compile(r"\{\{\s*env\.(\w+)\s*\}\}")
 
 
+def from_environment(value: str) -> str:
+    """The text with the values of its `{{ env.NAME }}`; those that are not set, or hold nothing, stay standing."""
+    return _ENVIRONMENT_VALUE.sub(lambda match: os.environ.get(match[1]) or match[0], value)
+
+
 def unset_variables(auth: Auth | None) -> dict[str, str]:
-    """Attribute -> environment variable, of those `{{ env.NAME }}` whose variable was not set."""
+    """Attribute -> environment variable, the first of each attribute whose variable is not set."""
     values = auth.model_dump(exclude_none=True) if auth else {}
-    found = {name: _ENVIRONMENT_VALUE.fullmatch(value) for name, value in values.items() if isinstance(value, str)}
+    found = {name: _ENVIRONMENT_VALUE.search(value) for name, value in values.items() if isinstance(value, str)}
     return {name: match[1] for name, match in found.items() if match}

@@ -11,6 +11,7 @@ import pytest
 
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.month_folders import MonthFolders
+from focus_pipeline.connections.stores import AccessDenied
 from focus_pipeline.definitions import defs
 from focus_pipeline.demo.deliveries import FILES
 from focus_pipeline.focus.canonical import CANONICAL
@@ -54,6 +55,43 @@ def test_the_columns_tab_shows_every_column_with_its_type_and_description() -> N
 
 
 @pytest.mark.parametrize(
+    ("written", "version"),
+    [
+        ("'1.2'", "1.2"),
+        ("1.2", "1.2"),
+        ("'1.10'", "1.10"),
+        ("1.0-preview", "1.0-preview"),
+        ("'{{ env.FOCUS_OF_COLO }}'", "1.4"),
+    ],
+)
+def test_a_declared_version_is_a_text(monkeypatch: pytest.MonkeyPatch, written: str, version: str) -> None:
+    """Dagster's resolving makes a number of a text that looks like one."""
+    monkeypatch.setenv("FOCUS_OF_COLO", "1.4")
+    component = MonthFolders.resolve_from_yaml(f"name: colo\nurl: s3://b/\nfocus_version: {written}\n")
+    assert component.focus_version == version
+
+
+@pytest.mark.parametrize("external_id", ["1234567890123", "1e5", "0123", "plain", "[1]"])
+def test_a_secret_that_looks_like_a_number_stays_a_text(monkeypatch: pytest.MonkeyPatch, external_id: str) -> None:
+    monkeypatch.setenv("COLO_EXTERNAL_ID", external_id)
+    monkeypatch.setenv("ACCOUNT", "123456789012")
+    component = MonthFolders.resolve_from_yaml(
+        "name: colo\nurl: s3://b/\nauth:\n"
+        "  role_arn: arn:aws:iam::{{ env.ACCOUNT }}:role/Reader\n  external_id: '{{ env.COLO_EXTERNAL_ID }}'\n"
+    )
+    assert component.auth.external_id == external_id
+    assert component.auth.role_arn == "arn:aws:iam::123456789012:role/Reader"
+
+
+def test_a_variable_that_is_not_set_is_named_wherever_it_stands() -> None:
+    component = MonthFolders.resolve_from_yaml(
+        "name: colo\nurl: s3://b/\nauth: {role_arn: 'arn:aws:iam::{{ env.NOT_SET }}:role/Reader'}\n"
+    )
+    with pytest.raises(AccessDenied, match=r"the environment lacks NOT_SET \(for auth\.role_arn\)"):
+        component.connection().discover()
+
+
+@pytest.mark.parametrize(
     ("attributes", "complaint"),
     [
         ({"name": "Colo", "url": "s3://b/"}, "String should match pattern"),
@@ -75,6 +113,7 @@ def test_a_connection_cannot_take_the_name_of_the_unified_assets() -> None:
 RUN = f"""
 import sys
 from pathlib import Path
+from focus_pipeline.connections.stores import AccessDenied
 from focus_pipeline.definitions import defs
 from focus_pipeline.demo.deliveries import FILES
 from focus_pipeline.settings import PROJECT_ROOT
