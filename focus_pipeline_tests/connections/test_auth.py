@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google.cloud import storage
 from pydantic import ValidationError
 
 from focus_pipeline.connections.auth import Auth, AzureAuth, GoogleAuth, S3Auth
 from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.azure_cost_export import AzureCostExport
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
+from focus_pipeline.connections.google_credentials import google_credentials
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.connections.oci_reports import OciReports
 from focus_pipeline.connections.store_urls import InvalidUrl, check_url, open_store
@@ -429,6 +431,32 @@ def test_google_service_account_file_that_is_missing(tmp_path: Path) -> None:
     missing = tmp_path / "missing.json"
     with pytest.raises(AccessDenied, match=re.escape(f"{missing}: No such file or directory")):
         open_store("gs://acme-billing/", GoogleAuth(service_account_file=str(missing)))
+
+
+def test_google_workload_identity(
+    make_place: Callable[[str], Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a pod or a CI job: the token of the platform is exchanged for one of Google's."""
+    place = make_place("gcs")
+    place.put(f"{PREFIX}x.csv", b"x")
+    (tmp_path / "token").write_text("token-of-the-platform")
+    with token_endpoint("ya29.federated") as token_url, faulty_front(place.endpoint_url) as front:
+        configuration = {
+            "type": "external_account",
+            "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/p",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "token_url": token_url,
+            "credential_source": {"file": str(tmp_path / "token")},
+        }
+        (tmp_path / "configuration.json").write_text(json.dumps(configuration))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "configuration.json"))
+        # Without it the library asks another API of Google's for the project, which is not here.
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "acme")
+        # An endpoint of one's own has no accounts; impersonation or a key is not asked for here.
+        credentials = google_credentials(GoogleAuth(), place.url, emulated=False)
+        client = storage.Client(None, credentials, client_options={"api_endpoint": front.url})
+        assert [blob.name for blob in client.list_blobs(place.url[5:-1])] == [f"{PREFIX}x.csv"]
+    assert {seen.headers["authorization"] for seen in front.seen} == {"Bearer ya29.federated"}
 
 
 def test_google_default_credentials_that_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Read API on the results of queries.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Callable, Iterator
@@ -95,8 +96,10 @@ def test_google_s_focus_export_loads_whole_and_exactly(export: GcpExport, load: 
 
 
 def test_google_s_view_of_focus_1_0_loads_with_its_quirks(new_export: Callable[..., GcpExport], load: Load) -> None:
-    """T27, T33, T36: midnights of Los Angeles, inclusive ends, lower case, a list of categories, a list of tags."""
+    """T27, T30, T33, T36: midnights of Los Angeles, inclusive ends, lower case, lists of categories and of tags."""
     export, rows = new_export(VIEW), clean_rows("gcp_view_1_0", MONTH)
+    of_project = {"key": "team", "value": "shop", "x_type": "project", "x_inherited": True, "x_namespace": None}
+    rows[0] |= {"Tags": json.dumps([*json.loads(rows[0]["Tags"]), of_project])}
     export.create(rows)
     loaded = load(connected(export), MONTH)
     assert loaded.verdict.accepted
@@ -104,6 +107,7 @@ def test_google_s_view_of_focus_1_0_loads_with_its_quirks(new_export: Callable[.
     assert set(values(loaded, 'SELECT "ServiceCategory" FROM staged')) == {"Compute", "Storage", "Security"}
     assert set(values(loaded, 'SELECT "ChargeCategory" FROM staged')) == {"Usage", "Tax", "Adjustment"}
     assert loaded.staged.files[0].changed["ServiceCategory"] == {"spelled as FOCUS does": len(rows)}
+    assert '{"team":"web","team":"shop"}' in values(loaded, "SELECT Tags FROM staged"), "a key twice is kept twice"
     broken = [rule for rule in loaded.verdict.rules if rule.severity in ("ERROR", "WARN")]
     assert {rule.gap for rule in broken} <= {"Google Cloud 1.0"}, VARIANTS["gcp_view_1_0"].version
 
