@@ -27,10 +27,11 @@ from focus_pipeline.connections.stores import AccessDenied, NotFound, StoreError
 logger = logging.getLogger(__name__)
 
 _RETRY = DEFAULT_RETRY.with_timeout(60)
-_PAGE_ROWS = 50_000
+# A page is held as Python objects, some twenty kilobytes a row; BigQuery itself ends one at 20 MB of text.
+_PAGE_ROWS = 5_000
 # Of the written Parquet file, whatever the pages are: rows of DuckDB's own row groups, or as many bytes of Arrow.
 _GROUP_ROWS = 122_880
-_GROUP_BYTES = 128 * 1024 * 1024
+_GROUP_BYTES = 64 * 1024 * 1024
 
 # https://cloud.google.com/bigquery/docs/access-control: the least role that holds a permission, and where to grant it.
 _ROLES = {
