@@ -173,6 +173,7 @@ def _print_summary(path: Path) -> None:
     for connection, month, file, reason in rejected:
         line(None, f"{connection} {month}: {file} is rejected and the rest of the month loaded: {reason}")
     console.print(
+        "\ngoogle_main was read from files such as BigQuery's EXPORT DATA writes, not from BigQuery."
         f"\nThe table is focus.cost_and_usage in {path}\n"
         "Next: [bold]make dev[/] opens the Dagster UI on http://localhost:3000, with assets, months, checks and "
         "sensors;\nREADME.md says how to connect a bucket of your own and how to query the table.",
