@@ -101,16 +101,19 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
     aside = [sent for sent in source if sent not in matched.values() or is_taken_over(sent)]
     sent_as = {name: quoted(f"sent {name}") for name in matched if _can_fail(columns()[name], source[matched[name]])}
 
+    # Each in a SELECT of its own below the next: what a value is replaced by is then worked out, and planned, once.
+    sent = [f"{_sent(quoted(name), source_type)} AS {quoted(name)}" for name, source_type in source.items()]
+
     read = [
         f"{_typed(columns()[name], quoted(sent), source[sent])} AS {quoted(name)}" for name, sent in matched.items()
     ]
-    read += [f"{_sent(quoted(matched[name]), source[matched[name]])} AS {alias}" for name, alias in sent_as.items()]
+    read += [f"{quoted(matched[name])} AS {alias}" for name, alias in sent_as.items()]
     read += [
-        f"TRY_CAST({_sent(quoted(matched[name]), source[matched[name]])} AS DOUBLE) AS {quoted(approximate(name))}"
+        f"TRY_CAST({quoted(matched[name])} AS DOUBLE) AS {quoted(approximate(name))}"
         for name in multiplied_columns()
         if name in matched
     ]
-    kept = [_json_entry(name.strip(), _sent(quoted(name), source[name]), source[name]) for name in aside]
+    kept = [_json_entry(name.strip(), quoted(name), source[name]) for name in aside]
     read.append(f"{_json_entries(kept)} AS aside")
 
     failed = {name: f"({alias} IS NOT NULL AND {quoted(name)} IS NULL)" for name, alias in sent_as.items()}
@@ -141,7 +144,11 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
         FROM (
             SELECT
             {_lines(read)}
-            FROM {relation}
+            FROM (
+                SELECT
+            {_lines(sent)}
+                FROM {relation}
+            )
         )
     """
 
@@ -156,7 +163,6 @@ def _canonical_value(column: Column, matched: Mapping[str, str]) -> str:
 
 def _typed(column: Column, value: str, source_type: str) -> str:
     """The SQL expression of a source value in the column's canonical type; NULL where it cannot be read."""
-    value = _sent(value, source_type)
     if column.type == "Decimal":
         return _decimal(value, source_type)
     if column.type == "DateTime":

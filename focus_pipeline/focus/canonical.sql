@@ -61,7 +61,8 @@ CREATE OR REPLACE TEMP MACRO exact_decimal(value) AS
 CREATE OR REPLACE TEMP MACRO to_decimal(value) AS
     CASE
         WHEN contains(value, '_') THEN NULL
-        WHEN contains(value, 'e') OR contains(value, 'E') THEN exact_decimal(without_exponent(value))
+        WHEN contains(value, 'e') OR contains(value, 'E')
+            THEN list_transform([without_exponent(value)], lambda number: exact_decimal(number))[1]
         WHEN length(value) <= 19 THEN cast_to_decimal(value)
         ELSE exact_decimal(value)
     END;
