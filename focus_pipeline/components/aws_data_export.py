@@ -5,6 +5,7 @@ from typing import Annotated
 import dagster as dg
 from pydantic import Field
 
+from focus_pipeline.components.connection import OptionalText, Text
 from focus_pipeline.components.scaffolding import ConnectionScaffolder
 from focus_pipeline.components.store_connection import StoreConnection
 from focus_pipeline.connections.aws_data_export import AwsDataExport as AwsDataExportConnection
@@ -20,14 +21,14 @@ class AwsDataExport(StoreConnection):
     """
 
     url: Annotated[
-        str,
+        Text,
         Field(
             description="The export's own folder, s3://<bucket>/<prefix>/<export name>/, or the prefix above it with "
             f"export_name; of a copy: {SCHEMES}."
         ),
     ]
     export_name: Annotated[
-        str | None, Field(description="Name of the export, where the url is that of the prefix above it.")
+        OptionalText, Field(description="Name of the export, where the url is that of the prefix above it.")
     ] = None
 
     def connection(self) -> AwsDataExportConnection:

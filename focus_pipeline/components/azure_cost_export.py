@@ -5,6 +5,7 @@ from typing import Annotated
 import dagster as dg
 from pydantic import Field
 
+from focus_pipeline.components.connection import OptionalText, Text
 from focus_pipeline.components.scaffolding import ConnectionScaffolder
 from focus_pipeline.components.store_connection import StoreConnection
 from focus_pipeline.connections.azure_cost_export import AzureCostExport as AzureCostExportConnection
@@ -20,14 +21,14 @@ class AzureCostExport(StoreConnection):
     """
 
     url: Annotated[
-        str,
+        Text,
         Field(
             description="The container, or the directory in it that the export writes to: "
             f"https://<account>.blob.core.windows.net/<container>/<directory>/; of a copy: {SCHEMES}."
         ),
     ]
     export_name: Annotated[
-        str | None, Field(description="Name of the export, where several write to the same directory.")
+        OptionalText, Field(description="Name of the export, where several write to the same directory.")
     ] = None
 
     def connection(self) -> AzureCostExportConnection:

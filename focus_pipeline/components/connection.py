@@ -9,7 +9,7 @@ from pydantic import Field
 from focus_pipeline.components import names
 from focus_pipeline.components.deliveries_sensor import deliveries_sensor
 from focus_pipeline.components.ingestion import cost_and_usage_asset, ingestion_checks, raw_files_asset
-from focus_pipeline.connections.auth import Auth, from_environment
+from focus_pipeline.connections.auth import Auth, from_environment, unset_variable
 from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.settings import load_settings
@@ -20,9 +20,7 @@ RESERVED_NAMES = ("focus", "marts")
 def resolve_auth(context: dg.ResolutionContext, auth: Auth | None) -> Auth | None:
     """Puts the values of `{{ env.NAME }}` into an auth, whose own module knows nothing of Dagster.
 
-    A variable that is not set leaves its `{{ env.NAME }}` standing: using the connection says so (see
-    auth.unset_variables), while the project with its other connections loads. Dagster's own resolving would make a
-    number of an External ID of digits.
+    See resolve_text.
     """
     if auth is None:
         return None
@@ -32,9 +30,24 @@ def resolve_auth(context: dg.ResolutionContext, auth: Auth | None) -> Auth | Non
     )
 
 
-def resolve_version(context: dg.ResolutionContext, version: str | float | None) -> str | None:
-    """A version as it is written: Dagster's own resolving makes the number 1.2 of the text '1.2'."""
-    return None if version is None else from_environment(str(version))
+def resolve_text(context: dg.ResolutionContext, written: str | float | None) -> str | None:
+    """Text as it is written, with the values of its `{{ env.NAME }}` and `{{ data_dir }}`.
+
+    Dagster's own resolving makes a number of a text that looks like one: a version, an export's name, an External ID.
+    A variable that is not set leaves its `{{ env.NAME }}` standing: using the connection says so (see
+    auth.require_variables), while the project with its other connections loads.
+    """
+    if written is None:
+        return None
+    text = from_environment(str(written))
+    return text if "{{" not in text or unset_variable(text) else context.resolve_value(text)
+
+
+Text = Annotated[str, dg.Resolver(resolve_text, model_field_type=str, inject_before_resolve=False)]
+OptionalText = Annotated[
+    str | None, dg.Resolver(resolve_text, model_field_type=str | None, inject_before_resolve=False)
+]
+"""Types of the text attributes of connections."""
 
 
 class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
@@ -57,7 +70,7 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
     ] = None
     focus_version: Annotated[
         str | None,
-        dg.Resolver(resolve_version, model_field_type=str | float | None, inject_before_resolve=False),
+        dg.Resolver(resolve_text, model_field_type=str | float | None, inject_before_resolve=False),
         Field(description="FOCUS version that the provider declares, such as '1.0'. Default: told by the columns."),
     ] = None
     check_every_seconds: Annotated[int, Field(ge=1, description="How often the sensor looks for new deliveries.")] = 300

@@ -5,7 +5,7 @@ from typing import Annotated
 import dagster as dg
 from pydantic import Field
 
-from focus_pipeline.components.connection import ConnectionComponent, resolve_auth
+from focus_pipeline.components.connection import ConnectionComponent, OptionalText, Text, resolve_auth
 from focus_pipeline.components.scaffolding import ConnectionScaffolder
 from focus_pipeline.connections.auth import GoogleAuth
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport as GcpBigQueryExportConnection
@@ -19,27 +19,27 @@ class GcpBigQueryExport(ConnectionComponent):
     queries were billed for is shown with every tick of the sensor and every month.
     """
 
-    project: Annotated[str, Field(min_length=1, description="Project of the dataset.")]
-    dataset: Annotated[str, Field(min_length=1, description="Dataset, such as gcp_billing_immutable_010101_us.")]
+    project: Annotated[Text, Field(min_length=1, description="Project of the dataset.")]
+    dataset: Annotated[Text, Field(min_length=1, description="Dataset, such as gcp_billing_immutable_010101_us.")]
     table: Annotated[
-        str,
+        Text,
         Field(
             min_length=1,
             description="gcp_billing_export_focus_…, gcp_billing_export_resource_v1_…, or a table or view of FOCUS.",
         ),
     ]
     billed_project: Annotated[
-        str | None, Field(description="Project in which queries run and are billed. Default: that of the dataset.")
+        OptionalText, Field(description="Project in which queries run and are billed. Default: that of the dataset.")
     ] = None
     location: Annotated[
-        str | None, Field(description="Location of the dataset, such as EU. Default: what BigQuery says it is.")
+        OptionalText, Field(description="Location of the dataset, such as EU. Default: what BigQuery says it is.")
     ] = None
     auth: Annotated[
         GoogleAuth | None,
         dg.Resolver(resolve_auth, model_field_type=GoogleAuth | None),
         Field(description="Credentials, secrets as '{{ env.NAME }}'. Default: application default credentials."),
     ] = None
-    endpoint_url: Annotated[str | None, Field(description="Address of an emulator. Default: BigQuery.")] = None
+    endpoint_url: Annotated[OptionalText, Field(description="Address of an emulator. Default: BigQuery.")] = None
     maximum_bytes_billed: Annotated[
         int | None,
         Field(ge=1, description="A query that would be billed for more bytes fails before it runs. Default: no limit."),

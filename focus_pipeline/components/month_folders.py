@@ -5,6 +5,7 @@ from typing import Annotated
 import dagster as dg
 from pydantic import Field
 
+from focus_pipeline.components.connection import Text
 from focus_pipeline.components.scaffolding import ConnectionScaffolder
 from focus_pipeline.components.store_connection import StoreConnection
 from focus_pipeline.connections.month_folders import MonthFolders as MonthFoldersConnection
@@ -20,7 +21,7 @@ class MonthFolders(StoreConnection):
     its file; the month's other files are loaded.
     """
 
-    url: Annotated[str, Field(description=f"Where the month folders are: {SCHEMES}.")]
+    url: Annotated[Text, Field(description=f"Where the month folders are: {SCHEMES}.")]
 
     precedence: Annotated[
         list[str],

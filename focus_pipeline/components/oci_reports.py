@@ -5,6 +5,7 @@ from typing import Annotated
 import dagster as dg
 from pydantic import Field
 
+from focus_pipeline.components.connection import Text
 from focus_pipeline.components.scaffolding import ConnectionScaffolder
 from focus_pipeline.components.store_connection import StoreConnection
 from focus_pipeline.connections.oci_reports import OciReports as OciReportsConnection
@@ -19,7 +20,7 @@ class OciReports(StoreConnection):
     """
 
     url: Annotated[
-        str,
+        Text,
         Field(
             description="What holds the folder 'FOCUS Reports/': oci://<tenancy OCID>@bling/, Oracle's own bucket, "
             f"or a copy: {SCHEMES}."

@@ -5,7 +5,7 @@ from typing import Annotated
 import dagster as dg
 from pydantic import Field, model_validator
 
-from focus_pipeline.components.connection import ConnectionComponent, resolve_auth
+from focus_pipeline.components.connection import ConnectionComponent, OptionalText, resolve_auth
 from focus_pipeline.connections.auth import Auth
 from focus_pipeline.connections.store_urls import check_url
 from focus_pipeline.settings import load_settings
@@ -22,7 +22,8 @@ class StoreConnection(ConnectionComponent):
         ),
     ] = None
     endpoint_url: Annotated[
-        str | None, Field(description="Address of an S3-compatible store or an emulator. Default: the provider's own.")
+        OptionalText,
+        Field(description="Address of an S3-compatible store or an emulator. Default: the provider's own."),
     ] = None
 
     @model_validator(mode="after")

@@ -9,6 +9,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from focus_pipeline.connections.stores import AccessDenied
+
 
 class _Auth(BaseModel):
     # Values stay out of error messages and representations: they may be secrets. An empty one is an environment
@@ -143,8 +145,16 @@ def from_environment(value: str) -> str:
     return _ENVIRONMENT_VALUE.sub(lambda match: os.environ.get(match[1]) or match[0], value)
 
 
-def unset_variables(auth: Auth | None) -> dict[str, str]:
-    """Attribute -> environment variable, the first of each attribute whose variable is not set."""
-    values = auth.model_dump(exclude_none=True) if auth else {}
-    found = {name: _ENVIRONMENT_VALUE.search(value) for name, value in values.items() if isinstance(value, str)}
-    return {name: match[1] for name, match in found.items() if match}
+def unset_variable(value: str | None) -> str | None:
+    """The first environment variable that a text still waits for, None where there is none."""
+    match = _ENVIRONMENT_VALUE.search(value or "")
+    return match and match[1]
+
+
+def require_variables(auth: Auth | None, **attributes: str | None) -> None:
+    """Raises AccessDenied when an attribute of a connection, or one of its auth, waits for environment variables."""
+    given = {f"auth.{name}": value for name, value in auth or () if isinstance(value, str)}
+    unset = {name: unset_variable(value) for name, value in (attributes | given).items()}
+    lacking = ", ".join(f"{variable} (for {name})" for name, variable in unset.items() if variable)
+    if lacking:
+        raise AccessDenied(f"Access Denied: not tried, for the environment lacks {lacking}; set it there or in .env")

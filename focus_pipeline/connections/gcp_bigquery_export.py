@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from focus_pipeline.connections.auth import GoogleAuth, unset_variables
+from focus_pipeline.connections.auth import GoogleAuth, require_variables
 from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject
 from focus_pipeline.connections.gcp_detailed_usage import DETAILED_USAGE_COLUMNS, column_types, focus_select
-from focus_pipeline.connections.stores import AccessDenied, StoreError, replaced
+from focus_pipeline.connections.stores import StoreError, replaced
 from focus_pipeline.focus.canonical import literal, match_columns, quoted
 from focus_pipeline.months import MONTH_PATTERN, current_month, month_bounds, months_back
 
@@ -191,11 +191,8 @@ class GcpBigQueryExport:
     def client(self) -> "BigQueryTable":
         """Opened at the first use: Google's libraries take a second to import."""
         auth = self.auth or GoogleAuth()
-        if unset := unset_variables(auth):
-            variables = ", ".join(f"{variable} (for auth.{name})" for name, variable in unset.items())
-            raise AccessDenied(
-                f"Access Denied: not tried, for the environment lacks {variables}; set it there or in .env"
-            )
+        places = ("project", "dataset", "table", "billed_project", "location", "endpoint_url")
+        require_variables(auth, **{name: getattr(self, name) for name in places})
         try:
             from focus_pipeline.connections.bigquery import BigQueryTable
         except ImportError as error:

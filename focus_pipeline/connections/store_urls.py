@@ -4,8 +4,16 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from focus_pipeline.connections.auth import Auth, AzureAuth, GoogleAuth, OciAuth, S3Auth, unset_variables
-from focus_pipeline.connections.stores import AccessDenied, ObjectStore
+from focus_pipeline.connections.auth import (
+    Auth,
+    AzureAuth,
+    GoogleAuth,
+    OciAuth,
+    S3Auth,
+    require_variables,
+    unset_variable,
+)
+from focus_pipeline.connections.stores import ObjectStore
 
 SCHEMES = "s3://, gs://, az://, abfss://, https://<account>.blob.core.windows.net, oci://, file:/// or a local path"
 
@@ -40,7 +48,12 @@ def auth_type(url: str) -> type[Auth] | None:
 
 
 def check_url(url: str, auth: Auth | None, endpoint_url: str | None = None) -> None:
-    """Raises InvalidUrl when a url cannot be read, holds a secret, or does not go with the auth given."""
+    """Raises InvalidUrl when a url cannot be read, holds a secret, or does not go with the auth given.
+
+    One that waits for environment variables is not looked at before they are set.
+    """
+    if unset_variable(url) or unset_variable(endpoint_url):
+        return
     parts = _split(url, "url")
     if parts.query or parts.fragment:
         raise InvalidUrl(
@@ -73,10 +86,8 @@ def open_store(url: str, auth: Auth | None = None, endpoint_url: str | None = No
     Raises InvalidUrl; AccessDenied already here where credentials cannot be used, or stand in environment variables
     that are not set.
     """
+    require_variables(auth, url=url, endpoint_url=endpoint_url)
     check_url(url, auth, endpoint_url)
-    if unset := unset_variables(auth):
-        variables = ", ".join(f"{variable} (for auth.{name})" for name, variable in unset.items())
-        raise AccessDenied(f"Access Denied: not tried, for the environment lacks {variables}; set it there or in .env")
     parts = _split(url, "url")
     kind = auth_type(url)
     if kind is None:

@@ -1,6 +1,7 @@
 """The graph that the project ships: a change of it shows here, in one readable list."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from focus_pipeline.components.aws_data_export import AwsDataExport
 from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.gcp_bigquery_export import GcpBigQueryExport
 from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.connections.stores import AccessDenied
 from focus_pipeline.definitions import defs
@@ -83,12 +86,36 @@ def test_a_secret_that_looks_like_a_number_stays_a_text(monkeypatch: pytest.Monk
     assert component.auth.role_arn == "arn:aws:iam::123456789012:role/Reader"
 
 
-def test_a_variable_that_is_not_set_is_named_wherever_it_stands() -> None:
-    component = MonthFolders.resolve_from_yaml(
-        "name: colo\nurl: s3://b/\nauth: {role_arn: 'arn:aws:iam::{{ env.NOT_SET }}:role/Reader'}\n"
-    )
-    with pytest.raises(AccessDenied, match=r"the environment lacks NOT_SET \(for auth\.role_arn\)"):
+@pytest.mark.parametrize(
+    ("attribute", "written"),
+    [
+        ("auth.role_arn", "url: s3://b/\nauth: {role_arn: 'arn:aws:iam::{{ env.NOT_SET }}:role/Reader'}"),
+        ("url", "url: 's3://acme-{{ env.NOT_SET }}/focus/'"),
+        ("url", "url: '{{ env.NOT_SET }}'"),
+        ("endpoint_url", "url: s3://b/\nendpoint_url: 'http://127.0.0.1:{{ env.NOT_SET }}'"),
+    ],
+)
+def test_a_variable_that_is_not_set_is_named_wherever_it_stands(attribute: str, written: str) -> None:
+    component = MonthFolders.resolve_from_yaml(f"name: colo\n{written}\n")
+    with pytest.raises(AccessDenied, match=rf"the environment lacks NOT_SET \(for {re.escape(attribute)}\)"):
         component.connection().discover()
+
+
+def test_a_variable_of_a_bigquery_connection_that_is_not_set_is_named() -> None:
+    component = GcpBigQueryExport.resolve_from_yaml(
+        "name: google\nproject: 'acme-{{ env.NOT_SET }}'\ndataset: billing\ntable: t\nlocation: '{{ env.EMPTY }}'\n"
+    )
+    with pytest.raises(AccessDenied, match=r"the environment lacks NOT_SET \(for project\), EMPTY \(for location\)"):
+        component.connection().discover()
+
+
+@pytest.mark.parametrize("name", ["2024", "1.0", "1e5", "true", "None"])
+def test_a_name_that_looks_like_another_type_stays_a_text(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("EXPORT", name)
+    component = AwsDataExport.resolve_from_yaml(f"name: aws\nurl: s3://b/\nexport_name: '{name}'\n")
+    assert component.export_name == name
+    component = AwsDataExport.resolve_from_yaml("name: aws\nurl: s3://b/\nexport_name: '{{ env.EXPORT }}'\n")
+    assert component.export_name == name
 
 
 @pytest.mark.parametrize(
