@@ -48,7 +48,7 @@ def deliveries_sensor(
         job=job,
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Lists what {name} delivers and loads each month that changed. Reads no data.",
+        description=f"Looks at what {name} delivers, without fetching it, and loads each month that changed.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         recent = months_back(current_month(), lookback_months)
