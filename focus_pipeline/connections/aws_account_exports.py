@@ -47,7 +47,7 @@ def focus_exports(auth: S3Auth) -> list[AccountExport]:
     Raises StoreError where the API refuses or cannot be reached; the message names the permission that is missing.
     """
     try:
-        client = session(auth, None).client("bcm-data-exports", region_name=_REGION)
+        client = session(auth, None).create_client("bcm-data-exports", region_name=_REGION)
         found = []
         for page in client.get_paginator("list_exports").paginate():
             for entry in page["Exports"]:
