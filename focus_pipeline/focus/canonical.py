@@ -213,15 +213,17 @@ def _json_object(value: str, source_type: str) -> str:
 def enum_value(column: Column, value: str) -> str:
     """The SQL expression of the allowed value that a text means, or of the text where it means none."""
     allowed = ", ".join(map(literal, column.allowed))
+    read = f"CASE WHEN {value} IN ({allowed}) THEN {value} ELSE coalesce({meaning(column, value)}, {value}) END"
+    return f"nullif({read}, '')" if "" in column.synonyms.values() else read
+
+
+def meaning(column: Column, value: str) -> str:
+    """The SQL expression of the allowed value that a text means: "" for none at all, NULL where it is not known."""
     meant = {_fold(canonical): canonical for canonical in column.allowed}
     meant |= {_fold(sent): canonical for sent, canonical in column.synonyms.items()}
     entries = ", ".join(f"{literal(folded)}: {literal(canonical)}" for folded, canonical in meant.items())
-    read = (
-        f"CASE WHEN {value} IN ({allowed}) THEN {value} "
-        f"WHEN starts_with({value}, '[') THEN coalesce(first_known({value}, MAP {{{entries}}}), {value}) "
-        f"ELSE coalesce(MAP {{{entries}}}[folded({value})], {value}) END"
-    )
-    return f"nullif({read}, '')" if "" in meant.values() else read
+    known = f"MAP {{{entries}}}"
+    return f"CASE WHEN starts_with({value}, '[') THEN first_known({value}, {known}) ELSE {known}[folded({value})] END"
 
 
 def _fold(value: str) -> str:

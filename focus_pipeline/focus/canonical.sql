@@ -23,10 +23,9 @@ CREATE OR REPLACE TEMP MACRO long_decimal(value) AS
         ELSE whole_and_fraction(value, split_part(value, '.', 1), rtrim(split_part(value, '.', 2), '0'))
     END;
 
-CREATE OR REPLACE TEMP MACRO cast_to_decimal(value) AS
+CREATE OR REPLACE TEMP MACRO short_decimal(value) AS
     CASE
-        WHEN length(value) - instr(value, '.') <= 10 THEN coalesce(TRY_CAST(value AS DECIMAL(18, 10)), long_decimal(value))
-        ELSE long_decimal(value)
+        WHEN length(value) <= 19 AND length(value) - instr(value, '.') <= 10 THEN TRY_CAST(value AS DECIMAL(18, 10))
     END;
 
 -- 1.5E-7 -> 0.00000015, whatever the exponent of up to three digits; NULL where that is no number.
@@ -57,14 +56,12 @@ CREATE OR REPLACE TEMP MACRO exact_decimal(value) AS
     CASE WHEN decimals_needed(value) <= 18 THEN long_decimal(value) END;
 
 -- DuckDB would round a 19th decimal in silence, lose digits of numbers with an exponent, and read 1_000 as a number.
--- Up to 19 characters without an exponent cannot hold more than 18 decimals: no need to count.
 CREATE OR REPLACE TEMP MACRO to_decimal(value) AS
     CASE
         WHEN contains(value, '_') THEN NULL
         WHEN contains(value, 'e') OR contains(value, 'E')
             THEN list_transform([without_exponent(value)], lambda number: exact_decimal(number))[1]
-        WHEN length(value) <= 19 THEN cast_to_decimal(value)
-        ELSE exact_decimal(value)
+        ELSE coalesce(short_decimal(value), exact_decimal(value))
     END;
 
 -- A binary floating-point number means the shortest decimal that names it: 0.1 is 0.1, not 0.1000000000000000055.
@@ -74,7 +71,7 @@ CREATE OR REPLACE TEMP MACRO double_to_decimal(value) AS
     CASE
         WHEN contains(CAST(value AS VARCHAR), 'e')
             THEN TRY_CAST(left(without_exponent(CAST(value AS VARCHAR)), 22) AS DECIMAL(38, 18))
-        ELSE cast_to_decimal(CAST(value AS VARCHAR))
+        ELSE coalesce(short_decimal(CAST(value AS VARCHAR)), long_decimal(CAST(value AS VARCHAR)))
     END;
 
 CREATE OR REPLACE TEMP MACRO shortest_decimal(value) AS

@@ -14,9 +14,9 @@ import duckdb
 from focus_pipeline.focus.canonical import (
     FLOATING,
     NULL_WORDS,
-    enum_value,
     is_taken_over,
     literal,
+    meaning,
     quoted,
 )
 from focus_pipeline.focus.rules import HEADER, ROW, TYPE, WRITTEN, Rule, rules_of
@@ -208,7 +208,7 @@ def _respelled(column: Column, sent: str, source_type: str) -> _Test:
     text = f"CAST(to_json({sent}) AS VARCHAR)" if source_type.endswith("]") else f"CAST({sent} AS VARCHAR)"
     allowed = ", ".join(map(literal, column.allowed))
     is_allowed = f"list_contains([{allowed}], {text})"  # once for each entry of a dictionary, where IN is for each row
-    suspect = f"CASE WHEN {is_allowed} THEN false ELSE {enum_value(column, text)} IN ({allowed}) END"
+    suspect = f"CASE WHEN {is_allowed} THEN false ELSE {meaning(column, text)} <> '' END"
     rule = next(rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == "allowed_values")
     return _Test(
         column.name,
