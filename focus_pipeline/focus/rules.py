@@ -87,8 +87,9 @@ def rules() -> dict[str, Rule]:
     return {rule.key: rule for rule in sorted(made, key=lambda rule: (rule.check, rule.id, rule.column))}
 
 
-def rules_of(kind: str) -> list[Rule]:
-    return [rule for rule in rules().values() if rule.kind == kind]
+@cache
+def rules_of(kind: str) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules().values() if rule.kind == kind)
 
 
 @cache

@@ -145,7 +145,8 @@ def versions() -> tuple[str, ...]:
     return tuple(sorted({column.introduced for column in columns().values()}, key=_numbers))
 
 
-def columns_of(version: str) -> dict[str, Column]:
+@cache
+def columns_of(version: str) -> Mapping[str, Column]:
     """The columns of one FOCUS version, such as "1.2", in the order of the specification."""
     return {
         name: column.as_of(version)
@@ -180,6 +181,7 @@ def detect_version(sent: Iterable[str]) -> str:
     return "1.0-preview" if names & former and "providername" not in names else versions()[0]
 
 
+@cache
 def judged_as(declared: str) -> str:
     """The version whose rules hold for a file of a declared one: 1.0 for "1.0r2", 1.2 for "1.2-preview".
 
@@ -197,6 +199,7 @@ def versions_from(since: str, until: str | None = None) -> frozenset[str]:
     )
 
 
+@cache
 def _numbers(version: str) -> tuple[int, ...]:
     # As text, 1.10 would come before 1.2.
     return tuple(map(int, version.split(".")))
