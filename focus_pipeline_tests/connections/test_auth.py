@@ -324,7 +324,7 @@ def service_account(private_key: str, token_uri: str = "https://oauth2.googleapi
 READER = "focus-reader@acme.iam.gserviceaccount.com"
 
 
-@pytest.mark.parametrize("service", ["storage", "bigquery"])
+@pytest.mark.parametrize("service", ["storage", pytest.param("bigquery", marks=pytest.mark.slow)])
 def test_google_service_account_impersonates_another(
     request: pytest.FixtureRequest,
     make_place: Callable[[str], Place],

@@ -47,6 +47,10 @@ from focus_pipeline_tests.fakes.gcp_export import (
 )
 
 MONTH, CLOSED = "2025-03", "2025-02"
+
+# The emulator takes seconds to start, and a query over a nested table a tenth of one.
+pytestmark = pytest.mark.slow
+
 Load = Callable[..., Loaded]
 
 
