@@ -21,6 +21,7 @@ FAULTS = {
 RULES_OF_COLUMNS = [rule for rule in rules().values() if rule.kind == ROW and rule.id not in rule_data()["rules"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES_OF_COLUMNS, ids=lambda rule: rule.id)
 def test_a_bad_value_among_good_ones_is_found_by_its_rule(rule: Rule, folder: Path, load_month: LoadMonth) -> None:
     """T48: a check that checks nothing would pass."""
