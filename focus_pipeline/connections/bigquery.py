@@ -27,6 +27,8 @@ from focus_pipeline.connections.stores import AccessDenied, NotFound, StoreError
 logger = logging.getLogger(__name__)
 
 _RETRY = DEFAULT_RETRY.with_timeout(60)
+# Of one answer. The library waits for ever where none is given, but for the rows of queries.
+_ANSWER_SECONDS = 60
 # A page is held as Python objects, some twenty kilobytes a row; BigQuery itself ends one at 20 MB of text.
 _PAGE_ROWS = 5_000
 # Of the written Parquet file, whatever the pages are: rows of DuckDB's own row groups, or as many bytes of Arrow.
@@ -44,6 +46,8 @@ _ROLES = {
 }
 # https://cloud.google.com/bigquery/docs/error-messages; None over gRPC.
 _REFUSALS = ("accessDenied", "forbidden", None)
+# https://cloud.google.com/bigquery/docs/labels-intro
+_LABEL_CHARACTERS = 63
 # What BigQuery means by a refusal that names no permission.
 _QUERY_REFUSED = "bigquery.tables.getData"
 
@@ -111,18 +115,19 @@ class BigQueryTable:
         """Where the dataset is, such as "EU": queries have to run there."""
         if self._location is None:
             with self._explained("find"):
-                self._location = self._client.get_dataset(self.dataset, retry=_RETRY).location
+                self._location = self._client.get_dataset(self.dataset, retry=_RETRY, timeout=_ANSWER_SECONDS).location
         return self._location
 
     def schema(self) -> Sequence[bigquery.SchemaField]:
         """The columns as they are now. Raises NotFound where there is no such table."""
         with self._explained("find"):
-            return self._client.get_table(self.address, retry=_RETRY).schema
+            return self._client.get_table(self.address, retry=_RETRY, timeout=_ANSWER_SECONDS).schema
 
     def other_tables(self) -> list[str]:
         """Names of all tables and views of the dataset."""
         with self._explained("list"):
-            return [entry.table_id for entry in self._client.list_tables(self.dataset, retry=_RETRY)]
+            tables = self._client.list_tables(self.dataset, retry=_RETRY, timeout=_ANSWER_SECONDS)
+            return [entry.table_id for entry in tables]
 
     def query(self, sql: str, **values: object) -> tuple[list[dict[str, object]], Billed]:
         """A query of few rows. values: of its @parameters, texts."""
@@ -157,13 +162,15 @@ class BigQueryTable:
     def _job(self, sql: str, values: dict[str, object], *, dry_run: bool = False) -> bigquery.QueryJob:
         config = bigquery.QueryJobConfig(
             query_parameters=[bigquery.ScalarQueryParameter(name, "STRING", value) for name, value in values.items()],
-            labels={"application": "focus_pipeline", "connection": self._label},
+            labels={"application": "focus_pipeline", "connection": self._label[:_LABEL_CHARACTERS]},
             dry_run=dry_run,
         )
         # A dry run is estimated, not refused.
         if self._maximum_bytes_billed is not None and not dry_run:
             config.maximum_bytes_billed = self._maximum_bytes_billed
-        return self._client.query(sql, job_config=config, location=self.location, retry=_RETRY, job_retry=None)
+        return self._client.query(
+            sql, job_config=config, location=self.location, retry=_RETRY, timeout=_ANSWER_SECONDS, job_retry=None
+        )
 
     @contextmanager
     def _explained(self, action: str) -> Iterator[None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from rich.console import Console
 from focus_pipeline import checklist
 from focus_pipeline.components.gcp_bigquery_export import GcpBigQueryExport as GcpBigQueryExportComponent
 from focus_pipeline.components.ingestion import delivery_of
+from focus_pipeline.connections import bigquery
 from focus_pipeline.connections.delivery import Discovery, NoBillingPeriods
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
 from focus_pipeline.connections.stores import AccessDenied, NotFound, ObjectChanged, StoreError
@@ -526,10 +528,23 @@ def test_a_table_that_is_not_there_is_told(export: GcpExport) -> None:
 
 
 @pytest.mark.slow
-def test_an_address_that_nobody_answers_is_told(export: GcpExport) -> None:
+def test_an_address_that_nobody_answers_is_told(export: GcpExport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bigquery, "_RETRY", bigquery.DEFAULT_RETRY.with_timeout(0.5))
     connection = replace(connected(export), endpoint_url="http://127.0.0.1:9", location="EU")
     with pytest.raises(StoreError, match="BigQuery cannot be reached or broke off"):
         connection.discover()
+
+
+def test_an_address_that_takes_calls_and_never_answers_is_told(
+    export: GcpExport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bigquery, "_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(bigquery, "_RETRY", bigquery.DEFAULT_RETRY.with_timeout(0.5))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        connection = replace(connected(export), endpoint_url=endpoint_url, location="EU")
+        with pytest.raises(StoreError, match=r"BigQuery cannot be reached or broke off \(ReadTimeout\)"):
+            connection.discover()
 
 
 def values(loaded: Loaded, sql: str) -> list:
