@@ -23,9 +23,13 @@ CREATE OR REPLACE TEMP MACRO long_decimal(value) AS
         ELSE whole_and_fraction(value, split_part(value, '.', 1), rtrim(split_part(value, '.', 2), '0'))
     END;
 
+-- The narrow casts, by the decimals that there are: none may be rounded away.
 CREATE OR REPLACE TEMP MACRO short_decimal(value) AS
     CASE
-        WHEN length(value) <= 19 AND length(value) - instr(value, '.') <= 10 THEN TRY_CAST(value AS DECIMAL(18, 10))
+        WHEN length(value) > 19 THEN NULL
+        WHEN length(value) - instr(value, '.') <= 10 THEN CAST(TRY_CAST(value AS DECIMAL(18, 10)) AS DECIMAL(38, 18))
+        WHEN length(value) - instr(value, '.') <= 14 THEN CAST(TRY_CAST(value AS DECIMAL(18, 14)) AS DECIMAL(38, 18))
+        WHEN length(value) - instr(value, '.') <= 17 THEN CAST(TRY_CAST(value AS DECIMAL(18, 17)) AS DECIMAL(38, 18))
     END;
 
 -- 1.5E-7 -> 0.00000015, whatever the exponent of up to three digits; NULL where that is no number.
@@ -52,8 +56,9 @@ CREATE OR REPLACE TEMP MACRO without_exponent(value) AS
 CREATE OR REPLACE TEMP MACRO decimals_needed(value) AS
     length(rtrim(trim(split_part(value, '.', 2)), '0'));
 
+-- Up to 19 characters cannot hold more than 18 decimals: no need to count.
 CREATE OR REPLACE TEMP MACRO exact_decimal(value) AS
-    CASE WHEN decimals_needed(value) <= 18 THEN long_decimal(value) END;
+    CASE WHEN length(value) <= 19 OR decimals_needed(value) <= 18 THEN long_decimal(value) END;
 
 -- DuckDB would round a 19th decimal in silence, lose digits of numbers with an exponent, and read 1_000 as a number.
 CREATE OR REPLACE TEMP MACRO to_decimal(value) AS
