@@ -53,7 +53,7 @@ def check_connection(component: "ConnectionComponent", *, view: str | None = Non
         table.add_row(
             month,
             f"{delivery.rows if queried else len(delivery.objects):,}",
-            f"{connection.estimated_bytes(month) if queried else delivery.size:,}",
+            f"{connection.estimated_bytes(delivery) if queried else delivery.size:,}",
             _fate(delivery, current_token(connection.name, month, data_dir), month in recent),
         )
     line(True, f"{len(discovery.months)} months found; look-back {lookback}: {recent[0]} to {recent[-1]}")
@@ -83,6 +83,10 @@ def _describe_bigquery(connection: GcpBigQueryExport, discovery: Discovery) -> b
     matched, own = recognised(source.columns)
     lacking = [name for name in contract().required if name not in matched]
     line(True, f"{source.kind}, in {connection.client.location}")
+    if source.partition is None:
+        line(None, "not known to be partitioned by time: reading a month may be billed for its columns of all months")
+    else:
+        line(True, f"partitioned by {source.partition.column}: reading a month reads only the partitions that hold it")
     line(not lacking, f"{len(matched)} columns of FOCUS and {len(own)} of its own")
     if lacking:
         line(False, f"it has no {', '.join(lacking)}: no month of it can be accepted")
@@ -118,7 +122,7 @@ def _print_view(connection: GcpBigQueryExport, view: str) -> None:
         line(None, f"no view is printed: {connection.address} is {source.kind}, which is FOCUS already")
         return
     name = view if "." in view else f"{connection.project}.{connection.dataset}.{view}"
-    statement = create_view(name, connection.address, connection.client.schema())
+    statement = create_view(name, connection.address, connection.client.table().schema)
     console.print(f"\n{statement}", highlight=False, markup=False, soft_wrap=True)
 
 

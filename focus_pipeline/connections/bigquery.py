@@ -6,7 +6,7 @@ billed; bigquery.readsessions.create (roles/bigquery.readSessionUser) where it i
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,10 +118,10 @@ class BigQueryTable:
                 self._location = self._client.get_dataset(self.dataset, retry=_RETRY, timeout=_ANSWER_SECONDS).location
         return self._location
 
-    def schema(self) -> Sequence[bigquery.SchemaField]:
-        """The columns as they are now. Raises NotFound where there is no such table."""
+    def table(self) -> bigquery.Table:
+        """The table as it is now: its columns, and how it is partitioned. Raises NotFound where there is none."""
         with self._explained("find"):
-            return self._client.get_table(self.address, retry=_RETRY, timeout=_ANSWER_SECONDS).schema
+            return self._client.get_table(self.address, retry=_RETRY, timeout=_ANSWER_SECONDS)
 
     def other_tables(self) -> list[str]:
         """Names of all tables and views of the dataset."""

@@ -10,8 +10,8 @@ changed; a changed one is read by a query of its own into one Parquet file.
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +26,16 @@ from focus_pipeline.focus.canonical import literal, match_columns, quoted
 from focus_pipeline.months import MONTH_PATTERN, current_month, month_bounds, months_back
 
 if TYPE_CHECKING:
+    from google.cloud import bigquery
+
     from focus_pipeline.connections.bigquery import BigQueryTable
 
 # Google's own dataset for exports keeps rows for two years; of older months it may show a part.
 _EXPIRING_DATASET = "gcp_billing_immutable_"
 _KEPT_MONTHS = 23
+
+# Name of the partition column of a table that is read by a query of ours.
+_PARTITION_ALIAS = "x_PartitionTime"
 
 # What tells a change in a view without x_ExportTime, of those that it has.
 _TELLING = (
@@ -52,10 +57,10 @@ _MONTH = {
     "STRING": "SUBSTR({0}, 1, 7)",
 }
 _WITHIN = {
-    "TIMESTAMP": "{0} >= TIMESTAMP(@start, 'UTC') AND {0} < TIMESTAMP(@end, 'UTC')",
-    "DATETIME": "{0} >= DATETIME(TIMESTAMP(@start, 'UTC')) AND {0} < DATETIME(TIMESTAMP(@end, 'UTC'))",
-    "DATE": "{0} >= CAST(@start AS DATE) AND {0} < CAST(@end AS DATE)",
-    "STRING": "SUBSTR({0}, 1, 7) = SUBSTR(@start, 1, 7)",
+    "TIMESTAMP": "{0} >= TIMESTAMP(@{1}, 'UTC') AND {0} < TIMESTAMP(@{2}, 'UTC')",
+    "DATETIME": "{0} >= DATETIME(TIMESTAMP(@{1}, 'UTC')) AND {0} < DATETIME(TIMESTAMP(@{2}, 'UTC'))",
+    "DATE": "{0} >= CAST(@{1} AS DATE) AND {0} < CAST(@{2} AS DATE)",
+    "STRING": "SUBSTR({0}, 1, 7) = SUBSTR(@{1}, 1, 7)",
 }
 # BigQuery types that Parquet or DuckDB does not have, or not exactly: read as text.
 _AS_TEXT = {
@@ -69,10 +74,20 @@ _AS_TEXT = {
 
 
 @dataclass(frozen=True)
+class Partition:
+    """What a table is partitioned by. column: or pseudo column. type: its BigQuery type. sql: it, in the relation."""
+
+    column: str
+    type: str
+    sql: str
+
+
+@dataclass(frozen=True)
 class Source:
     """What is queried. relation: SQL behind FROM. columns: name -> BigQuery type, lists as TYPE[].
 
     kind: in words. declares: the FOCUS version that it is known to have. digest: of the query that makes it FOCUS.
+    partition: None where the table has none by time, and for views.
     """
 
     relation: str
@@ -80,6 +95,7 @@ class Source:
     kind: str
     declares: str | None = None
     digest: str = ""
+    partition: Partition | None = None
 
     def named(self, name: str) -> str | None:
         """The column of this name as it is spelled here, whatever its case."""
@@ -90,6 +106,15 @@ class Source:
         """The column that says when a row was exported."""
         name = self.named("x_ExportTime")
         return name if name and self.columns[name] == "TIMESTAMP" else None
+
+
+@dataclass(frozen=True)
+class MonthRows(StoredObject):
+    """The rows of a month as one object. partitions: values of @first and @last, between which the table's partitions
+    hold them; None where that is not known.
+    """
+
+    partitions: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,10 +170,10 @@ class GcpBigQueryExport:
             cost=billed.described,
         )
 
-    def download(self, item: StoredObject, path: Path) -> Mapping[str, str | int]:
+    def download(self, item: MonthRows, path: Path) -> Mapping[str, str | int]:
         month = item.key.rpartition("/")[2].removesuffix(".parquet")
         source = self.source()
-        billed = self.client.write(month_query(source), path, **_bounds(month))
+        billed = self.client.write(month_query(source, item.partitions), path, **_bounds(month, item.partitions))
         # Rows that came between the two queries belong to the next token.
         if not _is_what_was_shown(path, source, item.etag):
             raise replaced(f"{self.address} {month}")
@@ -157,13 +182,17 @@ class GcpBigQueryExport:
             "Bytes billed": "not said" if billed.bytes is None else billed.bytes,
         }
 
-    def estimated_bytes(self, month: str) -> int:
+    def estimated_bytes(self, delivery: Delivery) -> int:
         """What reading a month would be billed for; asking is free."""
-        return self.client.estimated_bytes(month_query(self.source()), **_bounds(month))
+        partitions = delivery.objects[0].partitions
+        return self.client.estimated_bytes(
+            month_query(self.source(), partitions), **_bounds(delivery.month, partitions)
+        )
 
     def source(self) -> Source:
         """What the table is, by its columns as they are now. Raises StoreError where it is none of the three."""
-        schema = self.client.schema()
+        table = self.client.table()
+        schema, partition = table.schema, _partition(table)
         left_out = {name.lower() for name in self.leave_out}
         columns = {
             name: kind
@@ -174,12 +203,15 @@ class GcpBigQueryExport:
         if "billingperiodstart" in folded:
             native = self.table.startswith("gcp_billing_export_focus_")
             kind = "Google's FOCUS export" if native else "a FOCUS table or view"
-            return Source(f"`{self.address}`", columns, kind, "1.2" if native else None)
+            return Source(f"`{self.address}`", columns, kind, "1.2" if native else None, partition=partition)
         if folded >= DETAILED_USAGE_COLUMNS:
-            select, given = focus_select(self.address, schema)
+            besides = {_PARTITION_ALIAS: partition.sql} if partition else {}
+            select, given = focus_select(self.address, schema, besides)
             given = {name: kind for name, kind in given.items() if name.lower() not in left_out}
             digest = hashlib.sha256(select.encode()).hexdigest()[:12]
-            return Source(f"(\n{select}\n)", given, "Google's detailed usage cost export", "1.2", digest)
+            kind = "Google's detailed usage cost export"
+            inner = partition and replace(partition, sql=_PARTITION_ALIAS)
+            return Source(f"(\n{select}\n)", given, kind, "1.2", digest, inner)
         raise StoreError(
             f"{self.address} is neither FOCUS (it has no BillingPeriodStart) nor Google's detailed usage cost export "
             f"(it has no {', '.join(sorted(DETAILED_USAGE_COLUMNS - folded))}). Its columns are "
@@ -215,11 +247,12 @@ class GcpBigQueryExport:
 
     def _delivery(self, month: str, row: Mapping[str, object], source: Source) -> Delivery:
         changed = row["changed"] if source.export_time else None
-        item = StoredObject(
+        item = MonthRows(
             key=f"{self.address}/{month}.parquet",
             etag=_etag(source, row["row_count"], row["unmarked"], row["changed"]),
             size=None,
             last_modified=datetime.fromtimestamp((changed or 0) / 1_000_000, UTC),
+            partitions=_partitions(row, source.partition),
         )
         return Delivery(month, (item,), source.declares, row["row_count"])
 
@@ -231,7 +264,10 @@ class GcpBigQueryExport:
 
 
 def fingerprint_query(source: Source) -> str:
-    """For each month: how many rows, and what changes when they do. Reads two columns where there is x_ExportTime."""
+    """For each month: how many rows, what changes when they do, and which partitions hold them.
+
+    Reads two columns where there is x_ExportTime, and that of the partitions.
+    """
     if (exported := source.export_time) is not None:
         changed, unmarked = f"UNIX_MICROS(MAX(`{exported}`))", f"COUNTIF(`{exported}` IS NULL)"
     else:
@@ -240,21 +276,32 @@ def fingerprint_query(source: Source) -> str:
         # A sum, unlike an exclusive or, counts equal rows; of remainders, for it must not overflow.
         changed = f"SUM(MOD(FARM_FINGERPRINT(TO_JSON_STRING(STRUCT({values}))), 1000000007))"
         unmarked = "0"
-    return (
-        f"SELECT {_month(source)} AS month, COUNT(*) AS row_count, {unmarked} AS unmarked, {changed} AS changed\n"
-        f"FROM {source.relation} AS focus\n"
-        "GROUP BY month"
-    )
+    selected = [
+        f"{_month(source)} AS month",
+        "COUNT(*) AS row_count",
+        f"{unmarked} AS unmarked",
+        f"{changed} AS changed",
+    ]
+    if source.partition is not None:
+        value = source.partition.sql
+        selected += [f"MIN({value}) AS first_partition", f"MAX({value}) AS last_partition"]
+        selected += [f"COUNTIF({value} IS NULL) AS in_no_partition"]
+    return f"SELECT {', '.join(selected)}\nFROM {source.relation} AS focus\nGROUP BY month"
 
 
-def month_query(source: Source) -> str:
-    """The rows of the month from @start until before @end, every column by its name."""
+def month_query(source: Source, partitions: tuple[str, str] | None = None) -> str:
+    """The rows of the month from @start until before @end, every column by its name.
+
+    partitions: where they are known, only those from @first until before @last are read, and billed.
+    """
     column = source.named("BillingPeriodStart")
     selected = [
         f"{_AS_TEXT[kind].format(f'`{name}`')} AS `{name}`" if kind in _AS_TEXT else f"`{name}`"
         for name, kind in source.columns.items()
     ]
-    within = _of_type(source, _WITHIN).format(f"`{column}`")
+    within = _of_type(source, _WITHIN).format(f"`{column}`", "start", "end")
+    if partitions:
+        within += f"\n  AND {_WITHIN[source.partition.type].format(source.partition.sql, 'first', 'last')}"
     return f"SELECT\n  {', '.join(selected)}\nFROM {source.relation} AS focus\nWHERE {within}"
 
 
@@ -271,9 +318,30 @@ def _of_type(source: Source, templates: Mapping[str, str]) -> str:
     return templates[kind]
 
 
-def _bounds(month: str) -> dict[str, str]:
+def _bounds(month: str, partitions: tuple[str, str] | None) -> dict[str, str]:
     start, end = month_bounds(month)
-    return {"start": f"{start:%Y-%m-%d}", "end": f"{end:%Y-%m-%d}"}
+    of_partitions = dict(zip(("first", "last"), partitions or (), strict=False))
+    return {"start": f"{start:%Y-%m-%d}", "end": f"{end:%Y-%m-%d}"} | of_partitions
+
+
+def _partition(table: "bigquery.Table") -> Partition | None:
+    if (by := table.time_partitioning) is None:
+        return None
+    if by.field is None:
+        return Partition("_PARTITIONTIME", "TIMESTAMP", "_PARTITIONTIME")
+    return Partition(by.field, column_types(table.schema)[by.field], f"`{by.field}`")
+
+
+def _partitions(row: Mapping[str, object], partition: Partition | None) -> tuple[str, str] | None:
+    """The partitions that hold a month's rows, of its row of the fingerprint query.
+
+    Rows that are still being streamed in are in none yet: then all are read.
+    """
+    if partition is None or row["in_no_partition"]:
+        return None
+    form = "%Y-%m-%d" if partition.type == "DATE" else "%Y-%m-%d %H:%M:%S.%f"
+    # The end is exclusive.
+    return f"{row['first_partition']:{form}}", f"{row['last_partition'] + timedelta(days=1):{form}}"
 
 
 def _etag(source: Source, rows: int, unmarked: int, changed: int | None) -> str:

@@ -25,10 +25,13 @@ _UNKNOWN = "Other (Other)"
 _TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 
 
-def focus_select(table: str, schema: "Sequence[SchemaField]") -> tuple[str, dict[str, str]]:
+def focus_select(
+    table: str, schema: "Sequence[SchemaField]", besides: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, str]]:
     """The GoogleSQL SELECT that reads a detailed usage cost table as FOCUS 1.2, and its columns and their types.
 
     table: `project.dataset.table`. schema: of that table; columns that it lacks are left out or have a substitute.
+    besides: SQL by name of what is selected too, without being a column of the bill.
     """
     facts = _facts()
     there = column_types(schema)
@@ -36,7 +39,7 @@ def focus_select(table: str, schema: "Sequence[SchemaField]") -> tuple[str, dict
         "service_category": _by_service({s: _category(sub) for s, sub in facts["services"].items()}, "Other"),
         "service_subcategory": _by_service(facts["services"], _UNKNOWN),
     }
-    selected, given = [], {}
+    selected, given = [f"  {sql} AS {name}" for name, sql in (besides or {}).items()], {}
     for column in facts["columns"]:
         whole = all(name in there for name in column.get("needs", ()))
         sql = column["sql"] if whole else column.get("otherwise")

@@ -46,6 +46,7 @@ from focus_pipeline_tests.fakes.gcp_export import (
     VIEW,
     GcpExport,
     detailed_row,
+    schema_of,
 )
 
 MONTH, CLOSED = "2025-03", "2025-02"
@@ -410,14 +411,85 @@ def test_what_was_billed_is_told_and_an_unchanged_table_costs_nothing(export: Gc
     landed = land(connection, connection.discover().deliveries[MONTH], DataDir(tmp_path / "data"))
     assert landed.facts["Bytes billed"] == LEAST_BILLED
     assert re.fullmatch(rf"{PROJECT}:\w+\.[\w-]+", landed.facts["BigQuery job"])
-    assert connection.estimated_bytes(MONTH) == LEAST_BILLED
+    assert connection.estimated_bytes(connection.discover().deliveries[MONTH]) == LEAST_BILLED
 
 
 def test_a_query_over_the_limit_is_not_run(export: GcpExport) -> None:
     connection = connected(export, maximum_bytes_billed=1_000_000)
     with pytest.raises(StoreError, match=r"more than maximum_bytes_billed \(1,000,000\): .* 10485760 or higher"):
         connection.discover()
-    assert connection.estimated_bytes(MONTH) == LEAST_BILLED
+    month = connected(export).discover().deliveries[MONTH]
+    assert connection.estimated_bytes(month) == LEAST_BILLED, "asking what it would be is not refused"
+
+
+@pytest.mark.parametrize("partitioned_by", ["x_ExportTime", "_PARTITIONTIME", "BillingPeriodStart"])
+def test_a_month_is_read_from_the_partitions_that_hold_it(
+    new_export: Callable[..., GcpExport],
+    checked: Callable[..., tuple[bool, str]],
+    load: Load,
+    tmp_path: Path,
+    partitioned_by: str,
+) -> None:
+    """Else a month would be billed as much as the whole table. The emulator has no partitions; it reads the same."""
+    export, rows = new_export(), clean_rows("gcp_1_2", MONTH)
+    export.create([*clean_rows("gcp_1_2", CLOSED), *rows], partitioned_by)
+    connection = connected(export)
+    listed = connection.discover().deliveries[MONTH]
+    facts = connection.download(listed.objects[0], tmp_path / "month.parquet")
+    asked = export.server.query_of(facts["BigQuery job"])
+    assert f"partitioned by {partitioned_by}: reading a month reads only" in checked(export)[1]
+    assert f"{partitioned_by} >= TIMESTAMP(@first, 'UTC')" in asked.replace("`", "")
+    assert load(connection, MONTH, listed).billed == export.billed(rows)
+
+
+@pytest.mark.parametrize("kind", ["DATE", "DATETIME"])
+def test_a_table_may_be_partitioned_by_a_date(new_export: Callable[..., GcpExport], load: Load, kind: str) -> None:
+    export = new_export()
+    rows = [row | {"x_Day": f"{row['BillingPeriodStart'][:7]}-15"} for row in clean_rows("gcp_1_2", MONTH)]
+    typed_schema = [*schema_of(clean_rows("gcp_1_2", MONTH), decimals="NUMERIC"), SchemaField("x_Day", kind)]
+    export.server.create_table(export.name, typed_schema, "x_Day")
+    export.append(rows)
+    listed = connected(export).discover().deliveries[MONTH]
+    assert [bound[:10] for bound in listed.objects[0].partitions] == [f"{MONTH}-15", f"{MONTH}-16"]
+    assert load(connected(export), MONTH, listed).billed == export.billed(rows)
+
+
+def test_rows_that_come_into_a_later_partition_meanwhile_are_left_for_the_next_time(
+    new_export: Callable[..., GcpExport], load: Load
+) -> None:
+    export, rows = new_export(), clean_rows("gcp_1_2", MONTH)
+    export.create(rows, "x_ExportTime")
+    connection = connected(export)
+    listed = connection.discover()
+    export.append([row | {"x_ExportTime": "2025-06-01T00:00:00Z"} for row in rows[:1]])
+    assert load(connection, MONTH, listed.deliveries[MONTH]).billed == export.billed(rows)
+    assert token(connection.discover(), MONTH) != token(listed, MONTH)
+
+
+def test_rows_in_no_partition_yet_are_read_too(new_export: Callable[..., GcpExport], load: Load) -> None:
+    """T14: a row without x_ExportTime is in the partition of nulls, one that is streamed in is in none for a while."""
+    export, rows = new_export(), clean_rows("gcp_1_2", MONTH)
+    rows[0] |= {"x_ExportTime": ""}
+    export.create(rows, "x_ExportTime")
+    listed = connected(export).discover().deliveries[MONTH]
+    assert listed.objects[0].partitions is None
+    assert load(connected(export), MONTH, listed).billed == export.billed(rows)
+
+
+def test_the_detailed_usage_cost_export_is_read_by_partition(
+    new_export: Callable[..., GcpExport], load: Load, tmp_path: Path
+) -> None:
+    export = new_export(DETAILED)
+    export.server.create_table(export.name, DETAILED_SCHEMA, "_PARTITIONTIME")
+    export.server.insert(export.name, [detailed_row(MONTH, 1.25), detailed_row(CLOSED, 2.5)])
+    connection = connected(export)
+    listed = connection.discover().deliveries[MONTH]
+    facts = connection.download(listed.objects[0], tmp_path / "month.parquet")
+    asked = export.server.query_of(facts["BigQuery job"])
+    assert "_PARTITIONTIME AS x_PartitionTime" in asked
+    assert "x_PartitionTime >= TIMESTAMP(@first, 'UTC') AND x_PartitionTime < TIMESTAMP(@last, 'UTC')" in asked
+    assert "x_PartitionTime" not in pq.read_schema(tmp_path / "month.parquet").names
+    assert load(connection, MONTH, listed).billed == Decimal("1.25")
 
 
 def test_columns_that_are_left_out_are_not_asked_for(export: GcpExport, tmp_path: Path) -> None:
@@ -466,6 +538,7 @@ def test_check_tells_what_the_table_is_and_what_reading_costs(
     usable, said = checked(export)
     assert usable
     assert "Google's FOCUS export, in EU" in said
+    assert "not known to be partitioned by time" in said
     assert "38 columns of FOCUS and 17 of its own" in said
     assert f"asking for changes: {LEAST_BILLED:,} bytes billed" in said
     assert re.search(rf"{CLOSED} +12 +{LEAST_BILLED:,} +before the look-back", said)

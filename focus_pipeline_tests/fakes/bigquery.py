@@ -9,7 +9,8 @@ bills nothing. The layer in front of it, as BigQuery does,
   before of unchanged tables, which BigQuery has in its cache; and refuses a query over maximumBytesBilled;
 - gives rows page by page, `page_rows` at most.
 
-What stays unshown: how many bytes a real query reads, partition pruning, the Storage Read API on query results.
+What stays unshown: how many bytes a real query reads, and how many fewer where it names partitions; the Storage Read
+API on query results.
 """
 
 from __future__ import annotations
@@ -86,9 +87,15 @@ class BigQueryServer(Served):
         self.client().create_dataset(dataset)
         self._locations[name] = location
 
-    def create_table(self, name: str, schema: Sequence[bigquery.SchemaField]) -> None:
-        """name: `dataset.table`."""
-        self.client().create_table(bigquery.Table(f"{PROJECT}.{name}", schema))
+    def create_table(
+        self, name: str, schema: Sequence[bigquery.SchemaField], partitioned_by: str | None = None
+    ) -> None:
+        """name: `dataset.table`. partitioned_by: a column, by day, or `_PARTITIONTIME`, the time of arrival."""
+        table = bigquery.Table(f"{PROJECT}.{name}", schema)
+        if partitioned_by is not None:
+            field = None if partitioned_by == "_PARTITIONTIME" else partitioned_by
+            table.time_partitioning = bigquery.TimePartitioning(type_="DAY", field=field)
+        self.client().create_table(table)
         self._changes += 1
 
     def insert(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
@@ -109,6 +116,10 @@ class BigQueryServer(Served):
         """A statement of the customer's: DELETE, CREATE VIEW, …"""
         self.client().query(sql).result()
         self._changes += 1
+
+    def query_of(self, job: str) -> str:
+        """The text of a query that was run. job: as `project:location.id`."""
+        return self.client().get_job(job.rpartition(".")[2]).query
 
     def _refusal(self, request: Request) -> Response | None:
         if SETUP_AGENT in request.user_agent.string:

@@ -96,9 +96,9 @@ class GcpExport:
         self.name = f"{dataset}.{table}"
         server.create_dataset(dataset, location)
 
-    def create(self, rows: Sequence[Mapping[str, str]]) -> None:
+    def create(self, rows: Sequence[Mapping[str, str]], partitioned_by: str | None = None) -> None:
         """Makes the table with the columns of these rows, and puts them in."""
-        self.server.create_table(self.name, schema_of(rows, decimals=self.decimals))
+        self.server.create_table(self.name, schema_of(rows, decimals=self.decimals), partitioned_by)
         self.append(rows)
 
     def append(self, rows: Sequence[Mapping[str, str]]) -> None:
