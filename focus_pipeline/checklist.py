@@ -13,7 +13,6 @@ from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport, recognised
-from focus_pipeline.connections.gcp_detailed_usage import create_view
 from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import StoreError
 from focus_pipeline.focus.specification import contract
@@ -118,12 +117,11 @@ def _print_other_tables(connection: GcpBigQueryExport) -> None:
 
 def _print_view(connection: GcpBigQueryExport, view: str) -> None:
     source = connection.source()
-    if not source.digest:
+    if not source.select:
         line(None, f"no view is printed: {connection.address} is {source.kind}, which is FOCUS already")
         return
     name = view if "." in view else f"{connection.project}.{connection.dataset}.{view}"
-    statement = create_view(name, connection.address, connection.client.table().schema)
-    console.print(f"\n{statement}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\nCREATE VIEW `{name}` AS\n{source.select};", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_account_exports(auth: S3Auth, *, connected: str) -> None:

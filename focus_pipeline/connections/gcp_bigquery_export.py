@@ -20,7 +20,12 @@ import duckdb
 
 from focus_pipeline.connections.auth import GoogleAuth, require_variables
 from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject
-from focus_pipeline.connections.gcp_detailed_usage import DETAILED_USAGE_COLUMNS, column_types, focus_select
+from focus_pipeline.connections.gcp_detailed_usage import (
+    DETAILED_USAGE_COLUMNS,
+    PARTITION_ALIAS,
+    column_types,
+    focus_select,
+)
 from focus_pipeline.connections.stores import StoreError, replaced
 from focus_pipeline.focus.canonical import literal, match_columns, quoted
 from focus_pipeline.months import MONTH_PATTERN, current_month, month_bounds, months_back
@@ -33,9 +38,6 @@ if TYPE_CHECKING:
 # Google's own dataset for exports keeps rows for two years; of older months it may show a part.
 _EXPIRING_DATASET = "gcp_billing_immutable_"
 _KEPT_MONTHS = 23
-
-# Name of the partition column of a table that is read by a query of ours.
-_PARTITION_ALIAS = "x_PartitionTime"
 
 # What tells a change in a view without x_ExportTime, of those that it has.
 _TELLING = (
@@ -62,6 +64,7 @@ _WITHIN = {
     "DATE": "{0} >= CAST(@{1} AS DATE) AND {0} < CAST(@{2} AS DATE)",
     "STRING": "SUBSTR({0}, 1, 7) = SUBSTR(@{1}, 1, 7)",
 }
+_PARTITION_TYPES = ("TIMESTAMP", "DATETIME", "DATE")
 # BigQuery types that Parquet or DuckDB does not have, or not exactly: read as text.
 _AS_TEXT = {
     "BIGNUMERIC": "CAST({0} AS STRING)",
@@ -84,18 +87,28 @@ class Partition:
 
 @dataclass(frozen=True)
 class Source:
-    """What is queried. relation: SQL behind FROM. columns: name -> BigQuery type, lists as TYPE[].
+    """What is queried. table: `project.dataset.table`. columns: name -> BigQuery type, lists as TYPE[].
 
-    kind: in words. declares: the FOCUS version that it is known to have. digest: of the query that makes it FOCUS.
-    partition: None where the table has none by time, and for views.
+    kind: in words. declares: the FOCUS version that it is known to have. select: the query that makes FOCUS of it, ""
+    where it is. partition: None where none is known.
     """
 
-    relation: str
+    table: str
     columns: Mapping[str, str]
     kind: str
     declares: str | None = None
-    digest: str = ""
+    select: str = ""
     partition: Partition | None = None
+
+    @property
+    def relation(self) -> str:
+        """SQL behind FROM."""
+        return f"(\n{self.select}\n)" if self.select else f"`{self.table}`"
+
+    @property
+    def digest(self) -> str:
+        """A mark of the select, for another one may give other rows."""
+        return hashlib.sha256(self.select.encode()).hexdigest()[:12] if self.select else ""
 
     def named(self, name: str) -> str | None:
         """The column of this name as it is spelled here, whatever its case."""
@@ -192,26 +205,23 @@ class GcpBigQueryExport:
     def source(self) -> Source:
         """What the table is, by its columns as they are now. Raises StoreError where it is none of the three."""
         table = self.client.table()
-        schema, partition = table.schema, _partition(table)
-        left_out = {name.lower() for name in self.leave_out}
+        partition = _partition(table)
+        left_out = {name.lower() for name in (*self.leave_out, PARTITION_ALIAS)}
         columns = {
             name: kind
-            for name, kind in column_types(schema).items()
+            for name, kind in column_types(table.schema).items()
             if "." not in name and name.lower() not in left_out
         }
         folded = {name.lower() for name in columns}
         if "billingperiodstart" in folded:
             native = self.table.startswith("gcp_billing_export_focus_")
             kind = "Google's FOCUS export" if native else "a FOCUS table or view"
-            return Source(f"`{self.address}`", columns, kind, "1.2" if native else None, partition=partition)
+            return Source(self.address, columns, kind, "1.2" if native else None, partition=partition)
         if folded >= DETAILED_USAGE_COLUMNS:
-            besides = {_PARTITION_ALIAS: partition.sql} if partition else {}
-            select, given = focus_select(self.address, schema, besides)
+            select, given = focus_select(self.address, table.schema, partition and partition.sql)
             given = {name: kind for name, kind in given.items() if name.lower() not in left_out}
-            digest = hashlib.sha256(select.encode()).hexdigest()[:12]
-            kind = "Google's detailed usage cost export"
-            inner = partition and replace(partition, sql=_PARTITION_ALIAS)
-            return Source(f"(\n{select}\n)", given, kind, "1.2", digest, inner)
+            inner = partition and replace(partition, sql=PARTITION_ALIAS)
+            return Source(self.address, given, "Google's detailed usage cost export", "1.2", select, inner)
         raise StoreError(
             f"{self.address} is neither FOCUS (it has no BillingPeriodStart) nor Google's detailed usage cost export "
             f"(it has no {', '.join(sorted(DETAILED_USAGE_COLUMNS - folded))}). Its columns are "
@@ -325,11 +335,13 @@ def _bounds(month: str, partitions: tuple[str, str] | None) -> dict[str, str]:
 
 
 def _partition(table: "bigquery.Table") -> Partition | None:
-    if (by := table.time_partitioning) is None:
-        return None
-    if by.field is None:
-        return Partition("_PARTITIONTIME", "TIMESTAMP", "_PARTITIONTIME")
-    return Partition(by.field, column_types(table.schema)[by.field], f"`{by.field}`")
+    types = column_types(table.schema)
+    if (by := table.time_partitioning) is not None:
+        name = by.field or "_PARTITIONTIME"
+        return Partition(name, types.get(name, "TIMESTAMP"), f"`{name}`" if by.field else name)
+    # A view can hand on that of its table.
+    handed_on = next((kind for name, kind in types.items() if name.lower() == PARTITION_ALIAS.lower()), None)
+    return Partition(PARTITION_ALIAS, handed_on, PARTITION_ALIAS) if handed_on in _PARTITION_TYPES else None
 
 
 def _partitions(row: Mapping[str, object], partition: Partition | None) -> tuple[str, str] | None:

@@ -20,18 +20,21 @@ DETAILED_USAGE_COLUMNS = frozenset(
     ("billing_account_id", "service", "sku", "usage_start_time", "project", "cost", "currency", "credits", "invoice")
 )
 
+# Not a column of the bill: that of the partitions, handed on by a view or a query.
+PARTITION_ALIAS = "x_PartitionTime"
+
 _UNKNOWN = "Other (Other)"
 # The REST API has the names of the former SQL dialect.
 _TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 
 
 def focus_select(
-    table: str, schema: "Sequence[SchemaField]", besides: Mapping[str, str] | None = None
+    table: str, schema: "Sequence[SchemaField]", partition: str | None = None
 ) -> tuple[str, dict[str, str]]:
     """The GoogleSQL SELECT that reads a detailed usage cost table as FOCUS 1.2, and its columns and their types.
 
     table: `project.dataset.table`. schema: of that table; columns that it lacks are left out or have a substitute.
-    besides: SQL by name of what is selected too, without being a column of the bill.
+    partition: what the table is partitioned by, as SQL; it is handed on as x_PartitionTime, to read few partitions.
     """
     facts = _facts()
     there = column_types(schema)
@@ -39,7 +42,7 @@ def focus_select(
         "service_category": _by_service({s: _category(sub) for s, sub in facts["services"].items()}, "Other"),
         "service_subcategory": _by_service(facts["services"], _UNKNOWN),
     }
-    selected, given = [f"  {sql} AS {name}" for name, sql in (besides or {}).items()], {}
+    selected, given = [f"  {partition} AS {PARTITION_ALIAS}"] if partition else [], {}
     for column in facts["columns"]:
         whole = all(name in there for name in column.get("needs", ()))
         sql = column["sql"] if whole else column.get("otherwise")
@@ -47,11 +50,6 @@ def focus_select(
             selected.append(f"  {sql.format(**fragments)} AS {column['name']}")
             given[column["name"]] = _type(column["name"], sql, there)
     return "SELECT\n" + ",\n".join(selected) + f"\nFROM `{table}`", given
-
-
-def create_view(view: str, table: str, schema: "Sequence[SchemaField]") -> str:
-    """The statement that makes a FOCUS view of the table, for the customer to own. view: `project.dataset.view`."""
-    return f"CREATE VIEW `{view}` AS\n{focus_select(table, schema)[0]};"
 
 
 @cache

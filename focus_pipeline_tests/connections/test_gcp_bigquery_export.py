@@ -563,11 +563,13 @@ def test_check_prints_a_view_of_the_detailed_export_that_reads_the_same(
     new_export: Callable[..., GcpExport], checked: Callable[..., tuple[bool, str]], load: Load
 ) -> None:
     export = new_export(DETAILED)
-    export.server.create_table(export.name, DETAILED_SCHEMA)
+    export.server.create_table(export.name, DETAILED_SCHEMA, "_PARTITIONTIME")
     export.server.insert(export.name, [detailed_row(MONTH, 0.3), detailed_row(MONTH, 0.19, cost_type="tax")])
     _, said = checked(export, view="focus_bill")
     export.server.execute(said[said.index("CREATE VIEW") :].strip().rstrip(";"))
-    assert load(replace(connected(export), table="focus_bill"), MONTH).billed == Decimal("0.49")
+    export.table = "focus_bill"
+    assert load(connected(export), MONTH).billed == Decimal("0.49")
+    assert "partitioned by x_PartitionTime: reading a month reads only" in checked(export)[1]
 
 
 # --- what it may not do --------------------------------------------------------------------------------
