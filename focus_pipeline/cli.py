@@ -206,14 +206,12 @@ def _connection_components() -> dict:
     """The connections of defs/, by name. Raises ClickException naming the file whose YAML cannot be used."""
     import dagster as dg
 
-    from focus_pipeline.components.connection import ConnectionComponent
+    from focus_pipeline.components.connection import connections
 
     try:
-        tree = dg.ComponentTree.for_project(PROJECT_ROOT)
-        found = tree.get_all_components(of_type=ConnectionComponent)
+        return connections(dg.ComponentTree.for_project(PROJECT_ROOT))
     except Exception as error:
         raise click.ClickException(f"{error}\n`dg check defs` shows the place") from error
-    return {component.name: component for component in sorted(found, key=lambda component: component.name)}
 
 
 @contextmanager

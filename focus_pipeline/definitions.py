@@ -5,14 +5,18 @@ from pathlib import Path
 
 import dagster as dg
 
+from focus_pipeline.components.connection import connections
+
 # Partitioned checks are a preview of Dagster 1.13; components/ingestion.py says why they are used.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*AssetCheckSpec.*")
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
+    tree = dg.ComponentTree.for_project(Path(__file__).parent)
+    connections(tree)
     return dg.Definitions.merge(
-        dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
+        tree.build_defs(),
         # A process per step costs more than the steps of a month do.
         dg.Definitions(executor=dg.in_process_executor),
     )

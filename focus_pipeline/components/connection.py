@@ -1,6 +1,7 @@
 """What every connection component has in common: its attributes, and the definitions made of them."""
 
 from abc import abstractmethod
+from itertools import pairwise
 from typing import Annotated
 
 import dagster as dg
@@ -107,3 +108,15 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
             jobs=[job],
             sensors=[deliveries_sensor(connection, job, lookback, self.check_every_seconds, data_dir)],
         )
+
+
+def connections(tree: dg.ComponentTree) -> dict[str, ConnectionComponent]:
+    """The connections of a project, by name, in order. Raises ValueError when two have the same name."""
+    found = sorted(tree.get_all_components(of_type=ConnectionComponent), key=lambda component: component.name)
+    for one, other in pairwise(found):
+        if one.name == other.name:
+            raise ValueError(
+                f"two connections are named {one.name!r}; give one of them another name. "
+                f"`grep -rl 'name: {one.name}' {tree.defs_module_path}` finds their files"
+            )
+    return {component.name: component for component in found}

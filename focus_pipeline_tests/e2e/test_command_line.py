@@ -1,5 +1,6 @@
 """The commands that a user types in a clone: dg, focus-pipeline check, focus-pipeline demo."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def test_check_tells_what_is_there_what_is_ignored_and_what_would_be_loaded(proj
     assert "March-2025/: not a month folder; months are named YYYY-MM, such as 2025-03" in said
     assert f"{MONTHS[-1]}/EXPENSES.CSV: the extension has capitals" in said
     assert not project.data_dir.exists() or not list(project.data_dir.glob("landing/*")), "nothing is loaded"
+
+
+def test_two_connections_of_one_name_are_named(project: Project) -> None:
+    defs = project.root / "focus_pipeline" / "defs"
+    shutil.copytree(defs / CONNECTION, defs / "copied")
+    complaint = f"two connections are named '{CONNECTION}'; give one of them another name"
+    for command in (("focus-pipeline", "check"), ("dg", "check", "defs")):
+        answer = typed(project, *command)
+        assert answer.returncode != 0
+        assert complaint in answer.stdout + answer.stderr
 
 
 def test_check_fails_in_words_when_a_connection_cannot_be_used(project: Project, tmp_path: Path) -> None:
