@@ -13,10 +13,10 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partiti
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    tree = dg.ComponentTree.for_project(Path(__file__).parent)
-    connections(tree)
+    loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    connections(loaded.component_tree)
     return dg.Definitions.merge(
-        tree.build_defs(),
+        loaded,
         # A process per step costs more than the steps of a month do.
         dg.Definitions(executor=dg.in_process_executor),
     )
