@@ -8,10 +8,9 @@ A month is the rows with its BillingPeriodStart in UTC. One aggregate query says
 changed; a changed one is read by a query of its own into one Parquet file.
 """
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,14 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from focus_pipeline.connections.auth import GoogleAuth, require_variables
+from focus_pipeline.connections.bigquery_queries import (
+    Source,
+    fingerprint_query,
+    month_parameters,
+    month_query,
+    partition_of,
+    partitions_of,
+)
 from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject
 from focus_pipeline.connections.gcp_detailed_usage import (
     DETAILED_USAGE_COLUMNS,
@@ -28,97 +35,14 @@ from focus_pipeline.connections.gcp_detailed_usage import (
 )
 from focus_pipeline.connections.stores import StoreError, replaced
 from focus_pipeline.focus.canonical import literal, match_columns, quoted
-from focus_pipeline.months import MONTH_PATTERN, current_month, month_bounds, months_back
+from focus_pipeline.months import MONTH_PATTERN, current_month, months_back
 
 if TYPE_CHECKING:
-    from google.cloud import bigquery
-
     from focus_pipeline.connections.bigquery import BigQueryTable
 
 # Google's own dataset for exports keeps rows for two years; of older months it may show a part.
 _EXPIRING_DATASET = "gcp_billing_immutable_"
 _KEPT_MONTHS = 23
-
-# What tells a change in a view without x_ExportTime, of those that it has.
-_TELLING = (
-    "BilledCost",
-    "EffectiveCost",
-    "ListCost",
-    "ContractedCost",
-    "ChargeCategory",
-    "ChargePeriodStart",
-    "ServiceName",
-    "SkuId",
-)
-
-# BigQuery type of BillingPeriodStart -> its month, and the rows of a month, as SQL; {0} is the column.
-_MONTH = {
-    "TIMESTAMP": "FORMAT_TIMESTAMP('%Y-%m', {0}, 'UTC')",
-    "DATETIME": "FORMAT_DATETIME('%Y-%m', {0})",
-    "DATE": "FORMAT_DATE('%Y-%m', {0})",
-    "STRING": "SUBSTR({0}, 1, 7)",
-}
-_WITHIN = {
-    "TIMESTAMP": "{0} >= TIMESTAMP(@{1}, 'UTC') AND {0} < TIMESTAMP(@{2}, 'UTC')",
-    "DATETIME": "{0} >= DATETIME(TIMESTAMP(@{1}, 'UTC')) AND {0} < DATETIME(TIMESTAMP(@{2}, 'UTC'))",
-    "DATE": "{0} >= CAST(@{1} AS DATE) AND {0} < CAST(@{2} AS DATE)",
-    "STRING": "SUBSTR({0}, 1, 7) = SUBSTR(@{1}, 1, 7)",
-}
-_PARTITION_TYPES = ("TIMESTAMP", "DATETIME", "DATE")
-# BigQuery types that Parquet or DuckDB does not have, or not exactly: read as text.
-_AS_TEXT = {
-    "BIGNUMERIC": "CAST({0} AS STRING)",
-    "JSON": "TO_JSON_STRING({0})",
-    "BYTES": "TO_BASE64({0})",
-    "GEOGRAPHY": "ST_ASTEXT({0})",
-    "INTERVAL": "CAST({0} AS STRING)",
-    "RANGE": "TO_JSON_STRING({0})",
-}
-
-
-@dataclass(frozen=True)
-class Partition:
-    """What a table is partitioned by. column: or pseudo column. type: its BigQuery type. sql: it, in the relation."""
-
-    column: str
-    type: str
-    sql: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is queried. table: `project.dataset.table`. columns: name -> BigQuery type, lists as TYPE[].
-
-    kind: in words. declares: the FOCUS version that it is known to have. select: the query that makes FOCUS of it, ""
-    where it is. partition: None where none is known.
-    """
-
-    table: str
-    columns: Mapping[str, str]
-    kind: str
-    declares: str | None = None
-    select: str = ""
-    partition: Partition | None = None
-
-    @property
-    def relation(self) -> str:
-        """SQL behind FROM."""
-        return f"(\n{self.select}\n)" if self.select else f"`{self.table}`"
-
-    @property
-    def digest(self) -> str:
-        """A mark of the select, for another one may give other rows."""
-        return hashlib.sha256(self.select.encode()).hexdigest()[:12] if self.select else ""
-
-    def named(self, name: str) -> str | None:
-        """The column of this name as it is spelled here, whatever its case."""
-        return next((column for column in self.columns if column.lower() == name.lower()), None)
-
-    @property
-    def export_time(self) -> str | None:
-        """The column that says when a row was exported."""
-        name = self.named("x_ExportTime")
-        return name if name and self.columns[name] == "TIMESTAMP" else None
 
 
 @dataclass(frozen=True)
@@ -186,7 +110,9 @@ class GcpBigQueryExport:
     def download(self, item: MonthRows, path: Path) -> Mapping[str, str | int]:
         month = item.key.rpartition("/")[2].removesuffix(".parquet")
         source = self.source()
-        billed = self.client.write(month_query(source, item.partitions), path, **_bounds(month, item.partitions))
+        billed = self.client.write(
+            month_query(source, item.partitions), path, **month_parameters(month, item.partitions)
+        )
         # Rows that came between the two queries belong to the next token.
         if not _is_what_was_shown(path, source, item.etag):
             raise replaced(f"{self.address} {month}")
@@ -199,13 +125,13 @@ class GcpBigQueryExport:
         """What reading a month would be billed for; asking is free."""
         partitions = delivery.objects[0].partitions
         return self.client.estimated_bytes(
-            month_query(self.source(), partitions), **_bounds(delivery.month, partitions)
+            month_query(self.source(), partitions), **month_parameters(delivery.month, partitions)
         )
 
     def source(self) -> Source:
         """What the table is, by its columns as they are now. Raises StoreError where it is none of the three."""
         table = self.client.table()
-        partition = _partition(table)
+        partition = partition_of(table)
         left_out = {name.lower() for name in (*self.leave_out, PARTITION_ALIAS)}
         columns = {
             name: kind
@@ -262,7 +188,7 @@ class GcpBigQueryExport:
             etag=_etag(source, row["row_count"], row["unmarked"], row["changed"]),
             size=None,
             last_modified=datetime.fromtimestamp((changed or 0) / 1_000_000, UTC),
-            partitions=_partitions(row, source.partition),
+            partitions=partitions_of(row, source.partition),
         )
         return Delivery(month, (item,), source.declares, row["row_count"])
 
@@ -271,89 +197,6 @@ class GcpBigQueryExport:
             return ()
         whole = months_back(current_month(), _KEPT_MONTHS)
         return tuple(sorted(month for month in shown if month < whole[0]))
-
-
-def fingerprint_query(source: Source) -> str:
-    """For each month: how many rows, what changes when they do, and which partitions hold them.
-
-    Reads two columns where there is x_ExportTime, and that of the partitions.
-    """
-    if (exported := source.export_time) is not None:
-        changed, unmarked = f"UNIX_MICROS(MAX(`{exported}`))", f"COUNTIF(`{exported}` IS NULL)"
-    else:
-        telling = [name for name in map(source.named, _TELLING) if name is not None]
-        values = ", ".join(f"CAST(`{name}` AS STRING)" for name in telling if not source.columns[name].endswith("[]"))
-        # A sum, unlike an exclusive or, counts equal rows; of remainders, for it must not overflow.
-        changed = f"SUM(MOD(FARM_FINGERPRINT(TO_JSON_STRING(STRUCT({values}))), 1000000007))"
-        unmarked = "0"
-    selected = [
-        f"{_month(source)} AS month",
-        "COUNT(*) AS row_count",
-        f"{unmarked} AS unmarked",
-        f"{changed} AS changed",
-    ]
-    if source.partition is not None:
-        value = source.partition.sql
-        selected += [f"MIN({value}) AS first_partition", f"MAX({value}) AS last_partition"]
-        selected += [f"COUNTIF({value} IS NULL) AS in_no_partition"]
-    return f"SELECT {', '.join(selected)}\nFROM {source.relation} AS focus\nGROUP BY month"
-
-
-def month_query(source: Source, partitions: tuple[str, str] | None = None) -> str:
-    """The rows of the month from @start until before @end, every column by its name.
-
-    partitions: where they are known, only those from @first until before @last are read, and billed.
-    """
-    column = source.named("BillingPeriodStart")
-    selected = [
-        f"{_AS_TEXT[kind].format(f'`{name}`')} AS `{name}`" if kind in _AS_TEXT else f"`{name}`"
-        for name, kind in source.columns.items()
-    ]
-    within = _of_type(source, _WITHIN).format(f"`{column}`", "start", "end")
-    if partitions:
-        within += f"\n  AND {_WITHIN[source.partition.type].format(source.partition.sql, 'first', 'last')}"
-    return f"SELECT\n  {', '.join(selected)}\nFROM {source.relation} AS focus\nWHERE {within}"
-
-
-def _month(source: Source) -> str:
-    return _of_type(source, _MONTH).format(f"`{source.named('BillingPeriodStart')}`")
-
-
-def _of_type(source: Source, templates: Mapping[str, str]) -> str:
-    kind = source.columns[source.named("BillingPeriodStart")]
-    if kind not in templates:
-        raise StoreError(
-            f"BillingPeriodStart is of the type {kind}; it has to be one of {', '.join(templates)} to tell the month"
-        )
-    return templates[kind]
-
-
-def _bounds(month: str, partitions: tuple[str, str] | None) -> dict[str, str]:
-    start, end = month_bounds(month)
-    of_partitions = dict(zip(("first", "last"), partitions or (), strict=False))
-    return {"start": f"{start:%Y-%m-%d}", "end": f"{end:%Y-%m-%d}"} | of_partitions
-
-
-def _partition(table: "bigquery.Table") -> Partition | None:
-    types = column_types(table.schema)
-    if (by := table.time_partitioning) is not None:
-        name = by.field or "_PARTITIONTIME"
-        return Partition(name, types.get(name, "TIMESTAMP"), f"`{name}`" if by.field else name)
-    # A view can hand on that of its table.
-    handed_on = next((kind for name, kind in types.items() if name.lower() == PARTITION_ALIAS.lower()), None)
-    return Partition(PARTITION_ALIAS, handed_on, PARTITION_ALIAS) if handed_on in _PARTITION_TYPES else None
-
-
-def _partitions(row: Mapping[str, object], partition: Partition | None) -> tuple[str, str] | None:
-    """The partitions that hold a month's rows, of its row of the fingerprint query.
-
-    Rows that are still being streamed in are in none yet: then all are read.
-    """
-    if partition is None or row["in_no_partition"]:
-        return None
-    form = "%Y-%m-%d" if partition.type == "DATE" else "%Y-%m-%d %H:%M:%S.%f"
-    # The end is exclusive.
-    return f"{row['first_partition']:{form}}", f"{row['last_partition'] + timedelta(days=1):{form}}"
 
 
 def _etag(source: Source, rows: int, unmarked: int, changed: int | None) -> str:

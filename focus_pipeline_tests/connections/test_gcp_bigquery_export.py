@@ -331,6 +331,17 @@ def test_the_period_may_be_a_date_or_a_text(export: GcpExport, load: Load, kind:
     }
 
 
+def test_columns_named_as_our_query_names_its_own_change_nothing(export: GcpExport, load: Load) -> None:
+    """GoogleSQL takes a name in GROUP BY for that of a column, where there is one."""
+    export.server.execute(
+        f"CREATE VIEW `{export.dataset}.bill` AS SELECT *, SkuId AS month, ServiceName AS row_count, 1 AS changed "
+        f"FROM `{export.name}`"
+    )
+    connection = replace(connected(export), table="bill")
+    assert connection.discover().months == (CLOSED, MONTH)
+    assert load(connection, MONTH).billed == export.billed(clean_rows("gcp_1_2", MONTH))
+
+
 # --- how it is read ------------------------------------------------------------------------------------
 
 
