@@ -17,7 +17,7 @@ from focus_pipeline.connections.delivery import (
     StoredObject,
 )
 from focus_pipeline.connections.store_urls import InvalidUrl
-from focus_pipeline.connections.stores import AccessDenied, NotFound, StoreError
+from focus_pipeline.connections.stores import AccessDenied, LimitExceeded, NotFound, StoreError
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.check import judge, verdict_path
@@ -180,7 +180,7 @@ def named_failures(name: str, month: str) -> Iterator[None]:
     """Ends a step with one sentence that names the connection and month; only what may pass by itself is retried."""
     try:
         yield
-    except (AccessDenied, NotFound, NoBillingPeriods, InvalidUrl, HeldBack) as error:
+    except (AccessDenied, LimitExceeded, NotFound, NoBillingPeriods, InvalidUrl, HeldBack) as error:
         raise dg.Failure(f"{name} {month}: {error}", allow_retries=False) from error
     except (StoreError, IncompleteDownload, WarehouseLocked) as error:
         raise dg.Failure(f"{name} {month}: {error}") from error

@@ -22,7 +22,7 @@ from requests.exceptions import RequestException
 
 from focus_pipeline.connections.auth import GoogleAuth
 from focus_pipeline.connections.google_credentials import google_credentials, no_credentials
-from focus_pipeline.connections.stores import AccessDenied, NotFound, StoreError
+from focus_pipeline.connections.stores import AccessDenied, LimitExceeded, NotFound, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class BigQueryTable:
             if isinstance(error, Forbidden) and _reason(error) in _REFUSALS:
                 raise self._refused(action, error) from None
             if "limit for bytes billed" in error.message:
-                raise StoreError(
+                raise LimitExceeded(
                     f"{self.address} was not read: the query would be billed more than maximum_bytes_billed "
                     f"({self._maximum_bytes_billed:,}): {_first_line(error)}. Raise it in the connection's YAML, or "
                     "give the connection a table that is partitioned by BillingPeriodStart"

@@ -17,6 +17,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import grpc
 import pyarrow.parquet as pq
@@ -28,7 +29,7 @@ from rich.console import Console
 
 from focus_pipeline import checklist
 from focus_pipeline.components.gcp_bigquery_export import GcpBigQueryExport as GcpBigQueryExportComponent
-from focus_pipeline.components.ingestion import delivery_of
+from focus_pipeline.components.ingestion import delivery_of, named_failures
 from focus_pipeline.connections import bigquery
 from focus_pipeline.connections.delivery import Discovery, NoBillingPeriods
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
@@ -427,8 +428,14 @@ def test_what_was_billed_is_told_and_an_unchanged_table_costs_nothing(export: Gc
 
 def test_a_query_over_the_limit_is_not_run(export: GcpExport) -> None:
     connection = connected(export, maximum_bytes_billed=1_000_000)
-    with pytest.raises(StoreError, match=r"more than maximum_bytes_billed \(1,000,000\): .* 10485760 or higher"):
+    with (
+        pytest.raises(
+            dg.Failure, match=r"more than maximum_bytes_billed \(1,000,000\): .* 10485760 or higher"
+        ) as failed,
+        named_failures(connection.name, MONTH),
+    ):
         connection.discover()
+    assert not failed.value.allow_retries, "it would be too much the next time, too"
     month = connected(export).discover().deliveries[MONTH]
     assert connection.estimated_bytes(month) == LEAST_BILLED, "asking what it would be is not refused"
 

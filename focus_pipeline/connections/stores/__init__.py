@@ -24,6 +24,10 @@ class NotFound(StoreError):
     """The bucket, container, folder or object does not exist."""
 
 
+class LimitExceeded(StoreError):
+    """What was asked for would cost more than the connection allows."""
+
+
 class ObjectChanged(StoreError):
     """The object is no longer the version that was listed: the provider is delivering right now."""
 
