@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.aws_data_export import AwsDataExport
+from focus_pipeline.connections.bigquery_queries import Source
 from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport, recognised
 from focus_pipeline.connections.store_urls import InvalidUrl
@@ -45,7 +47,8 @@ def check_connection(component: "ConnectionComponent", *, view: str | None = Non
         return False
     line(True, f"credentials and list permission: listed {discovery.looked_in}")
     queried = isinstance(connection, GcpBigQueryExport)
-    usable = _describe_bigquery(connection, discovery) if queried else _read_one_object(connection, discovery)
+    source = connection.source() if queried else None
+    usable = _describe_bigquery(connection, source, discovery) if queried else _read_one_object(connection, discovery)
     recent = months_back(current_month(), lookback)
     table = Table("month", "rows" if queried else "files", "bytes", "what happens", box=None, padding=(0, 2))
     for month, delivery in discovery.deliveries.items():
@@ -72,13 +75,12 @@ def check_connection(component: "ConnectionComponent", *, view: str | None = Non
     if queried:
         _print_other_tables(connection)
     if queried and view:
-        _print_view(connection, view)
+        _print_view(connection, source, view)
     return usable
 
 
-def _describe_bigquery(connection: GcpBigQueryExport, discovery: Discovery) -> bool:
+def _describe_bigquery(connection: GcpBigQueryExport, source: Source, discovery: Discovery) -> bool:
     """What the table is, where, which of its columns are of FOCUS; its rows are not read, for that is billed."""
-    source = connection.source()
     matched, own = recognised(source.columns)
     lacking = [name for name in contract().required if name not in matched]
     line(True, f"{source.kind}, in {connection.client.location}")
@@ -104,19 +106,12 @@ def _print_other_tables(connection: GcpBigQueryExport) -> None:
         return
     for table in found:
         if table.startswith(("gcp_billing_export_focus_", "gcp_billing_export_resource_v1_")):
-            name = re.sub(r"[^a-z0-9_]", "_", table.lower())
-            console.print(
-                "\n# To connect another table of the dataset; the same charges from two of them count twice.\n"
-                f"# focus_pipeline/defs/{name}/defs.yaml\ntype: focus_pipeline.GcpBigQueryExport\nattributes:\n"
-                f"  name: {name}\n  project: {connection.project}\n  dataset: {connection.dataset}\n  table: {table}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            place = {"project": connection.project, "dataset": connection.dataset, "table": table}
+            why = "# To connect another table of the dataset; the same charges from two of them count twice."
+            _print_defs("GcpBigQueryExport", table, place, why)
 
 
-def _print_view(connection: GcpBigQueryExport, view: str) -> None:
-    source = connection.source()
+def _print_view(connection: GcpBigQueryExport, source: Source, view: str) -> None:
     if not source.select:
         line(None, f"no view is printed: {connection.address} is {source.kind}, which is FOCUS already")
         return
@@ -158,14 +153,15 @@ def print_account_exports(auth: S3Auth, *, connected: str) -> None:
             soft_wrap=True,
         )
     for export in others:
-        name = re.sub(r"[^a-z0-9_]", "_", export.name.lower())
-        console.print(
-            f"\n# focus_pipeline/defs/{name}/defs.yaml\ntype: focus_pipeline.AwsDataExport\nattributes:\n"
-            f'  name: {name}\n  url: {export.url}\n  focus_version: "{export.focus_version}"',
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        _print_defs("AwsDataExport", export.name, {"url": export.url, "focus_version": f'"{export.focus_version}"'})
+
+
+def _print_defs(component: str, named: str, attributes: Mapping[str, str], *comments: str) -> None:
+    """A defs.yaml to paste. named: what the provider calls it, which becomes the connection's name."""
+    name = re.sub(r"[^a-z0-9_]", "_", named.lower())
+    lines = [*comments, f"# focus_pipeline/defs/{name}/defs.yaml", f"type: focus_pipeline.{component}", "attributes:"]
+    lines += [f"  {attribute}: {value}" for attribute, value in {"name": name, **attributes}.items()]
+    console.print("\n" + "\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def _left_out(columns: tuple[str, ...] | None) -> str:

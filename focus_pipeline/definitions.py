@@ -14,7 +14,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partiti
 @dg.definitions
 def defs() -> dg.Definitions:
     loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
-    connections(loaded.component_tree)
+    connections(loaded.component_tree)  # says which name two of them have, where Dagster says which asset
     return dg.Definitions.merge(
         loaded,
         # A process per step costs more than the steps of a month do.

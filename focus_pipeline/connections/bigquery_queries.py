@@ -25,7 +25,7 @@ _TELLING = (
     "SkuId",
 )
 
-# BigQuery type of BillingPeriodStart -> its month, and the rows of a month, as SQL; {0} is the column.
+# BigQuery type of a column -> its month, and the rows between two parameters, as SQL; {0} is the column.
 _MONTH = {
     "TIMESTAMP": "FORMAT_TIMESTAMP('%Y-%m', {0}, 'UTC')",
     "DATETIME": "FORMAT_DATETIME('%Y-%m', {0})",
@@ -153,7 +153,7 @@ def _of_type(source: Source, templates: Mapping[str, str]) -> str:
 def month_parameters(month: str, partitions: tuple[str, str] | None) -> dict[str, str]:
     """The values of month_query's parameters."""
     start, end = month_bounds(month)
-    of_partitions = dict(zip(("first", "last"), partitions or (), strict=False))
+    of_partitions = {"first": partitions[0], "last": partitions[1]} if partitions else {}
     return {"start": f"{start:%Y-%m-%d}", "end": f"{end:%Y-%m-%d}"} | of_partitions
 
 

@@ -9,7 +9,7 @@ changed; a changed one is read by a query of its own into one Parquet file.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -47,11 +47,21 @@ _KEPT_MONTHS = 23
 
 @dataclass(frozen=True)
 class MonthRows(StoredObject):
-    """The rows of a month as one object. partitions: values of @first and @last, between which the table's partitions
-    hold them; None where that is not known.
+    """The rows of a month as one object. source: what they were seen in. partitions: values of @first and @last,
+    between which its partitions hold them; None where that is not known.
     """
 
+    source: Source = field(compare=False, repr=False)
     partitions: tuple[str, str] | None = None
+
+    @property
+    def month(self) -> str:
+        return self.key.rpartition("/")[2].removesuffix(".parquet")
+
+    @property
+    def query(self) -> tuple[str, dict[str, str]]:
+        """The query that reads them, and the values of its parameters."""
+        return month_query(self.source, self.partitions), month_parameters(self.month, self.partitions)
 
 
 @dataclass(frozen=True)
@@ -108,14 +118,11 @@ class GcpBigQueryExport:
         )
 
     def download(self, item: MonthRows, path: Path) -> Mapping[str, str | int]:
-        month = item.key.rpartition("/")[2].removesuffix(".parquet")
-        source = self.source()
-        billed = self.client.write(
-            month_query(source, item.partitions), path, **month_parameters(month, item.partitions)
-        )
+        sql, parameters = item.query
+        billed = self.client.write(sql, path, **parameters)
         # Rows that came between the two queries belong to the next token.
-        if not _is_what_was_shown(path, source, item.etag):
-            raise replaced(f"{self.address} {month}")
+        if not _is_what_was_shown(path, item.source, item.etag):
+            raise replaced(f"{self.address} {item.month}")
         return {
             "BigQuery job": billed.job,
             "Bytes billed": "not said" if billed.bytes is None else billed.bytes,
@@ -123,10 +130,8 @@ class GcpBigQueryExport:
 
     def estimated_bytes(self, delivery: Delivery) -> int:
         """What reading a month would be billed for; asking is free."""
-        partitions = delivery.objects[0].partitions
-        return self.client.estimated_bytes(
-            month_query(self.source(), partitions), **month_parameters(delivery.month, partitions)
-        )
+        sql, parameters = delivery.objects[0].query
+        return self.client.estimated_bytes(sql, **parameters)
 
     def source(self) -> Source:
         """What the table is, by its columns as they are now. Raises StoreError where it is none of the three."""
@@ -188,6 +193,7 @@ class GcpBigQueryExport:
             etag=_etag(source, row["row_count"], row["unmarked"], row["changed"]),
             size=None,
             last_modified=datetime.fromtimestamp((changed or 0) / 1_000_000, UTC),
+            source=source,
             partitions=partitions_of(row, source.partition),
         )
         return Delivery(month, (item,), source.declares, row["row_count"])

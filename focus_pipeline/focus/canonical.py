@@ -102,7 +102,7 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
     sent_as = {name: quoted(f"sent {name}") for name in matched if _can_fail(columns()[name], source[matched[name]])}
 
     # Each in a SELECT of its own below the next: what a value is replaced by is then worked out, and planned, once.
-    sent = [f"{_sent(quoted(name), source_type)} AS {quoted(name)}" for name, source_type in source.items()]
+    cleaned = [f"{null_for_words(quoted(name), kind)} AS {quoted(name)}" for name, kind in source.items()]
 
     read = [
         f"{_typed(columns()[name], quoted(sent), source[sent])} AS {quoted(name)}" for name, sent in matched.items()
@@ -146,7 +146,7 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
             {_lines(read)}
             FROM (
                 SELECT
-            {_lines(sent)}
+            {_lines(cleaned)}
                 FROM {relation}
             )
         )
@@ -230,8 +230,8 @@ def _fold(value: str) -> str:
     return value.translate(str.maketrans("", "", " _-")).lower()
 
 
-def _sent(value: str, source_type: str) -> str:
-    # A provider that sends one of them means that there is no value.
+def null_for_words(value: str, source_type: str) -> str:
+    """The SQL expression of a source value; NULL for the words by which a provider says that there is none."""
     return f"CASE WHEN {value} NOT IN {NULL_WORDS} THEN {value} END" if source_type == "VARCHAR" else value
 
 

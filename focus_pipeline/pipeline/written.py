@@ -17,6 +17,7 @@ from focus_pipeline.focus.canonical import (
     is_taken_over,
     literal,
     meaning,
+    null_for_words,
     quoted,
 )
 from focus_pipeline.focus.rules import HEADER, ROW, TYPE, WRITTEN, Rule, rules_of
@@ -278,8 +279,7 @@ def _provider(source: SourceFile, matched: Mapping[str, str]) -> str:
 
 
 def _value(source: SourceFile, sent: str) -> str:
-    name = quoted(sent)
-    return f"CASE WHEN {name} NOT IN {NULL_WORDS} THEN {name} END" if source.columns[sent] == "VARCHAR" else name
+    return null_for_words(quoted(sent), source.columns[sent])
 
 
 def _is_text(source_type: str, column: Column) -> bool:

@@ -140,7 +140,6 @@ def test_a_connection_cannot_take_the_name_of_the_unified_assets() -> None:
 RUN = f"""
 import sys
 from pathlib import Path
-from focus_pipeline.connections.stores import AccessDenied
 from focus_pipeline.definitions import defs
 from focus_pipeline.demo.deliveries import FILES
 from focus_pipeline.settings import PROJECT_ROOT
