@@ -19,6 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from focus_pipeline_tests.fakes.loopback import running
+
 
 @dataclass(frozen=True)
 class BehindProxy:
@@ -47,19 +49,6 @@ def behind_proxy(handler: type[BaseHTTPRequestHandler], host: str, folder: Path)
     proxy = _Proxy(server.server_port)
     with running(server), running(proxy):
         yield BehindProxy(f"http://127.0.0.1:{proxy.server_address[1]}", certificate, key)
-
-
-@contextmanager
-def running(server: ThreadingTCPServer) -> Iterator[None]:
-    """Serves in a thread until the end."""
-    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Proxy(ThreadingTCPServer):

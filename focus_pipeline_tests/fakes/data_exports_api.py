@@ -4,11 +4,12 @@ moto does not have it. Signatures are not checked; `refuse` makes it answer as t
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from focus_pipeline_tests.fakes.loopback import answering, running
 
 # Some of a table's columns: enough to see which ones a query leaves out.
 _COLUMNS = ("BilledCost", "BillingPeriodStart", "Tags", "x_Discounts")
@@ -75,25 +76,10 @@ class DataExportsApi:
 def data_exports_api() -> Iterator[DataExportsApi]:
     api = DataExportsApi()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, body = api.answer(self.headers["X-Amz-Target"].rpartition(".")[2], asked)
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, object]:
+        return api.answer(request.headers["X-Amz-Target"].rpartition(".")[2], json.loads(body))
 
-        def log_message(self, *_: object) -> None:
-            """Nothing to the terminal."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), answering(answer))
     api.endpoint_url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with running(server):
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -17,7 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from focus_pipeline_tests.fakes.behind_proxy import BehindProxy, behind_proxy, running
+from focus_pipeline_tests.fakes.behind_proxy import BehindProxy, behind_proxy
+from focus_pipeline_tests.fakes.loopback import answering, running
 
 LOGIN = "login.microsoftonline.com"
 TENANT = "5f6a3b0e-7c1d-4d2e-9b8a-1c2d3e4f5a6b"
@@ -33,6 +34,11 @@ class EntraId:
     place: BehindProxy | None = None
     identity_endpoint: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
+
+    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, object]]:
+        if request.command == "GET":
+            return 200, self.get(request.path)
+        return self.token({name: values[0] for name, values in parse_qs(body.decode()).items()})
 
     def token(self, asked: dict[str, str]) -> tuple[int, dict[str, object]]:
         """Answers the token endpoint of the tenant."""
@@ -65,33 +71,10 @@ class EntraId:
 def entra_id(folder: Path, client_secret: str, federated_token: str) -> Iterator[EntraId]:
     """Serves it until the end; the certificate and its key are written into the folder."""
     entra = EntraId(client_secret, federated_token)
-    identity = ThreadingHTTPServer(("127.0.0.1", 0), _handler(entra))
+    identity = ThreadingHTTPServer(("127.0.0.1", 0), answering(entra.answer))
     entra.identity_endpoint = f"http://127.0.0.1:{identity.server_port}/msi/token"
-    with behind_proxy(_handler(entra), LOGIN, folder) as entra.place, running(identity):
+    with behind_proxy(answering(entra.answer), LOGIN, folder) as entra.place, running(identity):
         yield entra
-
-
-def _handler(entra: EntraId) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            """Print nothing."""
-
-        def do_GET(self) -> None:
-            self._answer(200, entra.get(self.path))
-
-        def do_POST(self) -> None:
-            form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
-            self._answer(*entra.token({name: values[0] for name, values in form.items()}))
-
-        def _answer(self, status: int, body: dict[str, object]) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-    return Handler
 
 
 def _access_token() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from focus_pipeline_tests.fakes.behind_proxy import BehindProxy, behind_proxy
+from focus_pipeline_tests.fakes.loopback import answering
 
 
 @dataclass
@@ -23,12 +23,12 @@ class GoogleIam:
     place: BehindProxy | None = None
     asked: list[str] = field(default_factory=list)
 
-    def answer(self, path: str, authorization: str) -> tuple[int, dict[str, object]]:
-        account = re.fullmatch(r"/v1/projects/-/serviceAccounts/(.+):generateAccessToken", path)
+    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, object]]:
+        account = re.fullmatch(r"/v1/projects/-/serviceAccounts/(.+):generateAccessToken", request.path)
         if account is None:
             return 404, {"error": {"code": 404, "message": "Not found", "status": "NOT_FOUND"}}
         self.asked.append(account[1])
-        if self.may_impersonate.get(authorization.removeprefix("Bearer ")) == account[1]:
+        if self.may_impersonate.get(request.headers.get("authorization", "").removeprefix("Bearer ")) == account[1]:
             return 200, {
                 "accessToken": self.given,
                 "expireTime": f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
@@ -41,26 +41,5 @@ class GoogleIam:
 def google_iam(folder: Path, may_impersonate: dict[str, str], given: str) -> Iterator[GoogleIam]:
     """Serves it until the end; its certificate is written into the folder."""
     iam = GoogleIam(may_impersonate, given)
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            """Print nothing."""
-
-        def do_GET(self) -> None:
-            self._answer()
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            self._answer()
-
-        def _answer(self) -> None:
-            status, body = iam.answer(self.path, self.headers.get("authorization", ""))
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-    with behind_proxy(Handler, "iamcredentials.googleapis.com", folder) as iam.place:
+    with behind_proxy(answering(iam.answer), "iamcredentials.googleapis.com", folder) as iam.place:
         yield iam

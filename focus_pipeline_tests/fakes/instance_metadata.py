@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+
+from focus_pipeline_tests.fakes.loopback import running
 
 _TOKEN = "imds-session-token"
 _ROLES = "/latest/meta-data/iam/security-credentials/"
@@ -49,11 +50,5 @@ def instance_metadata(role: str, credentials: Mapping) -> Iterator[str]:
             self.wfile.write(text.encode())
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with running(server):
         yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import re
 import socket
@@ -14,7 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import TCPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +92,42 @@ def listening(app: WSGIApplication) -> Iterator[str]:
     finally:
         stop()
         atexit.unregister(stop)
+
+
+@contextmanager
+def running(server: TCPServer) -> Iterator[None]:
+    """Serves in a thread until the end."""
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def answering(
+    answer: Callable[[BaseHTTPRequestHandler, bytes], tuple[int, object]],
+) -> type[BaseHTTPRequestHandler]:
+    """A handler that answers GET and POST in JSON. answer: of the request and its body, gives status and content."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Print nothing."""
+
+        def do_GET(self) -> None:
+            status, content = answer(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+    return Handler
 
 
 def forward_to(port: int) -> WSGIApplication:

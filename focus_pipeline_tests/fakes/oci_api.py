@@ -7,12 +7,13 @@ are small, so that whoever reads only the first is found out. Codes of refusals 
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from focus_pipeline_tests.fakes.loopback import running
 
 PAGE = 3
 
@@ -99,10 +100,6 @@ def oci_api() -> Iterator[OciApi]:
             """Nothing to the terminal."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     api.endpoint_url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with running(server):
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
