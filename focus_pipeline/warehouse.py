@@ -5,8 +5,8 @@ The file is open for writing only while a month is published, for DuckDB lets no
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,9 +15,10 @@ from pathlib import Path
 
 import duckdb
 
-from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, literal, quoted
+from focus_pipeline.focus.canonical import CANONICAL, LINEAGE
 from focus_pipeline.focus.specification import columns, columns_of, versions
 from focus_pipeline.pipeline.normalise import StagedMonth
+from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
 
 VERSION_VIEWS = {version: f"cost_and_usage_v{version.replace('.', '_')}" for version in versions()}
 """FOCUS version -> name of the view in schema focus that shows the table with the columns of that version."""
@@ -53,28 +54,27 @@ class Published:
 
 @contextmanager
 def open_warehouse(
-    path: Path, *, read_only: bool = False, config: Mapping[str, str] | None = None
+    path: Path, *, read_only: bool = False, sandbox: Sandbox | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """The warehouse, with its tables, in UTC; closed in any case when the block ends.
+
+    sandbox: what it may touch besides its own file; without it, the folder that it is in.
 
     Raises WarehouseLocked, naming the process that has it open; FileNotFoundError when read_only and there is none.
     """
     if read_only and not path.exists():
         raise FileNotFoundError(f"there is no warehouse {path} yet; it comes with the first published month")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        connection = duckdb.connect(str(path), read_only=read_only, config=dict(config or {}))
-    except duckdb.IOException as error:
-        if "lock" in str(error):
-            raise WarehouseLocked(_who_holds(path, str(error))) from None
-        raise
-    try:
-        connection.execute("SET TimeZone = 'UTC'")
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(open_duckdb(sandbox or Sandbox((path.parent,)), path, read_only=read_only))
+        except duckdb.IOException as error:
+            if "lock" in str(error):
+                raise WarehouseLocked(_who_holds(path, str(error))) from None
+            raise
         if not read_only:
             _create_tables(connection)
         yield connection
-    finally:
-        connection.close()
 
 
 def published_identity(connection: duckdb.DuckDBPyConnection, name: str, month: str) -> str | None:
@@ -95,7 +95,7 @@ def replace_month(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) ->
     key = {"name": staged.connection, "month": staged.month}
     of_month = "WHERE x_Connection = $name AND x_Month = $month"
     names = ", ".join(map(quoted, CANONICAL))
-    rows = f"read_parquet({literal(str(staged.path))})"
+    rows = f"read_parquet({path_literal(staged.path)})"
     connection.execute("BEGIN")
     try:
         before = _totals(connection, f"focus.cost_and_usage {of_month}", key)
@@ -169,7 +169,7 @@ def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, v
                 judged.verdict, judged.violations, judged."rows", judged.gap, judged.examples
             FROM (
                 SELECT connection, month, token, unnest(rules) AS judged
-                FROM read_json({literal(str(verdict))}, columns = {_VERDICT_COLUMNS})
+                FROM read_json({path_literal(verdict)}, columns = {_VERDICT_COLUMNS})
             )
             """
         )

@@ -8,13 +8,13 @@ import duckdb
 import pytest
 
 from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.focus.canonical import literal, quoted
 from focus_pipeline.focus.rules import predicates
 from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.normalise import StagedMonth, stage
 from focus_pipeline.pipeline.verdict import CheckVerdict, Failure, Verdict
+from focus_pipeline.sql import path_literal, quoted
 from focus_pipeline_tests.month_files import MONTH
 
 CONNECTION = "colo_costs"
@@ -32,7 +32,7 @@ class LoadedMonth:
         """A column of the staged rows, in their order."""
         with duckdb.connect() as connection:
             rows = connection.execute(
-                f"SELECT {quoted(column)} FROM read_parquet({literal(str(self.staged.path))}, file_row_number = true) "
+                f"SELECT {quoted(column)} FROM read_parquet({path_literal(self.staged.path)}, file_row_number = true) "
                 "ORDER BY file_row_number"
             ).fetchall()
         return [value for (value,) in rows]

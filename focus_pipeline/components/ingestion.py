@@ -159,7 +159,7 @@ def ingestion_checks(connection: Connection, focus_version: str | None, data_dir
         verdict = judge(staged, data_dir, month_rule=month_rule)
         with (
             named_failures(name, month),
-            open_warehouse(data_dir.warehouse, config=data_dir.duckdb_config) as warehouse,
+            open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse,
         ):
             record_verdict(warehouse, staged, verdict_path(name, month, staged.token, data_dir))
         for check in verdict.checks:

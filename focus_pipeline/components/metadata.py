@@ -7,12 +7,13 @@ import dagster as dg
 import duckdb
 
 from focus_pipeline.connections.delivery import Ignored
-from focus_pipeline.focus.canonical import CANONICAL, literal, quoted
+from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
 from focus_pipeline.pipeline.land import LandedDelivery
 from focus_pipeline.pipeline.normalise import StagedMonth
 from focus_pipeline.pipeline.publish import PublishedMonth
 from focus_pipeline.pipeline.verdict import CheckVerdict, Failure, Verdict
+from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
 
 _PREVIEW = (
     "ChargePeriodStart",
@@ -263,10 +264,10 @@ def _amounts(costs: Mapping[str, Decimal]) -> str:
 
 
 def _preview(staged: StagedMonth) -> dg.TableMetadataValue:
-    with duckdb.connect() as connection:
+    with open_duckdb(Sandbox((staged.path.parent,))) as connection:
         rows = connection.execute(
             f"SELECT {', '.join(f'CAST({quoted(name)} AS VARCHAR)' for name in _PREVIEW)} "
-            f"FROM read_parquet({literal(str(staged.path))}) LIMIT {_SHOWN_ROWS}"
+            f"FROM read_parquet({path_literal(staged.path)}) LIMIT {_SHOWN_ROWS}"
         ).fetchall()
     return _table(_records(_PREVIEW, rows), _PREVIEW)
 

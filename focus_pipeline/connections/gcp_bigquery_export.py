@@ -15,8 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from focus_pipeline.connections.auth import GoogleAuth, require_variables
 from focus_pipeline.connections.bigquery_queries import (
     Source,
@@ -34,8 +32,9 @@ from focus_pipeline.connections.gcp_detailed_usage import (
     focus_select,
 )
 from focus_pipeline.connections.stores import StoreError, replaced
-from focus_pipeline.focus.canonical import literal, match_columns, quoted
+from focus_pipeline.focus.canonical import match_columns
 from focus_pipeline.months import MONTH_PATTERN, current_month, months_back
+from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
 
 if TYPE_CHECKING:
     from focus_pipeline.connections.bigquery import BigQueryTable
@@ -211,8 +210,8 @@ def _etag(source: Source, rows: int, unmarked: int, changed: int | None) -> str:
 
 def _is_what_was_shown(path: Path, source: Source, etag: str) -> bool:
     """Whether the written rows have this etag; of a source without x_ExportTime, whether they are as many."""
-    relation = f"read_parquet({literal(str(path))})"
-    with duckdb.connect() as connection:
+    relation = f"read_parquet({path_literal(path)})"
+    with open_duckdb(Sandbox((path.parent,))) as connection:
         if (exported := source.export_time) is None:
             (rows,) = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
             return etag.startswith(f"{rows}/")

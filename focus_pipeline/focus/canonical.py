@@ -12,6 +12,7 @@ from importlib import resources
 import duckdb
 
 from focus_pipeline.focus.specification import DECIMAL_SCALE, Column, columns, multiplied_columns, spellings
+from focus_pipeline.sql import literal, quoted
 
 # DuckDB types of binary floating-point numbers, which hold most decimals only nearly.
 FLOATING = ("DOUBLE", "FLOAT")
@@ -50,19 +51,8 @@ STAGED = CANONICAL | {UNREADABLE: "VARCHAR[]"} | {approximate(name): "DOUBLE" fo
 
 
 def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Defines the macros of canonical.sql for this connection and sets its time zone to UTC."""
-    connection.execute("SET TimeZone = 'UTC'")
+    """Defines the macros of canonical.sql for this connection, which has to be in UTC."""
     connection.execute(resources.files(__package__).joinpath("canonical.sql").read_text("utf-8"))
-
-
-def quoted(identifier: str) -> str:
-    """An SQL identifier, whatever is in the name."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(value: str) -> str:
-    """An SQL string literal, for places where DuckDB takes no parameter."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def match_columns(source: Mapping[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_pipeline.months import MONTH_PATTERN
+from focus_pipeline.sql import Sandbox
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class DataDir:
         return self.root / "scratch"
 
     @property
-    def duckdb_config(self) -> dict[str, str]:
-        limit = {} if self.memory_limit is None else {"memory_limit": self.memory_limit}
-        return {"temp_directory": str(self.scratch)} | limit
+    def sandbox(self) -> Sandbox:
+        """Of DuckDB while it reads what was delivered."""
+        return Sandbox((self.root,), self.scratch, self.memory_limit)
 
     def landed(self, connection: str, month: str) -> Path:
         return self.root / "landing" / connection / month

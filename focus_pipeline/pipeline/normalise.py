@@ -13,15 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from focus_pipeline.focus.canonical import (
-    STAGED,
-    canonical_select,
-    create_macros,
-    is_taken_over,
-    literal,
-    match_columns,
-    quoted,
-)
+from focus_pipeline.focus.canonical import STAGED, canonical_select, create_macros, is_taken_over, match_columns
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.focus.specification import columns, contract, detect_version
 from focus_pipeline.months import month_bounds
@@ -36,6 +28,7 @@ from focus_pipeline.pipeline.source_files import (
 )
 from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.pipeline.written import EXAMPLES, Broken, broken_by_header, count_in_source
+from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -280,7 +273,7 @@ def _stage_file(
 def _month_rule_broken(connection: duckdb.DuckDBPyConnection, part: Path, month: str) -> Rejection | None:
     start, end = month_bounds(month)
     outside = (
-        f"FROM read_parquet({literal(str(part))}, file_row_number = true) "
+        f"FROM read_parquet({path_literal(part)}, file_row_number = true) "
         'WHERE "ChargePeriodStart" < $start OR "ChargePeriodStart" >= $end'
     )
     bounds = {"start": start, "end": end}
@@ -324,7 +317,7 @@ def _totals(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Total]:
     rows = connection.execute(
         'SELECT "BillingCurrency", count(*), CAST(coalesce(sum("BilledCost"), 0) AS VARCHAR), '
         'CAST(coalesce(sum("EffectiveCost"), 0) AS VARCHAR) '
-        f"FROM read_parquet({literal(str(path))}) GROUP BY 1 ORDER BY 1"
+        f"FROM read_parquet({path_literal(path)}) GROUP BY 1 ORDER BY 1"
     ).fetchall()
     return [Total(*row) for row in rows]
 
@@ -351,6 +344,6 @@ def _parts_folder(data_dir: DataDir, delivery: LandedDelivery) -> Iterator[Path]
 
 @contextmanager
 def _duckdb(data_dir: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(config=data_dir.duckdb_config) as connection:
+    with open_duckdb(data_dir.sandbox) as connection:
         create_macros(connection)
         yield connection

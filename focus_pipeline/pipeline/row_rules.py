@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import duckdb
 
-from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, UNREADABLE, literal, quoted
+from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, UNREADABLE
 from focus_pipeline.focus.rules import GROUP, REPEATED, ROW, Rule, predicates, rules, rules_of
 from focus_pipeline.focus.specification import columns, judged_as, known_gaps
 from focus_pipeline.pipeline.data_dir import DataDir
@@ -14,6 +14,7 @@ from focus_pipeline.pipeline.normalise import StagedFile, StagedMonth
 from focus_pipeline.pipeline.verdict import Failure
 from focus_pipeline.pipeline.watch import Watch
 from focus_pipeline.pipeline.written import EXAMPLES
+from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
 
 # Rows that differ in one of these differ.
 _TELLING = (
@@ -42,8 +43,8 @@ def row_failures(staged: StagedMonth, data_dir: DataDir, watch: Watch) -> list[F
     if not staged.rows or not applicable:
         return []
     compiled = predicates(data_dir.rules_cache)
-    month = f"read_parquet({literal(str(staged.path))}, file_row_number = true)"
-    with duckdb.connect(config=data_dir.duckdb_config) as connection:
+    month = f"read_parquet({path_literal(staged.path)}, file_row_number = true)"
+    with open_duckdb(data_dir.sandbox) as connection:
         watch(f"judging {staged.rows:,} rows", connection)
         found = [
             *_of_rows(connection, month, [rule for rule in applicable if rule.kind == ROW], compiled, staged),

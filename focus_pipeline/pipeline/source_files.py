@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from focus_pipeline.focus.canonical import literal
+from focus_pipeline.sql import literal, path_literal
 
 # A line of a CSV file may be this long: tags and SKU details can hold thousands of characters.
 _LONGEST_LINE = 16 * 1024 * 1024
@@ -74,7 +74,7 @@ def parsed_once(source: SourceFile, path: Path, connection: duckdb.DuckDBPyConne
     if source.format == "parquet" or not source.columns:
         return source
     connection.execute(f"COPY (SELECT * FROM {source.relation}) TO {literal(str(path))} ({PARQUET_OPTIONS})")
-    return replace(source, relation=f"read_parquet({literal(str(path))}, hive_partitioning = false)")
+    return replace(source, relation=f"read_parquet({path_literal(path)}, hive_partitioning = false)")
 
 
 def reading_fault(source: SourceFile, connection: duckdb.DuckDBPyConnection) -> str | None:
@@ -102,10 +102,10 @@ def _explained(error: duckdb.Error) -> str:
 
 
 def _parquet(path: Path, connection: duckdb.DuckDBPyConnection) -> SourceFile:
-    relation = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+    relation = f"read_parquet({path_literal(path)}, hive_partitioning = false)"
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-        stored = connection.execute(f"SELECT name, precision FROM parquet_schema({literal(str(path))})").fetchall()
+        stored = connection.execute(f"SELECT name, precision FROM parquet_schema({path_literal(path)})").fetchall()
     except duckdb.Error as error:
         raise UnreadableFile(f"it is not a whole Parquet file ({_explained(error)}); upload it again") from None
     columns = {name: kind for name, kind, *_ in described}

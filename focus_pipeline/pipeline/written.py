@@ -11,18 +11,11 @@ from decimal import Context, Decimal
 
 import duckdb
 
-from focus_pipeline.focus.canonical import (
-    FLOATING,
-    NULL_WORDS,
-    is_taken_over,
-    literal,
-    meaning,
-    null_for_words,
-    quoted,
-)
+from focus_pipeline.focus.canonical import FLOATING, NULL_WORDS, is_taken_over, meaning, null_for_words
 from focus_pipeline.focus.rules import HEADER, ROW, TYPE, WRITTEN, Rule, rules_of
 from focus_pipeline.focus.specification import Column, columns, spellings
 from focus_pipeline.pipeline.source_files import SourceFile
+from focus_pipeline.sql import literal, quoted
 
 EXAMPLES = 5
 

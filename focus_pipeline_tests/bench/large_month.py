@@ -10,8 +10,8 @@ from pathlib import Path
 
 import duckdb
 
-from focus_pipeline.focus.canonical import literal, quoted
 from focus_pipeline.focus.specification import columns
+from focus_pipeline.sql import literal, quoted
 from focus_pipeline_tests.fakes.clean_months import VARIANTS, clean_rows
 
 VARIANT = "aws_1_2"

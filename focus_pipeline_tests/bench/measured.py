@@ -10,7 +10,6 @@ from pathlib import Path
 
 import duckdb
 
-from focus_pipeline.focus.canonical import literal
 from focus_pipeline.focus.rules import ROW, pandera_checks, predicates
 from focus_pipeline.focus.rules import rules as all_rules
 from focus_pipeline.pipeline.check import judge, verdict_path
@@ -18,6 +17,7 @@ from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
 from focus_pipeline.pipeline.normalise import StagedMonth, stage
 from focus_pipeline.settings import load_settings
+from focus_pipeline.sql import literal
 from focus_pipeline.validate import validate
 from focus_pipeline.warehouse import open_warehouse, replace_month
 from focus_pipeline_tests.bench.large_month import write_csv, write_parquet
@@ -55,7 +55,7 @@ def whole_path(file: Path, folder: Path) -> float:
     start = time.perf_counter()
     staged = _staged(file, data_dir)
     judge(staged, data_dir, month_rule=False)
-    with open_warehouse(data_dir.warehouse, config=data_dir.duckdb_config) as warehouse:
+    with open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse:
         replace_month(warehouse, staged)
     return time.perf_counter() - start
 

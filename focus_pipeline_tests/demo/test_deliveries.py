@@ -13,13 +13,13 @@ from focus_pipeline.connections.azure_cost_export import AzureCostExport
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.connections.oci_reports import OciReports
 from focus_pipeline.demo.deliveries import FILES, LATE_FILE, DemoDelivery, write_deliveries
-from focus_pipeline.focus.canonical import literal
 from focus_pipeline.months import months_back
 from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.normalise import StagedMonth, stage
 from focus_pipeline.pipeline.verdict import Verdict
+from focus_pipeline.sql import literal, path_literal
 
 pytestmark = pytest.mark.slow
 
@@ -218,7 +218,7 @@ def test_costs_are_price_times_quantity_exactly(ingested: list[tuple[DemoDeliver
                     CAST(PricingQuantity AS DECIMAL(19, 6)) AS quantity,
                     CAST(ListUnitPrice AS DECIMAL(19, 10)) AS list_price,
                     CAST(ContractedUnitPrice AS DECIMAL(19, 10)) AS price
-                FROM read_parquet({literal(str(staged.path))})
+                FROM read_parquet({path_literal(staged.path)})
             )
             """
         ).fetchone()
@@ -231,7 +231,7 @@ def test_discounts_lower_the_costs(ingested: list[tuple[DemoDelivery, StagedMont
         (upside_down,) = duckdb.sql(
             f"""
             SELECT count(*)
-            FROM read_parquet({literal(str(staged.path))})
+            FROM read_parquet({path_literal(staged.path)})
             WHERE ListCost < EffectiveCost OR ListCost < ContractedCost OR ContractedCost < EffectiveCost
             """
         ).fetchone()

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focus_pipeline.focus.canonical import LINEAGE, canonical_select, create_macros, quoted
+from focus_pipeline.focus.canonical import LINEAGE, canonical_select, create_macros
 from focus_pipeline.pipeline.source_files import open_source_file, parsed_once
+from focus_pipeline.sql import quoted
 from focus_pipeline_tests.month_files import Row, as_csv, write_parquet
 
 pytestmark = pytest.mark.slow
@@ -40,6 +41,7 @@ def new_path(tmp_path_factory: pytest.TempPathFactory) -> NewPath:
 def read(new_path: NewPath) -> Read:
     """Reads one canonical column of a file."""
     connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
     create_macros(connection)
 
     def read(path: Path, column: str) -> list:
@@ -122,6 +124,7 @@ def test_floating_point_is_its_shortest_decimal_or_counted_as_rounded(
     found = read(path, "BilledCost")
     assert found == [number if abs(number) < 10**20 else None for number in at_18]
     with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         create_macros(connection)
         counted = connection.execute(f"SELECT is_rounded(BilledCost) FROM '{path}'").fetchall()
     assert [rounded for (rounded,) in counted] == [a != b for a, b in zip(at_18, shortest, strict=True)]

@@ -61,7 +61,7 @@ def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
         month = context.partition_key
         with (
             named_failures("focus", month),
-            open_warehouse(data_dir.warehouse, config=data_dir.duckdb_config) as warehouse,
+            open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse,
         ):
             published = publish_month(month, data_dir, warehouse)
             data_sources = metadata.data_sources_preview(warehouse)

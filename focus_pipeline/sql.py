@@ -1,0 +1,77 @@
+"""SQL as this project writes it: identifiers, literals, paths that DuckDB takes literally, and where it runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What a DuckDB connection may touch while it reads what others delivered.
+
+    directories: it reads and writes files below these, and nowhere else. scratch: where it puts what does not fit into
+    memory; without it, DuckDB's own choice. memory_limit: such as "1GB"; without it, DuckDB's own, which is 80 % of the
+    machine.
+    """
+
+    directories: tuple[Path, ...]
+    scratch: Path | None = None
+    memory_limit: str | None = None
+
+
+@contextmanager
+def open_duckdb(
+    sandbox: Sandbox, database: Path | None = None, *, read_only: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in UTC to a database file, or to one in memory; closed in any case when the block ends.
+
+    It installs and loads no extension, reaches no file outside of the sandbox and no network, and no statement can
+    change that. Raises duckdb.Error.
+    """
+    config = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "allow_community_extensions": "false",
+    }
+    if sandbox.scratch is not None:
+        config["temp_directory"] = str(sandbox.scratch)
+    if sandbox.memory_limit is not None:
+        config["memory_limit"] = sandbox.memory_limit
+    connection = duckdb.connect(":memory:" if database is None else str(database), read_only=read_only, config=config)
+    try:
+        allowed = ", ".join(literal(str(directory)) for directory in sandbox.directories)
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET allowed_directories = [{allowed}]")
+        # In this order: once the configuration is locked, nothing more can be set.
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        yield connection
+    finally:
+        connection.close()
+
+
+def quoted(identifier: str) -> str:
+    """An SQL identifier, whatever is in the name but a NUL, which DuckDB's parser does not take."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """An SQL string literal, for places where DuckDB takes no parameter."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def path_literal(path: Path) -> str:
+    r"""A file to read, as an SQL string literal. DuckDB's readers take a path as a pattern: here it means itself alone.
+
+    Raises ValueError for a path with a backslash, which no pattern of DuckDB can name.
+
+    >>> path_literal(Path("/bills/march[1].csv"))
+    "'/bills/march[[]1].csv'"
+    """
+    text = str(path)
+    if "\\" in text:
+        raise ValueError(f"DuckDB cannot read {text!r}, for its path holds a backslash; move or rename it")
+    return literal("".join(f"[{character}]" if character in "*?[" else character for character in text))
