@@ -3,7 +3,17 @@
 import re
 from datetime import UTC, datetime
 
-MONTH_PATTERN = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+# Of the years that a bill can be of: month_bounds() has an answer for every one, and their neighbours are dates, too.
+MONTH_PATTERN = re.compile(r"20[0-9]{2}-(?:0[1-9]|1[0-2])")
+
+
+def is_month(text: str) -> bool:
+    """Whether a text is a month of the years 2000 to 2099, spelled `YYYY-MM`.
+
+    >>> is_month("2025-03"), is_month("9999-12"), is_month("2025-3")
+    (True, False, False)
+    """
+    return MONTH_PATTERN.fullmatch(text) is not None
 
 
 def month_of(moment: datetime) -> str:

@@ -12,17 +12,46 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 from urllib.parse import unquote
+
+from pydantic import BeforeValidator
 
 from focus_pipeline.connections.auth import Auth
 from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject
-from focus_pipeline.connections.manifests import BadManifest, ManifestReader, not_in_the_manifest
+from focus_pipeline.connections.manifests import (
+    BadManifest,
+    Manifest,
+    ManifestReader,
+    named,
+    not_in_the_manifest,
+    object_name,
+)
 from focus_pipeline.connections.store_urls import check_url, open_store
-from focus_pipeline.connections.stores import ObjectStore
+from focus_pipeline.connections.stores import ObjectStore, apart
+from focus_pipeline.months import MONTH_PATTERN
 
-_PARTITION = re.compile(r"billing_period=(\d{4}-(?:0[1-9]|1[0-2]))/", re.IGNORECASE)
+_PARTITION = re.compile(rf"billing_period=({MONTH_PATTERN.pattern})/", re.IGNORECASE)
 # What independent readers of real manifests found a file to be called; AWS publishes no schema.
 _FILE_KEYS = ("key", "url", "s3Key", "filePath", "relativePath")
+_BUCKET = re.compile(r"^s3://[^/]+/")
+# A delivery is in one folder. Each is a listing, so that a manifest must not choose how many there are.
+_MOST_FOLDERS = 20
+
+
+def _uri(entry: object) -> object:
+    if isinstance(entry, dict):
+        entry = next((entry[key] for key in _FILE_KEYS if isinstance(entry.get(key), str)), None)
+    if not isinstance(entry, str):
+        raise ValueError("a file is named in an unknown way")
+    object_name(_BUCKET.sub("", entry))
+    return entry
+
+
+class _Manifest(Manifest):
+    """dataFiles: `s3://<bucket>/<key>`, or the key alone."""
+
+    dataFiles: list[Annotated[str, BeforeValidator(_uri)]]
 
 
 @dataclass(frozen=True)
@@ -49,8 +78,9 @@ class AwsDataExport:
         store, folder = self._store, self._folder
         looked_in = f"{store.address}/{folder}"
         partitions: dict[str, list[str]] = {}
-        ignored = []
-        for partition in store.list_level(f"{folder}metadata/").folders:
+        level = store.list_level(f"{folder}metadata/")
+        ignored = list(level.ignored)
+        for partition in level.folders:
             match = _PARTITION.fullmatch(partition.removeprefix(f"{folder}metadata/"))
             if match:
                 partitions.setdefault(match[1], []).append(partition)
@@ -79,9 +109,13 @@ class AwsDataExport:
 
     def _delivery(self, month: str, spellings: list[str]) -> tuple[Delivery | None, list[Ignored]]:
         wanted = f"{self._export}-Manifest.json"
-        manifests, ignored = [], []
+        manifests: list[StoredObject] = []
+        ignored: list[Ignored] = []
         for partition in spellings:
-            for item in self._store.list_level(partition).objects:
+            level = self._store.list_level(partition)
+            objects, unreadable = apart([*level.objects, *level.ignored])
+            ignored += unreadable
+            for item in objects:
                 if item.key == f"{partition}{wanted}":
                     manifests.append(item)
                 elif item.key != partition:
@@ -89,49 +123,47 @@ class AwsDataExport:
         if not manifests:
             return None, ignored
         manifest = max(manifests, key=lambda item: item.last_modified)
-        keys = self._files(manifest)
-        listed = {
-            item.key: item
-            for place in sorted({key.rpartition("/")[0] for key in keys})
-            for item in self._store.list_level(f"{place}/").objects
-        }
+        uris = self._manifests.read(manifest).dataFiles
+        # Each once, in whatever ways it is named.
+        keys = list(dict.fromkeys(self._key(uri, month, manifest) for uri in uris))
+        folders = sorted({key.rpartition("/")[0] for key in keys})
+        if len(folders) > _MOST_FOLDERS:
+            raise BadManifest(
+                f"the manifest {manifest.key} names files in {len(folders):,} folders, where a delivery is in one; "
+                "have the export refreshed"
+            )
+        listed: dict[str, StoredObject] = {}
+        for place in folders:
+            level = self._store.list_level(f"{place}/")
+            objects, unreadable = apart([*level.objects, *level.ignored])
+            listed |= {item.key: item for item in objects}
+            ignored += unreadable
         if missing := [key for key in keys if key not in listed]:
             raise BadManifest(
-                f"the manifest {manifest.key} names {missing[0]}, which is not there"
-                f"{f', and {len(missing) - 1} more' if len(missing) > 1 else ''}; the month waits until it is delivered"
+                f"the manifest {manifest.key} names {named(missing[0])}, which is not there"
+                f"{f', and {len(missing) - 1:,} more' if len(missing) > 1 else ''}; the month waits until it is "
+                "delivered"
             )
         objects = tuple(sorted(listed[key] for key in keys))
         newer = [item.key for item in objects if item.last_modified > manifest.last_modified]
-        if newer and self._names_this_bucket(manifest):
+        # Whether the files are where AWS wrote them. In a copy, times are those of the copying, in whatever order.
+        if newer and all(uri.startswith(f"{self._store.address}/") for uri in uris):
             raise BadManifest(
                 f"pending: {newer[0]} is newer than the manifest, so AWS is writing the month anew; its manifest "
                 "comes last"
             )
         return Delivery(month, objects), [*ignored, *not_in_the_manifest(listed.values(), keys)]
 
-    def _names_this_bucket(self, manifest: StoredObject) -> bool:
-        """Whether the files are where AWS wrote them. In a copy, times are those of the copying, in whatever order."""
-        named = self._manifests.read(manifest)["dataFiles"]
-        return all(isinstance(entry, str) and entry.startswith(f"{self._store.address}/") for entry in named)
-
-    def _files(self, manifest: StoredObject) -> list[str]:
-        """The keys of the files that a manifest names, each once, where they are in this store."""
-        content = self._manifests.read(manifest)
-        named = content.get("dataFiles")
-        if not isinstance(named, list):
-            raise BadManifest(f"the manifest {manifest.key} has no list dataFiles; have the export refreshed")
-        return list(dict.fromkeys(self._key(entry, manifest) for entry in named))
-
-    def _key(self, entry: object, manifest: StoredObject) -> str:
-        if isinstance(entry, dict):
-            entry = next((entry[key] for key in _FILE_KEYS if isinstance(entry.get(key), str)), None)
-        if not isinstance(entry, str):
-            raise BadManifest(f"the manifest {manifest.key} names a file in an unknown way; have the export refreshed")
-        path = re.sub(r"^s3://[^/]+/", "", entry)
+    def _key(self, uri: str, month: str, manifest: StoredObject) -> str:
+        """The key in this store of a file that a manifest names."""
         # A copied or replicated export names the bucket and folder that it comes from: what counts is the tail.
-        tail = re.search(r"(?:^|/)data/(billing_period=[^/]+/.+)$", path, re.IGNORECASE)
-        if tail is None or ".." in path.split("/"):
-            raise BadManifest(f"the manifest {manifest.key} names {entry!r}, which is not a file of this export")
+        tail = re.search(r"(?:^|/)data/(billing_period=([^/]+)/.+)$", _BUCKET.sub("", uri), re.IGNORECASE)
+        if tail is None:
+            raise BadManifest(f"the manifest {manifest.key} names {named(uri)}, which is not a file of this export")
+        if tail[2] != month:
+            raise BadManifest(
+                f"the manifest {manifest.key} names {named(uri)}, which is of another month; have the export refreshed"
+            )
         return f"{self._folder}data/{tail[1]}"
 
     @property
@@ -155,8 +187,8 @@ class AwsDataExport:
         return store, prefix
 
     @cached_property
-    def _manifests(self) -> ManifestReader:
-        return ManifestReader(self._store)
+    def _manifests(self) -> ManifestReader[_Manifest]:
+        return ManifestReader(self._store, _Manifest.of)
 
 
 def _no_months(store: ObjectStore, folder: str) -> str:

@@ -10,28 +10,94 @@ anew, each day.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, PlainValidator, model_validator
 
 from focus_pipeline.connections.auth import Auth
-from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject
-from focus_pipeline.connections.manifests import BadManifest, ManifestReader, not_in_the_manifest
+from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject, printable
+from focus_pipeline.connections.manifests import (
+    BadManifest,
+    ByteCount,
+    Manifest,
+    ManifestReader,
+    ObjectName,
+    named,
+    not_in_the_manifest,
+)
 from focus_pipeline.connections.store_urls import check_url, open_store
-from focus_pipeline.connections.stores import ObjectStore
-from focus_pipeline.months import MONTH_PATTERN, month_bounds
+from focus_pipeline.connections.stores import ObjectStore, apart
+from focus_pipeline.months import is_month, month_bounds
 
-_RANGE = re.compile(r"(?:^|/)(\d{4})(\d{2})\d{2}-(\d{4})(\d{2})\d{2}/$")
+_RANGE = re.compile(r"(?:^|/)([0-9]{4})([0-9]{2})[0-9]{2}-([0-9]{4})([0-9]{2})[0-9]{2}/$")
 # Of the export's name and the directories above it.
 _DEEPEST = 4
 
 
+def _moment(text: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise ValueError("it is no moment, such as 2025-03-01T00:00:00Z") from None
+    if not is_month(month := f"{moment.year:04d}-{moment.month:02d}"):
+        raise ValueError(f"it is in {month}, and a bill is of the years 2000 to 2099")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Moment = Annotated[datetime, PlainValidator(_moment)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class _Config(_Part):
+    exportName: str | None = None
+    dataVersion: str | None = None
+
+
+class _RunInfo(_Part):
+    startDate: Moment
+    endDate: Moment
+    submittedTime: Moment
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.endDate < self.startDate:
+            raise ValueError("it ends before it starts")
+        return self
+
+
+class _Blob(_Part):
+    blobName: ObjectName
+    byteCount: ByteCount | None = None
+
+
+class _Manifest(Manifest):
+    exportConfig: _Config
+    runInfo: _RunInfo
+    blobs: list[_Blob] | None = None
+
+
+class _OfKind(_Part):
+    type: str | None = None
+
+
+class _AnyManifest(Manifest):
+    """What tells manifests of FOCUS exports from those of other kinds, of which nothing else is looked at."""
+
+    exportConfig: _OfKind | None = None
+
+
 @dataclass(frozen=True)
 class _Run:
-    """One run as its manifest describes it."""
+    """One run as its manifest describes it. key: of the manifest. blobs: size by name, None where it is not said."""
 
-    manifest: StoredObject
+    key: str
     export: str
     month: str
     start: datetime
@@ -68,127 +134,143 @@ class AzureCostExport:
     def discover(self, months: Collection[str] | None = None) -> Discovery:
         store, prefix = self._place
         looked_in = f"{store.address}/{prefix}"
-        folders = sorted(self._date_folders(prefix, _DEEPEST))
+        ignored: list[Ignored] = []
+        folders = sorted(self._date_folders(prefix, _DEEPEST, ignored))
         if not folders:
             raise NoBillingPeriods(
                 f"No billing periods found: {looked_in} has no folder of an export's days, such as 20250301-20250331/, "
                 "within four levels. Set the url to the directory that the export writes to; a first run takes up to "
                 "four hours"
             )
-        shown = sorted({month for folder in folders for month in _months_of(folder)})
+        shown = {month for folder in folders for month in _months_of(folder)}
         wanted = [folder for folder in folders if months is None or set(_months_of(folder)) & set(months)]
-        listed = {item.key: item for folder in wanted for item in store.list(folder)}
-        runs, ignored, held_back = self._runs(listed, shown)
+        listed: dict[str, StoredObject] = {}
+        for folder in wanted:
+            objects, unreadable = apart(store.list(folder))
+            listed |= {item.key: item for item in objects}
+            ignored += unreadable
+        runs, faults = self._runs(listed.values(), ignored)
+        shown |= set(runs)
+        held_back: dict[str, str] = {}
         deliveries: dict[str, Delivery] = {}
         for month, of_month in sorted(runs.items()):
             if months is not None and month not in months:
                 continue
             if len(exports := sorted({run.export for run in of_month})) > 1:
                 held_back[month] = (
-                    f"several exports deliver it: {', '.join(exports)}. Their sums would count it twice: set "
-                    "export_name to one; each is a connection of its own"
+                    f"several exports deliver it: {', '.join(map(named, exports))}. Their sums would count it twice: "
+                    "set export_name to one; each is a connection of its own"
                 )
                 continue
-            held_back.pop(month, None)
             run = max(of_month, key=lambda run: run.rank)
             try:
                 delivery = deliveries[month] = _delivery(run, listed)
             except BadManifest as error:
                 held_back[month] = str(error)
                 continue
-            beside = [item for item in listed.values() if _folder(item) == _folder(run.manifest)]
-            ignored += not_in_the_manifest(beside, [run.manifest.key, *(item.key for item in delivery.objects)])
+            beside = [item for item in listed.values() if _folder(item.key) == _folder(run.key)]
+            ignored += not_in_the_manifest(beside, [run.key, *(item.key for item in delivery.objects)])
+        for item, reason in faults.items():
+            of_folder = [month for month in _months_of(f"{_date_folder(item.key)}/") if month not in deliveries]
+            held_back |= {month: reason for month in of_folder if month not in held_back}
+            if not of_folder:
+                # Another run is the month's, or the month cannot be told.
+                ignored.append(Ignored(item.key, reason))
         for month in shown:
-            if month not in deliveries and month not in held_back and (months is None or month in months):
+            if month not in deliveries and month not in held_back:
                 held_back[month] = "pending: no run of it has a manifest yet, so Azure is still delivering"
-        return Discovery(tuple(shown), deliveries, tuple(ignored), looked_in, held_back)
+        if months is not None:
+            held_back = {month: reason for month, reason in held_back.items() if month in months}
+        return Discovery(tuple(sorted(shown)), deliveries, tuple(ignored), looked_in, held_back)
 
     def download(self, item: StoredObject, path) -> None:
         self._place[0].download(item, path)
 
-    def _date_folders(self, prefix: str, depth: int) -> Iterator[str]:
-        """The folders of an export's days below a prefix, whatever stands between."""
-        for folder in self._place[0].list_level(prefix).folders:
+    def _date_folders(self, prefix: str, depth: int, ignored: list[Ignored]) -> Iterator[str]:
+        """The folders of an export's days below a prefix, whatever stands between. Adds to what is ignored."""
+        level = self._place[0].list_level(prefix)
+        ignored += level.ignored
+        for folder in level.folders:
             if _RANGE.search(folder):
                 yield folder
             elif depth > 1:
-                yield from self._date_folders(folder, depth - 1)
+                yield from self._date_folders(folder, depth - 1, ignored)
 
     def _runs(
-        self, listed: dict[str, StoredObject], shown: list[str]
-    ) -> tuple[dict[str, list[_Run]], list[Ignored], dict[str, str]]:
-        """The runs by month; what is ignored; months that only have manifests that cannot be used, and why."""
+        self, listed: Iterable[StoredObject], ignored: list[Ignored]
+    ) -> tuple[dict[str, list[_Run]], dict[StoredObject, str]]:
+        """The runs by month; the manifests that cannot be used, and why. Adds to what is ignored."""
         runs: dict[str, list[_Run]] = {}
-        ignored: list[Ignored] = []
-        faults: dict[str, str] = {}
-        for item in listed.values():
+        faults: dict[StoredObject, str] = {}
+        for item in listed:
             if not item.key.lower().endswith("manifest.json"):
                 continue
             try:
-                run = _run(item, self._manifests.read(item))
+                run = self._manifests.read(item)
             except BadManifest as error:
-                faults |= {month: str(error) for month in _months_of(f"{_date_folder(item.key)}/")}
+                faults[item] = str(error)
                 continue
             if isinstance(run, str):
                 ignored.append(Ignored(item.key, run))
             elif self.export_name and run.export != self.export_name:
-                ignored.append(Ignored(item.key, f"of another export, {run.export}"))
+                ignored.append(Ignored(item.key, f"of another export, {named(run.export)}"))
             else:
                 runs.setdefault(run.month, []).append(run)
-        return runs, ignored, faults
+        return runs, faults
 
     @cached_property
     def _place(self) -> tuple[ObjectStore, str]:
         return open_store(self.url, self.auth, self.endpoint_url)
 
     @cached_property
-    def _manifests(self) -> ManifestReader:
-        return ManifestReader(self._place[0])
+    def _manifests(self) -> ManifestReader[_Run | str]:
+        return ManifestReader(self._place[0], _run)
 
 
 def _delivery(run: _Run, listed: dict[str, StoredObject]) -> Delivery:
-    objects = []
+    objects: dict[str, StoredObject] = {}
     for name, size in run.blobs.items():
         # Blob names are relative to the container; a copied export stands below another folder.
-        key = name if name in listed else f"{_folder(run.manifest)}{name.rpartition('/')[2]}"
+        key = name if name in listed else f"{_folder(run.key)}{name.rpartition('/')[2]}"
         item = listed.get(key)
         if item is None:
             raise BadManifest(
-                f"pending: the run of {run.submitted:%Y-%m-%d %H:%M} names {name}, which is not there; Azure is "
+                f"pending: the run of {run.submitted:%Y-%m-%d %H:%M} names {named(name)}, which is not there; Azure is "
                 "replacing it, or it was deleted: the next run delivers it again"
             )
         if size is not None and item.size != size:
             raise BadManifest(
                 f"pending: {item.key} has {item.size:,} bytes where the manifest says {size:,}; Azure is replacing it"
             )
-        objects.append(item)
-    return Delivery(run.month, tuple(sorted(objects)), run.version)
+        if key in objects:
+            raise BadManifest(
+                f"the manifest {run.key} names several blobs {named(name.rpartition('/')[2])}, which are one file in "
+                "this copy of the export; copy it with its folders"
+            )
+        objects[key] = item
+    return Delivery(run.month, tuple(sorted(objects.values())), run.version)
 
 
-def _run(item: StoredObject, manifest: dict) -> _Run | str:
-    """The run that a manifest describes; a text where it is none of a FOCUS export, and why."""
-    config, info = manifest.get("exportConfig") or {}, manifest.get("runInfo") or {}
-    if (kind := config.get("type")) != "FocusCost":
-        return f"a run of type {kind!r}, not of a FOCUS export"
-    try:
-        start, end = _moment(info["startDate"]), _moment(info["endDate"])
-        submitted = _moment(info["submittedTime"])
-        blobs = {
-            str(blob["blobName"]).strip().lstrip("/"): blob.get("byteCount") for blob in manifest.get("blobs") or []
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadManifest(
-            f"the manifest {item.key} lacks what tells its days and blobs ({error!r}); have the export run again"
-        ) from None
-    month = start.strftime("%Y-%m")
-    if end.replace(tzinfo=None) > month_bounds(month)[1]:
-        return f"a run from {start:%Y-%m-%d} to {end:%Y-%m-%d}, of more than one month; export month by month"
-    return _Run(item, str(config.get("exportName")), month, start, end, submitted, config.get("dataVersion"), blobs)
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _run(content: bytes, key: str) -> _Run | str:
+    """The run that a manifest describes; a text where it is none of a FOCUS export, and why. Raises BadManifest."""
+    kind = _AnyManifest.of(content, key).exportConfig
+    if kind is None or kind.type != "FocusCost":
+        of_type = "without a type" if kind is None or kind.type is None else f"of type {named(kind.type)}"
+        return f"a run {of_type}, not of a FOCUS export"
+    manifest = _Manifest.of(content, key)
+    config, info = manifest.exportConfig, manifest.runInfo
+    month = f"{info.startDate:%Y-%m}"
+    if info.endDate.replace(tzinfo=None) > month_bounds(month)[1]:
+        days = f"{info.startDate:%Y-%m-%d} to {info.endDate:%Y-%m-%d}"
+        return f"a run from {days}, of more than one month; export month by month"
+    blobs: dict[str, int | None] = {}
+    for blob in manifest.blobs or ():
+        name = blob.blobName.strip().lstrip("/")
+        if blobs.setdefault(name, blob.byteCount) != blob.byteCount:
+            raise BadManifest(f"the manifest {key} gives {named(name)} two sizes; have it delivered again")
+    version = None if config.dataVersion is None else printable(config.dataVersion, 20)
+    export = config.exportName or ""
+    return _Run(key, export, month, info.startDate, info.endDate, info.submittedTime, version, blobs)
 
 
 def _months_of(folder: str) -> list[str]:
@@ -197,13 +279,13 @@ def _months_of(folder: str) -> list[str]:
     if match is None:
         return []
     months = {f"{match[1]}-{match[2]}", f"{match[3]}-{match[4]}"}
-    return sorted(month for month in months if MONTH_PATTERN.fullmatch(month))
+    return sorted(filter(is_month, months))
 
 
 def _date_folder(key: str) -> str:
     parts = key.split("/")
-    return next((part for part in reversed(parts) if re.fullmatch(r"\d{8}-\d{8}", part)), "")
+    return next((part for part in reversed(parts) if re.fullmatch(r"[0-9]{8}-[0-9]{8}", part)), "")
 
 
-def _folder(item: StoredObject) -> str:
-    return item.key[: item.key.rfind("/") + 1]
+def _folder(key: str) -> str:
+    return key[: key.rfind("/") + 1]

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from focus_pipeline.connections.gcp_detailed_usage import PARTITION_ALIAS, column_types
@@ -175,6 +175,16 @@ def partitions_of(row: Mapping[str, object], partition: Partition | None) -> tup
     """
     if partition is None or row["in_no_partition"]:
         return None
-    form = "%Y-%m-%d" if partition.type == "DATE" else "%Y-%m-%d %H:%M:%S.%f"
-    # The end is exclusive.
-    return f"{row['first_partition']:{form}}", f"{row['last_partition'] + timedelta(days=1):{form}}"
+    try:
+        # The end is exclusive.
+        return _spelled(row["first_partition"]), _spelled(row["last_partition"] + timedelta(days=1))
+    except OverflowError:
+        # 9999-12-31, as some write for "no end": there is no day after it.
+        return None
+
+
+def _spelled(value: date) -> str:
+    # Not by a format: that of a year before 1000 has no leading zeros.
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+    return value.isoformat()

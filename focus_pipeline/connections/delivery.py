@@ -52,12 +52,28 @@ class Delivery:
         return sum(item.size or 0 for item in self.objects)
 
 
+def printable(name: str, longest: int | None = None) -> str:
+    """A provider's name for messages: what cannot be printed, or is no text, as an escape; the end of a long one as ….
+
+    >>> printable("a\\x1b[2J.csv")
+    'a\\\\x1b[2J.csv'
+    """
+    shown = name if longest is None or len(name) <= longest else f"{name[:longest]}…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
 @dataclass(frozen=True)
 class Ignored:
-    """Something found where deliveries were looked for that is not part of one, and why."""
+    """Something found where deliveries were looked for that is not part of one, and why.
+
+    key: of it, made printable. For reports: what is ignored is not read, so nothing needs the key as it was.
+    """
 
     key: str
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", printable(self.key))
 
 
 @dataclass(frozen=True)

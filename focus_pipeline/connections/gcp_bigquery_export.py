@@ -10,7 +10,7 @@ changed; a changed one is read by a query of its own into one Parquet file.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,14 @@ from focus_pipeline.connections.bigquery_queries import (
     partition_of,
     partitions_of,
 )
-from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject
+from focus_pipeline.connections.delivery import (
+    Delivery,
+    Discovery,
+    Ignored,
+    NoBillingPeriods,
+    StoredObject,
+    printable,
+)
 from focus_pipeline.connections.gcp_detailed_usage import (
     DETAILED_USAGE_COLUMNS,
     PARTITION_ALIAS,
@@ -33,7 +40,7 @@ from focus_pipeline.connections.gcp_detailed_usage import (
 )
 from focus_pipeline.connections.stores import StoreError, replaced
 from focus_pipeline.focus.canonical import match_columns
-from focus_pipeline.months import MONTH_PATTERN, current_month, months_back
+from focus_pipeline.months import current_month, is_month, months_back
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
 
 if TYPE_CHECKING:
@@ -95,14 +102,17 @@ class GcpBigQueryExport:
         source = self.source()
         sql = fingerprint_query(source)
         rows, billed = self.client.query(sql)
-        shown = {row["month"]: row for row in rows if MONTH_PATTERN.fullmatch(row["month"] or "")}
+        shown = {row["month"]: row for row in rows if is_month(row["month"] or "")}
         if not shown:
             raise NoBillingPeriods(
                 f"No billing periods found: {self.address} has no row with a BillingPeriodStart. Google fills a new "
                 "export from the month in which it was switched on; that takes up to five days"
             )
         ignored = [
-            Ignored(f"{row['row_count']:,} rows", f"their BillingPeriodStart is {row['month'] or 'empty'}: no month")
+            Ignored(
+                f"{row['row_count']:,} rows",
+                f"their BillingPeriodStart is {printable(row['month'] or 'empty')}: no month",
+            )
             for row in rows
             if row["month"] not in shown
         ]
@@ -191,7 +201,7 @@ class GcpBigQueryExport:
             key=f"{self.address}/{month}.parquet",
             etag=_etag(source, row["row_count"], row["unmarked"], row["changed"]),
             size=None,
-            last_modified=datetime.fromtimestamp((changed or 0) / 1_000_000, UTC),
+            last_modified=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=changed or 0),
             source=source,
             partitions=partitions_of(row, source.partition),
         )

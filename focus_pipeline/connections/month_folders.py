@@ -3,6 +3,7 @@
 The month's delivery is every file directly in its folder, merged. Files are told apart by their ETags.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -20,8 +21,8 @@ from focus_pipeline.connections.delivery import (
     StoredObject,
 )
 from focus_pipeline.connections.store_urls import check_url, open_store
-from focus_pipeline.connections.stores import ObjectStore, StoreError
-from focus_pipeline.months import MONTH_PATTERN
+from focus_pipeline.connections.stores import ObjectStore, StoreError, apart
+from focus_pipeline.months import is_month
 
 _STALE = (
     "left over from an earlier EXPORT DATA: it is older than the first file of the same name by more than such a "
@@ -58,30 +59,33 @@ class MonthFolders:
         looked_in = f"{store.address}/{prefix}"
         level = store.list_level(prefix)
         folders: dict[str, str] = {}
-        ignored = [_ignored(item.key, _outside_reason(item, prefix)) for item in level.objects]
+        outside, ignored = apart([*level.objects, *level.ignored])
+        ignored += [Ignored(item.key, _outside_reason(item, prefix)) for item in outside]
         for folder in level.folders:
             name = folder.removeprefix(prefix).rstrip("/")
-            if MONTH_PATTERN.fullmatch(name):
+            if is_month(name):
                 folders[name] = folder
             else:
-                ignored.append(_ignored(folder, _folder_reason(name)))
+                ignored.append(Ignored(folder, _folder_reason(name)))
         if not folders:
             raise NoBillingPeriods(_no_billing_periods(looked_in, store, prefix, ignored))
         deliveries = {}
         for month, folder in sorted(folders.items()):
             if months is None or month in months:
                 objects = []
-                for item in store.list(folder):
+                listed, unreadable = apart(store.list(folder))
+                ignored += unreadable
+                for item in listed:
                     reason = _file_reason(item, folder)
                     if reason is None:
                         objects.append(item)
                     else:
-                        ignored.append(_ignored(item.key, reason))
+                        ignored.append(Ignored(item.key, reason))
                 if self.url.startswith("gs://"):
                     # Elsewhere they are copies, with the times of their copying.
                     stale = stale_shards(objects)
                     objects = [item for item in objects if item not in stale]
-                    ignored += [_ignored(item.key, _STALE) for item in stale]
+                    ignored += [Ignored(item.key, _STALE) for item in stale]
                 objects, yielding = _preceding(objects, self.precedence)
                 ignored += yielding
                 deliveries[month] = Delivery(month, tuple(sorted(objects)))
@@ -95,14 +99,11 @@ class MonthFolders:
         return open_store(self.url, self.auth, self.endpoint_url)
 
 
-def _ignored(key: str, reason: str) -> Ignored:
-    # A local file's name need not be text; in a report it has to be.
-    return Ignored(key.encode("utf-8", "backslashreplace").decode(), reason)
-
-
 def _folder_reason(name: str) -> str:
     if not name:
         return "an empty folder name (two slashes in a row); put the second slash into the connection's url to read it"
+    if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", name):
+        return "not a month that a bill can be of; months are those of the years 2000 to 2099"
     return "not a month folder; months are named YYYY-MM, such as 2025-03"
 
 
@@ -118,8 +119,6 @@ def _file_reason(item: StoredObject, folder: str) -> str | None:
         return "an empty placeholder of a folder"
     if "/" in name:
         return "in a folder below the month folder; only files directly in YYYY-MM/ are read"
-    if not _is_text(name):
-        return "the name is not UTF-8; rename the file"
     if name.endswith(SUFFIXES):
         return None
     if name.lower().endswith(SUFFIXES):
@@ -144,23 +143,15 @@ def _rank(item: StoredObject, precedence: tuple[str, ...]) -> int | None:
     return next((rank for rank, pattern in enumerate(precedence) if fnmatchcase(name, pattern)), None)
 
 
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _no_billing_periods(looked_in: str, store: ObjectStore, prefix: str, ignored: list[Ignored]) -> str:
     message = f"No billing periods found: {looked_in} has no folder named YYYY-MM (such as 2025-03)."
     above, _, last = looked_in.rstrip("/").rpartition("/")
-    if MONTH_PATTERN.fullmatch(last):
+    if is_month(last):
         return f"{message} It is a month's folder itself: set the connection's url to {above}/."
     message += f" Found there instead: {_names(item.key.removeprefix(prefix) for item in ignored)}." if ignored else ""
     beside = _folders(store, _parent(prefix)) if prefix else []
     for other in _other_spellings(prefix, beside):
-        if any(MONTH_PATTERN.fullmatch(folder.removeprefix(other).rstrip("/")) for folder in _folders(store, other)):
+        if any(is_month(folder.removeprefix(other).rstrip("/")) for folder in _folders(store, other)):
             return f"{message} There are month folders in {store.address}/{other}: set the connection's url to that."
     if ignored:
         return f"{message} Rename the folders, or correct the connection's url."

@@ -6,15 +6,15 @@ Files are additive: those of a month's folders are the month. A file that Oracle
 year) stays part of the month.
 """
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
 from focus_pipeline.connections.auth import Auth
 from focus_pipeline.connections.delivery import Delivery, Discovery, Ignored, NoBillingPeriods, StoredObject
 from focus_pipeline.connections.store_urls import check_url, open_store
-from focus_pipeline.connections.stores import ObjectStore
+from focus_pipeline.connections.stores import ObjectStore, apart
+from focus_pipeline.months import is_month
 
 FOLDER = "FOCUS Reports/"
 _SUFFIXES = (".csv.gz", ".csv", ".parquet")
@@ -42,19 +42,22 @@ class OciReports:
     def discover(self, months: Collection[str] | None = None) -> Discovery:
         store, prefix = self._place
         folder = f"{prefix}{FOLDER}"
-        shown = dict(self._months(folder))
-        if not shown and (within := dict(self._months(prefix))):
-            folder, shown = prefix, within
+        shown, ignored = self._months(folder)
+        if not shown:
+            within, beside = self._months(prefix)
+            if within:
+                folder, shown, ignored = prefix, within, beside
         if not shown:
             raise NoBillingPeriods(
                 f"No billing periods found: {store.address}/{folder} has no folder YYYY/MM/. Check the url, and that "
                 "FOCUS reports are switched on in the tenancy's billing settings"
             )
-        deliveries, ignored = {}, []
+        deliveries = {}
         for month, place in sorted(shown.items()):
             if months is None or month in months:
-                items = list(store.list(place))
+                items, unreadable = apart(store.list(place))
                 deliveries[month] = Delivery(month, tuple(sorted(i for i in items if i.key.endswith(_SUFFIXES))))
+                ignored += unreadable
                 ignored += [
                     Ignored(item.key, "not a report, which is a .csv.gz file")
                     for item in items
@@ -65,13 +68,19 @@ class OciReports:
     def download(self, item: StoredObject, path) -> None:
         self._place[0].download(item, path)
 
-    def _months(self, folder: str) -> Iterator[tuple[str, str]]:
+    def _months(self, folder: str) -> tuple[dict[str, str], list[Ignored]]:
+        """The folder of each month, and what lies on the way there and is neither a folder nor an object."""
         store = self._place[0]
-        for year in store.list_level(folder).folders:
-            if re.fullmatch(r"\d{4}/", year.removeprefix(folder)):
-                for month in store.list_level(year).folders:
-                    if re.fullmatch(r"(0[1-9]|1[0-2])/", month.removeprefix(year)):
-                        yield f"{year.removeprefix(folder)[:4]}-{month.removeprefix(year)[:2]}", month
+        top = store.list_level(folder)
+        months, ignored = {}, list(top.ignored)
+        for year in top.folders:
+            if len(name := year.removeprefix(folder)) == len("YYYY/"):
+                level = store.list_level(year)
+                ignored += level.ignored
+                for place in level.folders:
+                    if is_month(month := f"{name.rstrip('/')}-{place.removeprefix(year).rstrip('/')}"):
+                        months[month] = place
+        return months, ignored
 
     @cached_property
     def _place(self) -> tuple[ObjectStore, str]:

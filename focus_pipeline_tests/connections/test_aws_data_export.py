@@ -132,9 +132,13 @@ def test_two_exports_below_one_prefix_are_named_and_not_summed(bucket_of_aws: Pl
     [
         (["s3://{bucket}/billing/focus-daily/data/billing_period=2025-04/absent.parquet"], "which is not there"),
         (["s3://elsewhere/other/place.parquet"], "which is not a file of this export"),
-        (["s3://{bucket}/billing/focus-daily/data/billing_period=2025-04/../../secret"], "not a file of this export"),
-        ([17], "in an unknown way"),
-        (None, "has no list dataFiles"),
+        (
+            ["s3://{bucket}/billing/focus-daily/data/billing_period=2025-04/../../secret"],
+            "which leads out of the export",
+        ),
+        (["s3://{bucket}/billing/focus-daily/data/billing_period=2025-03/other.parquet"], "is of another month"),
+        ([17], "its dataFiles.0: a file is named in an unknown way"),
+        (None, "its dataFiles: Input should be a valid array"),
     ],
 )
 def test_a_manifest_that_cannot_be_right_holds_back_its_month_alone(

@@ -177,7 +177,9 @@ def test_two_exports_in_one_directory_are_named_and_not_summed(container: Place)
         export_in(container, name=name).run(MONTH)
     discovery = connection_to(container).discover()
     assert not discovery.deliveries
-    assert "focus-billing-account, focus-subscription. Their sums would count it twice" in discovery.held_back[MONTH]
+    assert (
+        "'focus-billing-account', 'focus-subscription'. Their sums would count it twice" in discovery.held_back[MONTH]
+    )
     one = connection_to(container, export_name="focus-subscription").discover()
     assert ["focus-subscription" in item.key for item in one.deliveries[MONTH].objects] == [True]
 
@@ -201,7 +203,7 @@ def test_exports_of_other_kinds_and_of_several_months_are_left_aside(container: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda manifest: manifest["runInfo"].pop("submittedTime"), "lacks what tells its days and blobs"),
+        (lambda manifest: manifest["runInfo"].pop("submittedTime"), "its runInfo.submittedTime: Field required"),
         (lambda manifest: manifest.update(blobs=[{"blobName": "focus-costs/gone.csv.gz"}]), "which is not there"),
     ],
 )

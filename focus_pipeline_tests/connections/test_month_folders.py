@@ -171,7 +171,7 @@ def test_a_local_name_that_is_not_utf_8_harms_no_other(make_place: Callable[[str
     assert keys(discovery) == ["2025-03/x.csv"]
     assert {item.key: item.reason for item in discovery.ignored} == {
         "2025-03/Kosten_M\\udce4rz.csv": "the name is not UTF-8; rename the file",
-        "Kosten_M\\udce4rz.csv": "a file outside of any month folder; put it into a folder named YYYY-MM",
+        "Kosten_M\\udce4rz.csv": "the name is not UTF-8; rename the file",
         "folder_Kosten_M\\udce4rz/": "not a month folder; months are named YYYY-MM, such as 2025-03",
     }
     # What is reported is written to logs and JSON.

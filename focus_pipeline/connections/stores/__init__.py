@@ -4,12 +4,12 @@ One listing or one read of a key that is legal in the store must never fail beca
 slashes, `.` segments, spaces, `%20`, `+` and colons all occur in billing buckets. Keys are passed on as they are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from focus_pipeline.connections.delivery import StoredObject
+from focus_pipeline.connections.delivery import Ignored, StoredObject
 
 
 class StoreError(Exception):
@@ -26,6 +26,10 @@ class NotFound(StoreError):
 
 class LimitExceeded(StoreError):
     """What was asked for would cost more than the connection allows."""
+
+
+class Archived(StoreError):
+    """The object is in a storage class from which it has to be restored before it can be read."""
 
 
 class ObjectChanged(StoreError):
@@ -45,10 +49,37 @@ _DELIVERING = "the provider is delivering right now; the next attempt lists the 
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a listing: the folders (prefixes that end in a slash) and the objects directly there."""
+    """One level of a listing: the folders (prefixes that end in a slash) and the objects directly there.
+
+    ignored: what is there, too, and can be neither.
+    """
 
     folders: tuple[str, ...]
     objects: tuple[StoredObject, ...]
+    ignored: tuple[Ignored, ...] = ()
+
+
+def apart(found: Iterable[StoredObject | Ignored]) -> tuple[list[StoredObject], list[Ignored]]:
+    """The objects of a listing that can be landed, and what cannot be, by name."""
+    objects: list[StoredObject] = []
+    ignored: list[Ignored] = []
+    for item in found:
+        if isinstance(item, Ignored):
+            ignored.append(item)
+        elif _is_text(item.key):
+            objects.append(item)
+        else:
+            ignored.append(Ignored(item.key, "the name is not UTF-8; rename the file"))
+    return objects, ignored
+
+
+def _is_text(key: str) -> bool:
+    # Names of local files are bytes, and JSON can spell half a character: neither can be written down as a key.
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class ObjectStore(Protocol):
@@ -57,8 +88,11 @@ class ObjectStore(Protocol):
     address: str
     """The place as people write it, such as `s3://acme-billing`. Never holds a secret."""
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object whose key starts with `prefix`, in the store's order, page by page."""
+    def list(self, prefix: str) -> Iterator[StoredObject | Ignored]:
+        """Every object whose key starts with `prefix`, in the store's order, page by page.
+
+        What lies among them and cannot be an object comes as Ignored; see apart().
+        """
         ...
 
     def list_level(self, prefix: str) -> Level:
