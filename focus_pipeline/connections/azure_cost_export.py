@@ -150,7 +150,6 @@ class AzureCostExport:
             listed |= {item.key: item for item in objects}
             ignored += unreadable
         runs, faults = self._runs(listed.values(), ignored)
-        shown |= set(runs)
         held_back: dict[str, str] = {}
         deliveries: dict[str, Delivery] = {}
         for month, of_month in sorted(runs.items()):
@@ -212,6 +211,10 @@ class AzureCostExport:
                 continue
             if isinstance(run, str):
                 ignored.append(Ignored(item.key, run))
+            elif run.month not in _months_of(f"{_date_folder(item.key)}/"):
+                faults[item] = (
+                    f"the manifest {item.key} is of {run.month}, and its folder is not; have it delivered again"
+                )
             elif self.export_name and run.export != self.export_name:
                 ignored.append(Ignored(item.key, f"of another export, {named(run.export)}"))
             else:
