@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from focus_pipeline.components.connection import connections
+from focus_pipeline.run_workers import locked_in_process_executor
 
 # Partitioned checks are a preview of Dagster 1.13; components/ingestion.py says why they are used.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*AssetCheckSpec.*")
@@ -18,5 +19,5 @@ def defs() -> dg.Definitions:
     return dg.Definitions.merge(
         loaded,
         # A process per step costs more than the steps of a month do.
-        dg.Definitions(executor=dg.in_process_executor),
+        dg.Definitions(executor=locked_in_process_executor),
     )

@@ -8,9 +8,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from focus_pipeline_tests.e2e.project import Project
 
@@ -19,7 +20,10 @@ _START_SECONDS = 90
 
 @dataclass(frozen=True)
 class DagsterServer:
+    """session: of the processes that `dagster dev` started, itself included."""
+
     url: str
+    session: int
 
     def query(self, text: str, **variables: object) -> dict:
         """The `data` of a GraphQL answer. Raises RuntimeError with the errors that it names."""
@@ -86,7 +90,7 @@ def running_dagster(project: Project) -> Iterator[DagsterServer]:
     """`dagster dev` in the project, as `make dev` starts it; everything that it started ends with the block."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    log = (project.root / "dagster.log").open("wb")
+    log = (project.root / "dagster.log").open("ab")
     process = subprocess.Popen(
         ["dagster", "dev", "--host", "127.0.0.1", "--port", str(port)],
         cwd=project.root,
@@ -95,7 +99,7 @@ def running_dagster(project: Project) -> Iterator[DagsterServer]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    server = DagsterServer(url)
+    server = DagsterServer(url, process.pid)
     try:
         await_true(lambda: process.poll() is not None or _loaded(server), _START_SECONDS, "Dagster did not start")
         if process.poll() is not None:
@@ -103,13 +107,36 @@ def running_dagster(project: Project) -> Iterator[DagsterServer]:
         yield server
     finally:
         # dagster dev has children of its own; the signal goes to all of them.
-        os.killpg(process.pid, signal.SIGINT)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
+        kill_session(process.pid)
         log.close()
+
+
+def kill_session(session: int, but: Container[int] = ()) -> None:
+    """SIGKILL to every process of a session, as when their machine goes down, until none is left but those in `but`."""
+    while processes := [process for process in processes_of(session) if process not in but]:
+        for process in processes:
+            with suppress(ProcessLookupError):  # it has ended since
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def processes_of(session: int) -> list[int]:
+    """The processes of a session that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+            # state, parent, group and session come after the name, which can hold anything.
+            state, _, _, of_session, *_ = path.read_text().rpartition(")")[2].split()
+            if int(of_session) == session and state not in "ZX":
+                found.append(int(path.parent.name))
+    return found
 
 
 def _loaded(server: DagsterServer) -> bool:

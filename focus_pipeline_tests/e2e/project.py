@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -50,4 +51,6 @@ def clone_project(root: Path, connections: Mapping[str, Mapping[str, object]]) -
         (folder / "defs.yaml").write_text(yaml.safe_dump(content))
     (root / ".dagster").mkdir()
     shutil.copy(root / "dagster.yaml", root / ".dagster")
+    with dg.DagsterInstance.from_config(str(root / ".dagster")):
+        pass  # makes its databases, for two processes that do so at once get into each other's way
     return Project(root)
