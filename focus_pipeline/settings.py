@@ -1,11 +1,12 @@
 """Settings of the whole project, read from the environment; every one has a default."""
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from focus_pipeline.months import MONTH_PATTERN
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.limits import AMOUNT, USUAL_LIMITS, Limits, bytes_of
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,12 +20,19 @@ class Settings:
         default 2); a connection's own `lookback_months` wins.
     memory_limit: what DuckDB may use in a step (`FOCUS_MEMORY_LIMIT`, such as 1GB; without it 80 % of the machine). The
         process needs some 300 MB more.
+    limits: of the files that are delivered (`FOCUS_UNPACKED_LIMIT`, default 100GB: what one may hold, unpacked).
     """
 
     data_dir: Path
     start_month: str
     lookback_months: int
     memory_limit: str | None
+    limits: Limits = USUAL_LIMITS
+
+    @property
+    def storage(self) -> DataDir:
+        """The data directory, as the steps take it."""
+        return DataDir(self.data_dir, memory_limit=self.memory_limit, limits=self.limits)
 
     @property
     def warehouse_path(self) -> Path:
@@ -40,12 +48,15 @@ def load_settings() -> Settings:
     if not lookback.isdecimal():
         raise ValueError(f"FOCUS_LOOKBACK_MONTHS is {lookback!r}; set it to a whole number of months such as 2")
     limit = os.environ.get("FOCUS_MEMORY_LIMIT") or None
-    if limit is not None and not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", limit):
-        raise ValueError(f"FOCUS_MEMORY_LIMIT is {limit!r}; set it to an amount such as 1GB")
+    unpacked = os.environ.get("FOCUS_UNPACKED_LIMIT") or None
+    for name, amount in {"FOCUS_MEMORY_LIMIT": limit, "FOCUS_UNPACKED_LIMIT": unpacked}.items():
+        if amount is not None and not AMOUNT.fullmatch(amount):
+            raise ValueError(f"{name} is {amount!r}; set it to an amount such as 1GB")
     data_dir = Path(os.environ.get("FOCUS_DATA_DIR") or "data").expanduser()
     return Settings(
         data_dir=data_dir if data_dir.is_absolute() else PROJECT_ROOT / data_dir,
         start_month=start_month,
         lookback_months=int(lookback),
         memory_limit=limit,
+        limits=Limits(bytes_of(unpacked)) if unpacked else USUAL_LIMITS,
     )

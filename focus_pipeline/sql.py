@@ -1,6 +1,6 @@
 """SQL as this project writes it: identifiers, literals, paths that DuckDB takes literally, and where it runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,12 @@ def open_duckdb(
 def quoted(identifier: str) -> str:
     """An SQL identifier, whatever is in the name but a NUL, which DuckDB's parser does not take."""
     return '"' + identifier.replace('"', '""') + '"'
+
+
+def unused(name: str, columns: Iterable[str]) -> str:
+    """The name, with a number where one of the columns has it, as an SQL identifier."""
+    taken = {column.lower() for column in columns}
+    return next(quoted(free) for free in (name, *(f"{name}{n}" for n in range(len(taken)))) if free not in taken)
 
 
 def literal(value: str) -> str:

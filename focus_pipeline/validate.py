@@ -10,7 +10,8 @@ from pathlib import Path
 from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
-from focus_pipeline.pipeline.normalise import StagedMonth, stage
+from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.staged_month import StagedMonth
 from focus_pipeline.pipeline.verdict import Verdict
 from focus_pipeline.pipeline.watch import Watch, unwatched
 

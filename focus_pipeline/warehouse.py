@@ -17,7 +17,7 @@ import duckdb
 
 from focus_pipeline.focus.canonical import CANONICAL, LINEAGE
 from focus_pipeline.focus.specification import columns, columns_of, versions
-from focus_pipeline.pipeline.normalise import StagedMonth
+from focus_pipeline.pipeline.staged_month import StagedMonth
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
 
 VERSION_VIEWS = {version: f"cost_and_usage_v{version.replace('.', '_')}" for version in versions()}

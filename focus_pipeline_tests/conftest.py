@@ -29,11 +29,11 @@ class LoadedMonth:
     data_dir: DataDir
 
     def values(self, column: str) -> list:
-        """A column of the staged rows, in their order."""
+        """A column of the staged rows, in the order of their files and of the rows in each."""
         with duckdb.connect() as connection:
             rows = connection.execute(
                 f"SELECT {quoted(column)} FROM read_parquet({path_literal(self.staged.path)}, file_row_number = true) "
-                "ORDER BY file_row_number"
+                'ORDER BY "x_SourceFile", file_row_number'
             ).fetchall()
         return [value for (value,) in rows]
 

@@ -10,8 +10,8 @@ from focus_pipeline.connections.delivery import Ignored
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
 from focus_pipeline.pipeline.land import LandedDelivery
-from focus_pipeline.pipeline.normalise import StagedMonth
 from focus_pipeline.pipeline.publish import PublishedMonth
+from focus_pipeline.pipeline.staged_month import StagedMonth
 from focus_pipeline.pipeline.verdict import CheckVerdict, Failure, Verdict
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
 
@@ -73,7 +73,7 @@ def of_staged(staged: StagedMonth) -> dict[str, object]:
         "Files": len(staged.accepted_files),
         "Rejected files": len(staged.rejected_files),
         "Token": staged.token,
-        "FOCUS version": ", ".join(sorted({file.focus_version for file in staged.accepted_files})) or "no rows",
+        "FOCUS version": ", ".join(sorted({layout.focus_version for layout in staged.rows_of})) or "no rows",
         **_plotted(
             {total.currency or "no currency": Decimal(total.billed_cost) for total in staged.totals},
             {total.currency or "no currency": Decimal(total.effective_cost) for total in staged.totals},
@@ -95,14 +95,14 @@ def of_staged(staged: StagedMonth) -> dict[str, object]:
                 {
                     "file": file.key,
                     "rows": file.rows,
-                    "FOCUS": file.focus_version,
+                    "FOCUS": file.layout.focus_version,
                     "verdict": "loaded" if file.rejection is None else f"rejected: {file.rejection.reason}",
                 }
                 for file in staged.files[:_SHOWN_FILES]
             ],
             ("file", "rows", "FOCUS", "verdict"),
         ),
-        "Columns of its own": len({own for file in staged.accepted_files for own in file.own}),
+        "Columns of its own": len({own for layout in staged.rows_of for own in layout.own}),
         "Changed values": _table(
             [{"column": column, "what": what, "rows": rows} for (column, what), rows in _changed(staged).items()],
             ("column", "what", "rows"),

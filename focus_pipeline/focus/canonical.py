@@ -12,7 +12,7 @@ from importlib import resources
 import duckdb
 
 from focus_pipeline.focus.specification import DECIMAL_SCALE, Column, columns, multiplied_columns, spellings
-from focus_pipeline.sql import literal, quoted
+from focus_pipeline.sql import literal, quoted, unused
 
 # DuckDB types of binary floating-point numbers, which hold most decimals only nearly.
 FLOATING = ("DOUBLE", "FLOAT")
@@ -36,6 +36,9 @@ CANONICAL = {**{name: column.duckdb_type for name, column in columns().items()},
 # itself is kept in x_ProviderColumns under the column's name.
 UNREADABLE = "x_Unreadable"
 
+LAYOUT = "x_Layout"
+"""Only in staged files: which of the month's layouts the row's file has, see StagedMonth.layouts."""
+
 
 def approximate(name: str) -> str:
     """Name of the staged column that has a decimal column as DOUBLE, for products.
@@ -46,7 +49,11 @@ def approximate(name: str) -> str:
     return f"{name} as DOUBLE"
 
 
-STAGED = CANONICAL | {UNREADABLE: "VARCHAR[]"} | {approximate(name): "DOUBLE" for name in multiplied_columns()}
+STAGED = (
+    CANONICAL
+    | {UNREADABLE: "VARCHAR[]", LAYOUT: "INTEGER"}
+    | {approximate(name): "DOUBLE" for name in multiplied_columns()}
+)
 """Columns of a staged file and their DuckDB types."""
 
 
@@ -82,10 +89,13 @@ def is_taken_over(sent: str) -> bool:
     return any(sent.strip().lower() == name.lower() for column in columns().values() for name in column.own_names)
 
 
-def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[str, str]) -> str:
+def canonical_select(
+    source: Mapping[str, str], relation: str, lineage: Mapping[str, str], layout: int = 0, source_file: str = ""
+) -> str:
     """The SELECT that reads `relation` (columns and DuckDB types in `source`) and gives the columns of STAGED.
 
-    lineage: values of the x_ columns but x_ProviderColumns, the same for every row of the file.
+    lineage: values of the x_ columns but x_ProviderColumns, the same for every row. layout: value of x_Layout.
+    source_file: where the rows are of several files, SQL over `relation` of their x_SourceFile.
     """
     matched = match_columns(source)
     aside = [sent for sent in source if sent not in matched.values() or is_taken_over(sent)]
@@ -93,6 +103,9 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
 
     # Each in a SELECT of its own below the next: what a value is replaced by is then worked out, and planned, once.
     cleaned = [f"{null_for_words(quoted(name), kind)} AS {quoted(name)}" for name, kind in source.items()]
+    of_file = unused("file", source)
+    if source_file:
+        cleaned.append(f"{source_file} AS {of_file}")
 
     read = [
         f"{_typed(columns()[name], quoted(sent), source[sent])} AS {quoted(name)}" for name, sent in matched.items()
@@ -105,6 +118,8 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
     ]
     kept = [_json_entry(name.strip(), quoted(name), source[name]) for name in aside]
     read.append(f"{_json_entries(kept)} AS aside")
+    if source_file:
+        read.append(of_file)
 
     failed = {name: f"({alias} IS NOT NULL AND {quoted(name)} IS NULL)" for name, alias in sent_as.items()}
     any_failed = " OR ".join(failed.values()) or "false"
@@ -119,10 +134,13 @@ def canonical_select(source: Mapping[str, str], relation: str, lineage: Mapping[
         if name == "x_ProviderColumns":
             entries = f"CASE WHEN {any_failed} THEN {_json_entries(['aside', *failed_entries])} ELSE aside END"
             written.append(f"CAST('{{' || {entries} || '}}' AS JSON) AS {quoted(name)}")
+        elif name == "x_SourceFile" and source_file:
+            written.append(f"{of_file} AS {quoted(name)}")
         else:
             written.append(f"{literal(lineage[name])} AS {quoted(name)}")
     names = f"list_filter([{failed_names}], lambda name: name IS NOT NULL)" if failed else "CAST(NULL AS VARCHAR[])"
     written.append(f"CASE WHEN {any_failed} THEN {names} END AS {quoted(UNREADABLE)}")
+    written.append(f"CAST({layout} AS INTEGER) AS {quoted(LAYOUT)}")
     for name in multiplied_columns():
         # What reads as a DOUBLE without being a decimal, such as NaN, is no number here either.
         number = f"CASE WHEN {quoted(name)} IS NOT NULL THEN {quoted(approximate(name))} END"

@@ -356,5 +356,6 @@ def _ibis_schema() -> dict[str, str]:
         "JSON": "json",
         "VARCHAR[]": "array<string>",
         "DOUBLE": "float64",
+        "INTEGER": "int32",
     }
     return {name: kinds[kind] for name, kind in STAGED.items()}

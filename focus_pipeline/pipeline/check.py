@@ -12,9 +12,10 @@ from pathlib import Path
 from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, PRESENT, SHOULD, TYPE, Rule, rules, rules_of
 from focus_pipeline.focus.specification import contract, judged_as
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
+from focus_pipeline.pipeline.examples import EXAMPLES
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
-from focus_pipeline.pipeline.normalise import StagedFile, StagedMonth
 from focus_pipeline.pipeline.row_rules import applies, row_failures
+from focus_pipeline.pipeline.staged_month import Layout, StagedFile, StagedMonth
 from focus_pipeline.pipeline.verdict import (
     CHECKS,
     SEVERITIES,
@@ -26,8 +27,10 @@ from focus_pipeline.pipeline.verdict import (
     recorded_verdict,
 )
 from focus_pipeline.pipeline.watch import Watch, unwatched
-from focus_pipeline.pipeline.written import EXAMPLES, Broken
+from focus_pipeline.pipeline.written import Broken
 
+# Of those that are rejected, each with a sentence of its own.
+_REPORTED_FILES = 50
 # Python's own decimals are rounded to 28 digits when they are added up.
 _EXACT = Context(prec=80)
 
@@ -99,91 +102,139 @@ def _accept(staged: StagedMonth, data_dir: DataDir) -> None:
 
 
 def _file_failures(staged: StagedMonth) -> list[Failure]:
-    failures = [
-        Failure(
-            rule=file.rejection.rule,
-            check=file.rejection.rule,
-            level=CONTRACT,
-            sentence=f"{file.key} is rejected: {file.rejection.reason}",
-            violations=len(file.rejection.examples) or 1,
-            rows=file.rows,
-            remedy="correct the file and upload it again; the month's other files are loaded without it",
-            file=file.key,
-            examples=[{"file": file.key, **example} for example in file.rejection.examples],
-        )
-        for file in staged.rejected_files
-    ]
+    failures = [_rejection(file) for file in staged.rejected_files[:_REPORTED_FILES]]
+    failures += _further_rejections(staged.rejected_files[_REPORTED_FILES:])
+    alike: dict[Layout, list[StagedFile]] = {}
     for file in staged.files:
-        if file.columns and (file.rejection is None or file.rejection.rule == "required_columns"):
-            failures += _missing_columns(file)
-    for file in staged.accepted_files:
-        failures += _column_remarks(file)
+        if file.layout.columns and (file.rejection is None or file.rejection.rule == "required_columns"):
+            alike.setdefault(file.layout, []).append(file)
+    for layout, files in alike.items():
+        failures += _missing_columns(layout, files)
+    for layout in staged.rows_of:
+        failures += _column_remarks([file for file in alike[layout] if file.rejection is None])
     return failures
 
 
-def _missing_columns(file: StagedFile) -> Iterator[Failure]:
-    """A failure for each column that the file's version asks for and that it lacks."""
-    version = judged_as(file.focus_version)
-    missing = [rule for rule in rules_of(PRESENT) if rule.holds_for(version) and rule.column not in file.recognised]
-    for rule in missing:
+def _rejection(file: StagedFile) -> Failure:
+    return Failure(
+        rule=file.rejection.rule,
+        check=file.rejection.rule,
+        level=CONTRACT,
+        sentence=f"{file.key} is rejected: {file.rejection.reason}",
+        violations=len(file.rejection.examples) or 1,
+        rows=file.rows,
+        remedy="correct the file and upload it again; the month's other files are loaded without it",
+        file=file.key,
+        examples=[{"file": file.key, **example} for example in file.rejection.examples],
+    )
+
+
+def _further_rejections(files: list[StagedFile]) -> Iterator[Failure]:
+    """One failure for each check, where there are more rejected files than people read about."""
+    for rule in dict.fromkeys(file.rejection.rule for file in files):
+        alike = [file for file in files if file.rejection.rule == rule]
         yield Failure(
-            rule=rule.id,
-            column=rule.column,
-            check=rule.check,
-            level=rule.level,
-            sentence=f"{file.key} has no column {rule.column}",
-            violations=1,
-            rows=file.rows,
-            remedy=rule.remedy,
-            file=file.key,
-            gap=gap_of_file(rule.id, file),
+            rule=rule,
+            check=rule,
+            level=CONTRACT,
+            sentence=f"{len(alike):,} further files are rejected, the first is {alike[0].key}",
+            violations=len(alike),
+            rows=sum(file.rows for file in alike),
+            remedy="focus.rejected_files lists every file with its reason; correct the files and upload them again",
+            file=alike[0].key,
         )
+
+
+def _have(files: list[StagedFile]) -> str:
+    """The beginning of a sentence about files that are alike."""
+    more = len(files) - 1
+    return (
+        f"{files[0].key} and {more:,} more {'file' if more == 1 else 'files'} have" if more else f"{files[0].key} has"
+    )
+
+
+def _missing_columns(layout: Layout, files: list[StagedFile]) -> Iterator[Failure]:
+    """A failure for each column that the files' version asks for and that they lack, and for each group of files of
+    which a lack is a gap of their provider.
+    """
+    version = judged_as(layout.focus_version)
+    missing = [rule for rule in rules_of(PRESENT) if rule.holds_for(version) and rule.column not in layout.recognised]
+    for rule in missing:
+        for gap, alike in _by_gap(rule.id, files):
+            yield Failure(
+                rule=rule.id,
+                column=rule.column,
+                check=rule.check,
+                level=rule.level,
+                sentence=f"{_have(alike)} no column {rule.column}",
+                violations=len(alike),
+                rows=sum(file.rows for file in alike),
+                remedy=rule.remedy,
+                file=alike[0].key,
+                gap=gap,
+            )
     said = {rule.column for rule in missing}
     for name in contract().expected:
-        if name not in file.recognised and name not in said:
+        if name not in layout.recognised and name not in said:
             yield Failure(
                 rule=f"{name}-expected",
                 column=name,
                 check="required_columns",
                 level=SHOULD,
-                sentence=f"{file.key} has no column {name}",
-                violations=1,
-                rows=file.rows,
+                sentence=f"{_have(files)} no column {name}",
+                violations=len(files),
+                rows=sum(file.rows for file in files),
                 remedy="add the column if the provider has it; it is null in the table until then",
-                file=file.key,
+                file=files[0].key,
             )
 
 
-def _column_remarks(file: StagedFile) -> Iterator[Failure]:
-    """What is said of a file's header and of how it stores its values."""
-    for broken in file.broken:
-        rule = rules()[broken.rule]
-        if rule.kind not in (HEADER, TYPE):
-            continue
-        yield Failure(
-            rule=rule.id,
-            column=rule.column if rule.kind == TYPE else "",
-            check=rule.check,
-            level=rule.level,
-            sentence=f"{file.key} has {broken.sentence}",
-            violations=broken.violations,
-            rows=file.rows,
-            remedy=rule.remedy,
-            file=file.key,
-            gap=gap_of_file(rule.id, file),
-        )
-    if file.rounded:
-        columns = ", ".join(f"{name} in {count:,} rows" for name, count in file.rounded.items())
+def _column_remarks(files: list[StagedFile]) -> Iterator[Failure]:
+    """What is said of the header of files that are alike, and of how they store their values."""
+    of_header: dict[tuple[str, str], list[tuple[StagedFile, Broken]]] = {}
+    for file in files:
+        for broken in file.broken:
+            if rules()[broken.rule].kind in (HEADER, TYPE):
+                of_header.setdefault((broken.rule, broken.sentence), []).append((file, broken))
+    for (key, sentence), found in of_header.items():
+        rule = rules()[key]
+        for gap, alike in _by_gap(rule.id, [file for file, _ in found]):
+            yield Failure(
+                rule=rule.id,
+                column=rule.column if rule.kind == TYPE else "",
+                check=rule.check,
+                level=rule.level,
+                sentence=f"{_have(alike)} {sentence}",
+                violations=len(alike) * found[0][1].violations,
+                rows=sum(file.rows for file in alike),
+                remedy=rule.remedy,
+                file=alike[0].key,
+                gap=gap,
+            )
+    if rounding := [file for file in files if file.rounded]:
+        rounded: dict[str, int] = {}
+        for file in rounding:
+            for name, count in file.rounded.items():
+                rounded[name] = rounded.get(name, 0) + count
+        columns = ", ".join(f"{name} in {count:,} rows" for name, count in rounded.items())
         yield Failure(
             rule="values_readable",
             check="values_readable",
             level=SHOULD,
-            sentence=f"{file.key} has floating-point numbers of more than 18 decimals, rounded to 18: {columns}",
-            violations=sum(file.rounded.values()),
-            rows=file.rows,
+            sentence=f"{_have(rounding)} floating-point numbers of more than 18 decimals, rounded to 18: {columns}",
+            violations=sum(rounded.values()),
+            rows=sum(file.rows for file in rounding),
             remedy="have the provider write DECIMAL or text with at most 18 decimals",
-            file=file.key,
+            file=rounding[0].key,
         )
+
+
+def _by_gap(rule_id: str, files: list[StagedFile]) -> list[tuple[str | None, list[StagedFile]]]:
+    """The files apart by the known gap that accounts for what they break."""
+    apart: dict[str | None, list[StagedFile]] = {}
+    for file in files:
+        apart.setdefault(gap_of_file(rule_id, file), []).append(file)
+    return list(apart.items())
 
 
 def _source_failures(staged: StagedMonth) -> list[Failure]:
@@ -224,12 +275,13 @@ def _reconciliation_failures(staged: StagedMonth) -> list[Failure]:
         for currency, cost in file.billed_cost.items():
             what = f"BilledCost in {currency or 'no currency'}"
             in_files[what] = _EXACT.add(in_files.get(what, Decimal(0)), Decimal(cost))
-    in_staged = {"rows": Decimal(staged.rows)}
+    in_staged = {"rows": Decimal(sum(total.rows for total in staged.totals))}
     for total in staged.totals:
         in_staged[f"BilledCost in {total.currency or 'no currency'}"] = Decimal(total.billed_cost)
     return [
         Failure(
             rule="reconciliation",
+            check="reconciliation",
             level=CONTRACT,
             sentence=f"{what}: the files hold {in_files.get(what, 0):,}, the staged month {in_staged.get(what, 0):,}",
             violations=1,
@@ -262,20 +314,20 @@ def _rule_verdicts(staged: StagedMonth, failures: list[Failure]) -> list[RuleVer
 
 def _judged_rows_of_any(rule: Rule, staged: StagedMonth) -> int | None:
     """How many rows a rule of any kind judged, None where no file was judged by it."""
-    judged = [file for file in staged.accepted_files if file.columns and _judges(rule, file)]
-    return sum(file.rows for file in judged) if judged else None
+    judged = [rows for layout, rows in staged.rows_of.items() if _judges(rule, layout)]
+    return sum(judged) if judged else None
 
 
-def _judges(rule: Rule, file: StagedFile) -> bool:
+def _judges(rule: Rule, layout: Layout) -> bool:
     match rule.kind:
         case "row" | "group" | "repeated":
-            return applies(rule, file)
+            return applies(rule, layout)
         case "written":
-            return rule.column in file.recognised
+            return rule.column in layout.recognised
         case "type":
-            return rule.column in file.recognised and file.format == "parquet"
+            return rule.column in layout.recognised and layout.format == "parquet"
         case _:
-            return rule.holds_for(judged_as(file.focus_version))
+            return rule.holds_for(judged_as(layout.focus_version))
 
 
 def _rule_verdict(rule: str, column: str, check: str, level: str, rows: int, failures: list[Failure]) -> RuleVerdict:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_pipeline.months import MONTH_PATTERN
+from focus_pipeline.pipeline.limits import USUAL_LIMITS, Limits
 from focus_pipeline.sql import Sandbox
 
 
@@ -27,11 +28,13 @@ class DataDir:
     """cache: where compiled rules are kept; without it, in the directory itself.
 
     memory_limit: of each DuckDB connection, such as "1GB"; without it, DuckDB's own, which is 80 % of the machine.
+    limits: of the files that are delivered.
     """
 
     root: Path
     cache: Path | None = None
     memory_limit: str | None = None
+    limits: Limits = USUAL_LIMITS
 
     @property
     def rules_cache(self) -> Path:

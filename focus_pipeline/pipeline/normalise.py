@@ -6,9 +6,9 @@ with examples; the month's other files are staged. Every value that cannot be re
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -16,105 +16,47 @@ import duckdb
 from focus_pipeline.focus.canonical import STAGED, canonical_select, create_macros, is_taken_over, match_columns
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.focus.specification import columns, contract, detect_version
+from focus_pipeline.machine import can_be_of_a_file, machine_faults
 from focus_pipeline.months import month_bounds
-from focus_pipeline.pipeline.data_dir import DataDir, read_json, replacing, write_json
+from focus_pipeline.pipeline.data_dir import DataDir, replacing
+from focus_pipeline.pipeline.examples import EXAMPLES, named
 from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
+from focus_pipeline.pipeline.limits import Limits
 from focus_pipeline.pipeline.source_files import (
     PARQUET_OPTIONS,
+    Source,
+    SourceFile,
     UnreadableFile,
     open_source_file,
-    parsed_once,
+    read_together,
     reading_fault,
 )
+from focus_pipeline.pipeline.staged_month import (
+    UNKNOWN_LAYOUT,
+    Layout,
+    Rejection,
+    StagedFile,
+    StagedMonth,
+    Total,
+    record_staged,
+    staged_month,
+)
 from focus_pipeline.pipeline.watch import Watch, unwatched
-from focus_pipeline.pipeline.written import EXAMPLES, Broken, broken_by_header, count_in_source
+from focus_pipeline.pipeline.written import Counted, broken_by_header, count_in_source
 from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
 
 logger = logging.getLogger(__name__)
 
 # Of the table's costs, DECIMAL(38, 18).
 _WHOLE_DIGITS = 20
+# Of the files that are read together: planning a query takes longer than reading a small one.
+_BATCH_BYTES = 64 * 1024 * 1024
+_BATCH_FILES = 1_000
+_LOGGED_FILES = 50
 
 
 class AmountsTooLarge(Exception):
     """The costs of a month cannot be added up exactly."""
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """Why a file is not part of the month. rule: the check that reports it. examples: of the rows that break it."""
-
-    rule: str
-    reason: str
-    examples: list[dict] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class StagedFile:
-    """One delivered file.
-
-    rows, billed_cost, providers, rounded, changed, broken: see written.Counted; counted in the delivered file itself,
-    apart from the staging.
-    first_row: number of its first row in the staged file, from 0.
-    columns: as sent. recognised: the canonical columns that they fill. own: those that are not of FOCUS.
-    """
-
-    key: str
-    size: int
-    format: str = ""
-    focus_version: str = ""
-    rows: int = 0
-    billed_cost: dict[str, str] = field(default_factory=dict)
-    first_row: int = 0
-    columns: list[str] = field(default_factory=list)
-    recognised: list[str] = field(default_factory=list)
-    own: list[str] = field(default_factory=list)
-    providers: list[str] = field(default_factory=list)
-    rounded: dict[str, int] = field(default_factory=dict)
-    changed: dict[str, dict[str, int]] = field(default_factory=dict)
-    broken: list[Broken] = field(default_factory=list)
-    rejection: Rejection | None = None
-
-
-@dataclass(frozen=True)
-class Total:
-    """Of the rows in one currency; exact decimals as text."""
-
-    currency: str | None
-    rows: int
-    billed_cost: str
-    effective_cost: str
-
-
-@dataclass(frozen=True)
-class StagedMonth:
-    """What was staged of a delivery. identity changes with the delivery, and with the code and data that read it."""
-
-    connection: str
-    month: str
-    token: str
-    listed_at: str
-    identity: str
-    path: Path
-    rows: int
-    size: int
-    totals: list[Total]
-    files: list[StagedFile]
-
-    @property
-    def accepted_files(self) -> list[StagedFile]:
-        return [file for file in self.files if file.rejection is None]
-
-    @property
-    def rejected_files(self) -> list[StagedFile]:
-        return [file for file in self.files if file.rejection is not None]
-
-    def source_of(self, staged_row: int) -> tuple[StagedFile, int]:
-        """The file that a staged row (from 0) comes from and the row's number in it, from 1, header not counted."""
-        for file in reversed(self.accepted_files):
-            if staged_row >= file.first_row:
-                return file, staged_row - file.first_row + 1
-        raise LookupError(f"row {staged_row} is in none of the files of {self.path}")
 
 
 def stage(
@@ -128,25 +70,28 @@ def stage(
     """Stages a landed delivery, or returns what is staged of it when nothing has changed since.
 
     month_rule: reject files with a ChargePeriodStart outside the month. focus_version: what the connection declares;
-    without it, what the delivery does, or what each file's columns look like. Raises AmountsTooLarge.
+    without it, what the delivery does, or what each file's columns look like.
+
+    Raises AmountsTooLarge, and MachineFault where memory, disk or permissions are wanting: nothing is recorded then.
     """
     focus_version = focus_version or delivery.focus_version
     identity = code_fingerprint(delivery.token, str(month_rule), str(focus_version))
     known = staged_month(delivery.connection, delivery.month, delivery.token, data_dir)
     if known is not None and known.identity == identity and known.path.exists():
         # The provider may show it again after it had shown another one.
-        return _recorded(replace(known, listed_at=delivery.listed_at))
+        return record_staged(replace(known, listed_at=delivery.listed_at))
     folder = data_dir.staged(delivery.connection, delivery.month)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{delivery.token}.parquet"
     try:
-        files, totals = _write(delivery, data_dir, path, month_rule, focus_version, watch)
+        with machine_faults(f"staging {delivery.connection} {delivery.month}", data_dir.memory_limit):
+            folder.mkdir(parents=True, exist_ok=True)
+            files, totals = _write(delivery, data_dir, path, month_rule, focus_version, watch)
     except duckdb.OutOfRangeException as error:
         raise AmountsTooLarge(
             f"{delivery.connection} {delivery.month}: its costs add up to more than the {_WHOLE_DIGITS} digits before "
             "the point that the table holds; look for an amount that is far too large and correct its file"
         ) from error
-    return _recorded(
+    return record_staged(
         StagedMonth(
             connection=delivery.connection,
             month=delivery.month,
@@ -162,32 +107,6 @@ def stage(
     )
 
 
-def staged_month(connection: str, month: str, token: str, data_dir: DataDir) -> StagedMonth | None:
-    """The report of an earlier stage(), None where there is none."""
-    folder = data_dir.staged(connection, month)
-    content = read_json(folder / f"{token}.staged.json")
-    if content is None:
-        return None
-    content["path"] = folder / content["path"]
-    content["totals"] = [Total(**total) for total in content["totals"]]
-    content["files"] = [
-        StagedFile(
-            **file
-            | {
-                "rejection": file["rejection"] and Rejection(**file["rejection"]),
-                "broken": [Broken(**broken) for broken in file["broken"]],
-            }
-        )
-        for file in content["files"]
-    ]
-    return StagedMonth(**content)
-
-
-def _recorded(staged: StagedMonth) -> StagedMonth:
-    write_json(staged.path.with_suffix(".staged.json"), asdict(staged) | {"path": staged.path.name})
-    return staged
-
-
 def _write(
     delivery: LandedDelivery,
     data_dir: DataDir,
@@ -196,108 +115,259 @@ def _write(
     focus_version: str | None,
     watch: Watch,
 ) -> tuple[list[StagedFile], list[Total]]:
-    with _duckdb(data_dir) as connection, _parts_folder(data_dir, delivery) as parts_folder:
-        files: list[StagedFile] = []
-        parts: list[Path] = []
-        for number, landed in enumerate(delivery.files):
-            part = parts_folder / f"{number}.parquet"
-            watch(f"reading {landed.key}", connection)
-            file = _stage_file(connection, delivery, landed, part, month_rule, focus_version, _next_row(files))
-            _log_verdict(file, delivery)
-            files.append(file)
-            if file.rejection is None and file.columns:
-                parts.append(part)
+    with open_duckdb(data_dir.sandbox) as connection, _parts_folder(data_dir, delivery) as folder:
+        create_macros(connection)
+        staging = _Staging(connection, delivery, folder, month_rule, watch)
+        staging.look_at(focus_version, data_dir.limits)
+        for batch in staging.batches():
+            staging.stage(batch)
+        files = staging.files
+        _log_verdicts(files, delivery)
         with replacing(path) as temporary:
-            _join(connection, parts, temporary)
+            _join(connection, staging.parts, temporary)
         return files, _totals(connection, path)
 
 
-def _stage_file(
-    connection: duckdb.DuckDBPyConnection,
-    delivery: LandedDelivery,
-    landed: LandedFile,
-    part: Path,
-    month_rule: bool,
-    declared_version: str | None,
-    first_row: int,
-) -> StagedFile:
-    try:
-        source = open_source_file(landed.path, connection)
-    except UnreadableFile as error:
-        return StagedFile(landed.key, landed.size, rejection=Rejection("files_readable", str(error)))
-    sent = [name.strip() for name in source.columns]
+@dataclass(frozen=True)
+class _Opened:
+    """A file that can be read. number: its place in the delivery. layout: that of all files of its kind."""
+
+    number: int
+    landed: LandedFile
+    source: SourceFile
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class _Outside:
+    """Rows of a file with a ChargePeriodStart outside of the month: how many, and the first of them."""
+
+    rows: int
+    examples: list[dict]
+
+
+class _Staging:
+    """One staging of a delivery. Files of one kind are read together, as many as make up a large one; a file that does
+    not keep the rules is then read alone, and the others without it.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        delivery: LandedDelivery,
+        folder: Path,
+        month_rule: bool,
+        watch: Watch,
+    ) -> None:
+        self.parts: list[Path] = []
+        self._connection = connection
+        self._delivery = delivery
+        self._folder = folder
+        self._month_rule = month_rule
+        self._watch = watch
+        self._opened: list[_Opened] = []
+        self._staged: dict[int, StagedFile] = {}
+        self._layouts: dict[Layout, int] = {}
+        self._rows = 0
+
+    @property
+    def files(self) -> list[StagedFile]:
+        """What was found of every file, in the order of the delivery."""
+        return [self._staged[number] for number in range(len(self._delivery.files))]
+
+    def look_at(self, declared_version: str | None, limits: Limits) -> None:
+        """Opens every file; those that are not read any further are done with it."""
+        layouts: dict[tuple, Layout] = {}
+        for number, landed in enumerate(self._delivery.files):
+            try:
+                source = open_source_file(landed.path, self._connection, limits)
+            except UnreadableFile as error:
+                self._staged[number] = _rejected(landed, UNKNOWN_LAYOUT, "files_readable", str(error))
+                self._layouts.setdefault(UNKNOWN_LAYOUT, len(self._layouts))
+                continue
+            kind = (source.format, tuple(source.columns))
+            if kind not in layouts:
+                layouts[kind] = _layout(source, declared_version)
+            layout = layouts[kind]
+            self._layouts.setdefault(layout, len(self._layouts))
+            if not source.columns:
+                self._staged[number] = StagedFile(landed.key, landed.size, layout)
+            elif lacking := [name for name in contract().required if name not in layout.recognised]:
+                self._staged[number] = _rejected(landed, layout, "required_columns", _lacking(lacking, layout.columns))
+            else:
+                self._opened.append(_Opened(number, landed, source, layout))
+
+    def batches(self) -> Iterator[list[_Opened]]:
+        """The files to read together."""
+        waiting: dict[tuple, list[_Opened]] = {}
+        for opened in self._opened:
+            # What the second reader cannot read is in doubt, and read alone.
+            kind = opened.source.kind if opened.source.records is not None else (opened.number,)
+            batch = waiting.setdefault(kind, [])
+            size = sum(other.source.size for other in batch)
+            if batch and (len(batch) == _BATCH_FILES or size + opened.source.size > _BATCH_BYTES):
+                yield waiting.pop(kind)
+                batch = waiting[kind] = []
+            batch.append(opened)
+        yield from waiting.values()
+
+    def stage(self, batch: list[_Opened]) -> None:
+        """Reads files of one kind; each is staged, or rejected. Raises duckdb.Error where this machine is at fault."""
+        first = batch[0]
+        what = first.landed.key if len(batch) == 1 else f"{first.landed.key} and {len(batch) - 1} more files"
+        self._watch(f"reading {what}", self._connection)
+        part = self._folder / f"{first.number}-{len(batch)}.parquet"
+        parsed = part.with_suffix(".source.parquet")
+        try:
+            source = read_together([opened.source for opened in batch], parsed, self._connection)
+            self._copy(batch, source, part)
+            matched = match_columns(source.columns)
+            counted = count_in_source(self._connection, source, matched, len(batch))
+        except duckdb.Error as error:
+            part.unlink(missing_ok=True)
+            # A damaged Parquet file can ask for more memory than there is: that is looked into.
+            if not can_be_of_a_file(error) and (len(batch) > 1 or first.source.format != "parquet"):
+                raise
+            if (readable := self._without_unreadable(batch)) == batch:
+                raise
+            if readable:
+                self.stage(readable)
+            return
+        finally:
+            parsed.unlink(missing_ok=True)
+        outside = _outside_of_month(self._connection, part, self._delivery.month) if self._month_rule else {}
+        month = self._delivery.month
+        found = [_fault(opened, rows, outside, month) for opened, rows in zip(batch, counted, strict=True)]
+        if len(batch) > 1 and any(found):
+            part.unlink()
+            clean = [opened for opened, fault in zip(batch, found, strict=True) if fault is None]
+            for some in (clean, *([opened] for opened, fault in zip(batch, found, strict=True) if fault)):
+                if some:
+                    self.stage(some)
+            return
+        in_header = broken_by_header(source, matched)
+        for opened, rows, fault in zip(batch, counted, found, strict=True):
+            self._staged[opened.number] = StagedFile(
+                opened.landed.key,
+                opened.landed.size,
+                opened.layout,
+                first_row=self._rows,
+                **vars(rows) | {"broken": [*in_header, *rows.broken]},
+                rejection=fault,
+            )
+            self._rows += 0 if fault else rows.rows
+        if any(found):
+            part.unlink()
+        else:
+            self.parts.append(part)
+
+    def _copy(self, batch: list[_Opened], source: Source, part: Path) -> None:
+        layout = batch[0].layout
+        keys = [opened.landed.key for opened in batch]
+        lineage = {
+            "x_Connection": self._delivery.connection,
+            "x_Month": self._delivery.month,
+            "x_FocusVersion": layout.focus_version,
+            "x_SourceFile": keys[0],
+            "x_Token": self._delivery.token,
+        }
+        of_file = f"[{', '.join(map(literal, keys))}][{source.file} + 1]" if len(keys) > 1 else ""
+        select = canonical_select(source.columns, source.relation, lineage, self._layouts[layout], of_file)
+        self._connection.execute(f"COPY ({select}) TO {literal(str(part))} ({PARQUET_OPTIONS})")
+
+    def _without_unreadable(self, batch: list[_Opened]) -> list[_Opened]:
+        """Rejects the files of a batch that cannot be read to their end; gives the others."""
+        readable = []
+        for opened in batch:
+            if (fault := reading_fault(opened.source, self._connection)) is None:
+                readable.append(opened)
+            else:
+                reason = f"{fault}; correct the file and upload it again"
+                self._staged[opened.number] = _rejected(opened.landed, opened.layout, "files_readable", reason)
+        return readable
+
+
+def _layout(source: SourceFile, declared_version: str | None) -> Layout:
+    sent = tuple(name.strip() for name in source.columns)
     matched = match_columns(source.columns)
     # A column that is filled from another one is there when the other one is.
     present = {name for name, column in columns().items() if name in matched or column.filled_from in matched}
-    facts = {
-        "key": landed.key,
-        "size": landed.size,
-        "format": source.format,
-        "focus_version": declared_version or detect_version(sent),
-        "first_row": first_row,
-        "columns": sent,
-        "recognised": sorted(present),
-        "own": [name.strip() for name in source.columns if name not in matched.values() or is_taken_over(name)],
-    }
-    if not source.columns:
-        return StagedFile(**facts)
-    if lacking := [name for name in contract().required if name not in present]:
-        return StagedFile(**facts, rejection=Rejection("required_columns", _lacking(lacking, sent)))
-    lineage = {
-        "x_Connection": delivery.connection,
-        "x_Month": delivery.month,
-        "x_FocusVersion": facts["focus_version"],
-        "x_SourceFile": landed.key,
-        "x_Token": delivery.token,
-    }
-    parsed = part.with_suffix(".source.parquet")
-    try:
-        source = parsed_once(source, parsed, connection)
-        connection.execute(
-            f"COPY ({canonical_select(source.columns, source.relation, lineage)}) "
-            f"TO {literal(str(part))} ({PARQUET_OPTIONS})"
-        )
-        counted = count_in_source(connection, source, matched)
-    except duckdb.Error:
-        if (fault := reading_fault(source, connection)) is None:
-            raise
-        reason = f"{fault}; correct the file and upload it again"
-        return StagedFile(**facts, rejection=Rejection("files_readable", reason))
-    finally:
-        parsed.unlink(missing_ok=True)
-    rejection = _month_rule_broken(connection, part, delivery.month) if month_rule else None
-    in_header = broken_by_header(source, matched)
-    return StagedFile(**facts, **vars(counted) | {"broken": [*in_header, *counted.broken]}, rejection=rejection)
-
-
-def _month_rule_broken(connection: duckdb.DuckDBPyConnection, part: Path, month: str) -> Rejection | None:
-    start, end = month_bounds(month)
-    outside = (
-        f"FROM read_parquet({path_literal(part)}, file_row_number = true) "
-        'WHERE "ChargePeriodStart" < $start OR "ChargePeriodStart" >= $end'
+    return Layout(
+        format=source.format,
+        focus_version=declared_version or detect_version(sent),
+        columns=sent,
+        recognised=tuple(sorted(present)),
+        own=tuple(name.strip() for name in source.columns if name not in matched.values() or is_taken_over(name)),
     )
+
+
+def _rejected(landed: LandedFile, layout: Layout, rule: str, reason: str) -> StagedFile:
+    return StagedFile(landed.key, landed.size, layout, rejection=Rejection(rule, reason))
+
+
+def _fault(opened: _Opened, counted: Counted, outside: Mapping[str, _Outside], month: str) -> Rejection | None:
+    """Why a file that DuckDB has read is not staged all the same."""
+    source = opened.source
+    if source.records is None:
+        return Rejection(
+            "files_readable",
+            f"a second reader cannot read it ({source.doubt}), so none can be sure of its {counted.rows:,} rows; "
+            "write the file anew and upload it again",
+        )
+    if counted.rows != source.records:
+        return Rejection(
+            "files_readable",
+            f"it has {source.records:,} records, and DuckDB reads {counted.rows:,} rows of it: quotes or line ends are "
+            "in doubt; write the file anew and upload it again",
+        )
+    return _month_rule_broken(outside[opened.landed.key], month) if opened.landed.key in outside else None
+
+
+def _outside_of_month(connection: duckdb.DuckDBPyConnection, part: Path, month: str) -> dict[str, _Outside]:
+    """By key, the files of a part that have such rows."""
+    start, end = month_bounds(month)
+    rows = f"read_parquet({path_literal(part)}, file_row_number = true)"
     bounds = {"start": start, "end": end}
-    count = connection.execute(f"SELECT count(*) {outside}", bounds).fetchone()[0]
-    if not count:
-        return None
-    examples = connection.execute(
-        """SELECT file_row_number + 1, strftime("ChargePeriodStart", '%Y-%m-%dT%H:%M:%SZ') """
-        f"{outside} ORDER BY file_row_number LIMIT {EXAMPLES}",
+    is_outside = '"ChargePeriodStart" < $start OR "ChargePeriodStart" >= $end'
+    if not connection.execute(f"SELECT count(*) FROM {rows} WHERE {is_outside}", bounds).fetchone()[0]:
+        return {}
+    found = connection.execute(
+        f"""
+        SELECT
+            "x_SourceFile",
+            count(*) FILTER ({is_outside}),
+            min(file_row_number),
+            arg_min(
+                {{row: file_row_number, start: strftime("ChargePeriodStart", '%Y-%m-%dT%H:%M:%SZ')}},
+                file_row_number,
+                {EXAMPLES}
+            ) FILTER ({is_outside})
+        FROM {rows}
+        GROUP BY 1
+        """,
         bounds,
     ).fetchall()
-    first_row, first_start = examples[0]
+    return {
+        key: _Outside(
+            count, [{"row": example["row"] - first + 1, "ChargePeriodStart": example["start"]} for example in examples]
+        )
+        for key, count, first, examples in found
+        if count
+    }
+
+
+def _month_rule_broken(outside: _Outside, month: str) -> Rejection:
+    first = outside.examples[0]
     return Rejection(
         "charge_month",
-        f"{count:,} rows have a ChargePeriodStart outside of {month}, the first is row {first_row:,} with "
-        f"{first_start}; put them into the folder of their own month",
-        [{"row": row, "ChargePeriodStart": start} for row, start in examples],
+        f"{outside.rows:,} rows have a ChargePeriodStart outside of {month}, the first is row {first['row']:,} with "
+        f"{first['ChargePeriodStart']}; put them into the folder of their own month",
+        outside.examples,
     )
 
 
-def _lacking(lacking: list[str], sent: list[str]) -> str:
-    return (
-        f"it has no column {', '.join(lacking)}; its columns are {', '.join(sent[:30])}{' …' if len(sent) > 30 else ''}"
-    )
+def _lacking(lacking: Sequence[str], sent: Sequence[str]) -> str:
+    return f"it has no column {', '.join(lacking)}; its columns are {named(sent)}"
 
 
 def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path], path: Path) -> None:
@@ -305,7 +375,7 @@ def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path], path: Path) 
         parts[0].replace(path)
         return
     if parts:
-        files = ", ".join(literal(str(part)) for part in parts)
+        files = ", ".join(path_literal(part) for part in parts)
         rows = f"SELECT * FROM read_parquet([{files}])"
     else:
         nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in STAGED.items())
@@ -322,17 +392,20 @@ def _totals(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Total]:
     return [Total(*row) for row in rows]
 
 
-def _next_row(files: list[StagedFile]) -> int:
-    return sum(file.rows for file in files if file.rejection is None)
-
-
-def _log_verdict(file: StagedFile, delivery: LandedDelivery) -> None:
-    if file.rejection is None:
-        logger.info("%s: %s rows of FOCUS %s", file.key, f"{file.rows:,}", file.focus_version)
-    else:
+def _log_verdicts(files: Sequence[StagedFile], delivery: LandedDelivery) -> None:
+    """A line for each file; where they are many, one for all, and one for each of the first that are rejected."""
+    rejected = [file for file in files if file.rejection is not None]
+    for file in rejected[:_LOGGED_FILES]:
         logger.warning(
             "%s, %s: %s is rejected: %s", delivery.connection, delivery.month, file.key, file.rejection.reason
         )
+    if len(files) > _LOGGED_FILES:
+        rows = sum(file.rows for file in files if file.rejection is None)
+        logger.info("%s files, %s of them rejected: %s rows", f"{len(files):,}", f"{len(rejected):,}", f"{rows:,}")
+        return
+    for file in files:
+        if file.rejection is None:
+            logger.info("%s: %s rows of FOCUS %s", file.key, f"{file.rows:,}", file.layout.focus_version)
 
 
 @contextmanager
@@ -340,10 +413,3 @@ def _parts_folder(data_dir: DataDir, delivery: LandedDelivery) -> Iterator[Path]
     data_dir.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=data_dir.scratch, prefix=f"{delivery.connection}-{delivery.month}-") as folder:
         yield Path(folder)
-
-
-@contextmanager
-def _duckdb(data_dir: DataDir) -> Iterator[duckdb.DuckDBPyConnection]:
-    with open_duckdb(data_dir.sandbox) as connection:
-        create_macros(connection)
-        yield connection

@@ -7,7 +7,7 @@ import duckdb
 
 from focus_pipeline.pipeline.check import accepted_delivery
 from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.normalise import StagedMonth, staged_month
+from focus_pipeline.pipeline.staged_month import StagedMonth, staged_month
 from focus_pipeline.warehouse import Published, published_identity, replace_month
 
 logger = logging.getLogger(__name__)

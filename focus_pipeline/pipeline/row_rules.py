@@ -1,19 +1,18 @@
 """Judges the rows of a staged month: every rule about rows in one scan, and one more query for those about groups."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 
 import duckdb
 
-from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, UNREADABLE
+from focus_pipeline.focus.canonical import CANONICAL, LAYOUT, LINEAGE, UNREADABLE
 from focus_pipeline.focus.rules import GROUP, REPEATED, ROW, Rule, predicates, rules, rules_of
 from focus_pipeline.focus.specification import columns, judged_as, known_gaps
 from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.examples import EXAMPLES, shortened, shortened_value
 from focus_pipeline.pipeline.known_gaps import is_of_version
-from focus_pipeline.pipeline.normalise import StagedFile, StagedMonth
+from focus_pipeline.pipeline.staged_month import Layout, StagedMonth
 from focus_pipeline.pipeline.verdict import Failure
 from focus_pipeline.pipeline.watch import Watch
-from focus_pipeline.pipeline.written import EXAMPLES
 from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
 
 # Rows that differ in one of these differ.
@@ -29,9 +28,9 @@ _TELLING = (
 )
 
 
-def applies(rule: Rule, file: StagedFile) -> bool:
-    """Whether a rule about values judges the rows of a file: its version has the rule, and it has the columns."""
-    return rule.holds_for(judged_as(file.focus_version)) and all(name in file.recognised for name in rule.needs)
+def applies(rule: Rule, layout: Layout) -> bool:
+    """Whether a rule about values judges the rows of files: their version has the rule, and they have the columns."""
+    return rule.holds_for(judged_as(layout.focus_version)) and all(name in layout.recognised for name in rule.needs)
 
 
 def row_failures(staged: StagedMonth, data_dir: DataDir, watch: Watch) -> list[Failure]:
@@ -39,7 +38,7 @@ def row_failures(staged: StagedMonth, data_dir: DataDir, watch: Watch) -> list[F
 
     A further scan finds examples and known gaps, only of rules that are broken.
     """
-    applicable = [rule for rule in rules().values() if any(applies(rule, file) for file in staged.accepted_files)]
+    applicable = [rule for rule in rules().values() if any(applies(rule, layout) for layout in staged.rows_of)]
     if not staged.rows or not applicable:
         return []
     compiled = predicates(data_dir.rules_cache)
@@ -90,7 +89,8 @@ def _of_rows(
     counted = [
         (rule, label, found[2 * i], found[2 * i + 1]) for i, (rule, label, _) in enumerate(parts) if found[2 * i]
     ]
-    rows = _rows_at(connection, month, sorted({row for *_, numbers in counted for row in numbers}))
+    unreadable = sorted({rule.column for rule, *_ in counted if rule.check == "values_readable"})
+    rows = _rows_at(connection, month, sorted({row for *_, numbers in counted for row in numbers}), unreadable)
     return [
         Failure(
             rule=rule.id,
@@ -118,7 +118,8 @@ def _of_groups(
     queries = []
     for rule in applicable:
         per = _listed(quoted(name) for name in rule.per)
-        values = _listed(f"{literal(name)}: CAST({quoted(name)} AS VARCHAR)" for name in rule.per)
+        values = _listed(f"{literal(name)}: {shortened(f'CAST({quoted(name)} AS VARCHAR)')}" for name in rule.per)
+        of = f"list(DISTINCT {shortened(f'CAST({quoted(rule.column)} AS VARCHAR)')})[:{EXAMPLES}]"
         held = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in rule.per)
         queries.append(
             f"""
@@ -126,7 +127,7 @@ def _of_groups(
             FROM (
                 SELECT
                     {{'first': min(file_row_number), 'per': MAP {{{values}}},
-                      'of': list(DISTINCT CAST({quoted(rule.column)} AS VARCHAR))[:{EXAMPLES}]}} AS example
+                      'of': {of}}} AS example
                 FROM {month}
                 WHERE {held}{_but_where_not_judged(rule, staged)}
                 GROUP BY {per}
@@ -155,7 +156,9 @@ def _of_groups(
 
 def _group_example(staged: StagedMonth, rule: Rule, example: dict) -> dict:
     file, row = staged.source_of(example["first"])
-    return {"file": file.key, "row": row} | example["per"] | {rule.column: " and ".join(filter(None, example["of"]))}
+    of = " and ".join(shortened_value(value) for value in example["of"] if value)
+    per = {name: shortened_value(value) for name, value in example["per"].items()}
+    return {"file": file.key, "row": row} | per | {rule.column: of}
 
 
 def _repeated(connection: duckdb.DuckDBPyConnection, month: str, rule: Rule, staged: StagedMonth) -> Failure:
@@ -197,7 +200,7 @@ def _by_gap(rule: Rule, staged: StagedMonth) -> Iterator[tuple[str | None, str]]
     """Label of a known gap of the rule, None for what no gap accounts for -> SQL condition of its rows."""
     accounted = []
     for gap in known_gaps():
-        held = sorted({file.focus_version for file in staged.accepted_files if is_of_version(file, gap)})
+        held = sorted({layout.focus_version for layout in staged.rows_of if is_of_version(layout, gap)})
         if rule.id in gap.rules and held:
             condition = (
                 f"(coalesce(lower(ServiceProviderName), '') IN ({_listed(map(literal, gap.names))}) "
@@ -210,32 +213,38 @@ def _by_gap(rule: Rule, staged: StagedMonth) -> Iterator[tuple[str | None, str]]
 
 def _but_where_not_judged(rule: Rule, staged: StagedMonth) -> str:
     """Leaves out the rows of files that the rule does not judge; that a column is absent is said of the file."""
-    without = [literal(file.key) for file in staged.accepted_files if not applies(rule, file)]
-    return f" AND x_SourceFile NOT IN ({_listed(without)})" if without else ""
+    without = [
+        str(place)
+        for place, layout in enumerate(staged.layouts)
+        if layout in staged.rows_of and not applies(rule, layout)
+    ]
+    return f" AND {quoted(LAYOUT)} NOT IN ({_listed(without)})" if without else ""
 
 
 def judged_rows(rule: Rule, staged: StagedMonth) -> int:
-    return sum(file.rows for file in staged.accepted_files if applies(rule, file))
+    return sum(rows for layout, rows in staged.rows_of.items() if applies(rule, layout))
 
 
-def _rows_at(connection: duckdb.DuckDBPyConnection, month: str, numbers: list[int]) -> dict[int, dict]:
-    columns = sorted({column for rule in rules().values() for column in rule.shown})
+def _rows_at(
+    connection: duckdb.DuckDBPyConnection, month: str, numbers: list[int], unreadable: list[str]
+) -> dict[int, dict[str, str | None]]:
+    """By number, what examples show of rows; of `unreadable` columns also what was sent, as "sent <column>"."""
+    shown = {column: f"CAST({quoted(column)} AS VARCHAR)" for rule in rules().values() for column in rule.shown}
+    # What was sent is beside the row: the canonical value of it is null.
+    shown |= {f"sent {column}": f"x_ProviderColumns ->> {literal(f'$.{quoted(column)}')}" for column in unreadable}
     found = connection.execute(
-        f"SELECT file_row_number, x_ProviderColumns, {_listed(f'CAST({quoted(c)} AS VARCHAR)' for c in columns)} "
+        f"SELECT file_row_number, {_listed(shortened(f'({text})') for text in shown.values())} "
         f"FROM {month} WHERE file_row_number IN (SELECT unnest($numbers))",
         {"numbers": numbers},
     ).fetchall()
-    return {
-        number: {"x_ProviderColumns": aside} | dict(zip(columns, row, strict=True)) for number, aside, *row in found
-    }
+    return {number: dict(zip(shown, map(shortened_value, row), strict=True)) for number, *row in found}
 
 
 def _example(staged: StagedMonth, rule: Rule, number: int, row: dict) -> dict:
     file, source_row = staged.source_of(number)
     values = {column: _shown(column, row[column]) for column in rule.shown}
     if rule.check == "values_readable":
-        # What was sent is beside the row: the canonical value of it is null.
-        values = {rule.column: _from_json(row["x_ProviderColumns"], rule.column)}
+        values = {rule.column: row[f"sent {rule.column}"]}
     return {"file": file.key, "row": source_row, **values}
 
 
@@ -244,10 +253,6 @@ def _shown(column: str, value: str | None) -> str | None:
     if value is None or columns()[column].type != "Decimal":
         return value
     return value.rstrip("0").rstrip(".")
-
-
-def _from_json(text: str | None, key: str) -> str | None:
-    return json.loads(text or "{}").get(key)
 
 
 def _count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:

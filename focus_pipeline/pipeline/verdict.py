@@ -5,8 +5,8 @@ from pathlib import Path
 
 from focus_pipeline.focus.rules import CONTRACT, GROUP, MUST, NOTE, SHOULD, rules
 from focus_pipeline.pipeline.data_dir import read_json
-from focus_pipeline.pipeline.normalise import StagedMonth
-from focus_pipeline.pipeline.written import EXAMPLES
+from focus_pipeline.pipeline.examples import EXAMPLES
+from focus_pipeline.pipeline.staged_month import StagedMonth
 
 CHECKS = {
     "accepted": "The month fulfils the contract and may be published. If it fails, the last good month stays.",

@@ -14,10 +14,9 @@ import duckdb
 from focus_pipeline.focus.canonical import FLOATING, NULL_WORDS, is_taken_over, meaning, null_for_words
 from focus_pipeline.focus.rules import HEADER, ROW, TYPE, WRITTEN, Rule, rules_of
 from focus_pipeline.focus.specification import Column, columns, spellings
-from focus_pipeline.pipeline.source_files import SourceFile
-from focus_pipeline.sql import literal, quoted
-
-EXAMPLES = 5
+from focus_pipeline.pipeline.examples import EXAMPLES, named, shortened, shortened_value
+from focus_pipeline.pipeline.source_files import Source
+from focus_pipeline.sql import literal, quoted, unused
 
 # Python's own decimals are rounded to 28 digits when they are added up.
 _EXACT = Context(prec=80)
@@ -62,8 +61,13 @@ class Counted:
     broken: list[Broken]
 
 
-def count_in_source(connection: duckdb.DuckDBPyConnection, source: SourceFile, matched: Mapping[str, str]) -> Counted:
-    """Reads the delivered file once, and once more where its text breaks a rule. matched: see match_columns()."""
+def count_in_source(
+    connection: duckdb.DuckDBPyConnection, source: Source, matched: Mapping[str, str], files: int
+) -> list[Counted]:
+    """Reads the delivered files once, and once more where their text breaks a rule: what each of them holds.
+
+    matched: see match_columns(). files: how many there are. Raises duckdb.Error.
+    """
     cost_type = source.columns[matched["BilledCost"]]
     cost = _value(source, matched["BilledCost"])
     number = f"double_to_decimal({cost})" if cost_type in FLOATING else f"to_decimal(CAST({cost} AS VARCHAR))"
@@ -80,33 +84,49 @@ def count_in_source(connection: duckdb.DuckDBPyConnection, source: SourceFile, m
         *(f"count(*) FILTER ({test.suspect})" for test in tests),
     ]
     rows = connection.execute(
-        f"SELECT {currency}, {provider}, count(*), coalesce(sum({number}), 0){''.join(f', {c}' for c in counts)} "
-        f"FROM {source.relation} GROUP BY 1, 2 ORDER BY 1, 2"
+        f"SELECT {source.file}, {currency}, {provider}, count(*), coalesce(sum({number}), 0)"
+        f"{''.join(f', {c}' for c in counts)} FROM {source.relation} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     ).fetchall()
-    totals = [sum(row[4 + i] for row in rows) for i in range(len(counts))]
-    rounded = dict(zip(floating, totals, strict=False))
-    suspects = [test for test, count in zip(tests, totals[len(floating) :], strict=True) if count]
-    broken, changed = _looked_into(connection, source, suspects, provider)
+    of_file: list[list[tuple]] = [[] for _ in range(files)]
+    for file, *row in rows:
+        of_file[file].append(tuple(row))
+    suspect = [any(row[5 + len(floating) + i] for row in rows) for i in range(len(tests))]
+    suspects = [test for test, is_suspect in zip(tests, suspect, strict=True) if is_suspect]
+    broken, changed = _looked_into(connection, source, suspects, provider, files)
+    renamed = {
+        name: f"read from {sent.strip()}" for name, sent in matched.items() if sent.strip().lower() != name.lower()
+    }
+    return [_counted(of_file[file], list(floating), renamed, broken[file], changed[file]) for file in range(files)]
+
+
+def _counted(
+    rows: list[tuple],
+    floating: list[str],
+    renamed: Mapping[str, str],
+    broken: list[Broken],
+    changed: Mapping[str, Mapping[str, int]],
+) -> Counted:
+    """rows: of one file, by currency and provider: both, how many, their cost, and how many of `floating` are rounded.
+
+    renamed: column -> what to say of it; changed, broken: of the file.
+    """
     in_file = sum(row[2] for row in rows)
     costs: dict[str, Decimal] = {}
     for row in rows:
         costs[row[0]] = _EXACT.add(costs.get(row[0], Decimal(0)), row[3])
-    renamed = {
-        name: {f"read from {sent.strip()}": in_file}
-        for name, sent in matched.items()
-        if sent.strip().lower() != name.lower()
-    }
+    rounded = {name: sum(row[4 + i] for row in rows) for i, name in enumerate(floating)}
+    whole = {name: {what: in_file} for name, what in renamed.items()}
     return Counted(
         rows=in_file,
         billed_cost={name: str(cost) for name, cost in costs.items()},
         providers=sorted({row[1] for row in rows if row[1]}),
         rounded={name: count for name, count in rounded.items() if count},
-        changed={name: renamed.get(name, {}) | changed.get(name, {}) for name in renamed | changed},
+        changed={name: whole.get(name, {}) | changed.get(name, {}) for name in whole | changed},
         broken=broken,
     )
 
 
-def broken_by_header(source: SourceFile, matched: Mapping[str, str]) -> list[Broken]:
+def broken_by_header(source: Source, matched: Mapping[str, str]) -> list[Broken]:
     """The rules about column names and types that the file breaks."""
     sent = [name.strip() for name in source.columns]
     known = [name.lower() in spellings() or is_taken_over(name) for name in sent]
@@ -124,7 +144,7 @@ def broken_by_header(source: SourceFile, matched: Mapping[str, str]) -> list[Bro
         "focus_first": (intermixed, "columns of its own before those of FOCUS"),
     }
     broken = [
-        Broken(rule.key, len(names), sentence=f"{what}: {', '.join(names)}")
+        Broken(rule.key, len(names), sentence=f"{what}: {named(names)}")
         for rule in rules_of(HEADER)
         for names, what in [found.get(rule.column, ([], ""))]
         if names
@@ -154,7 +174,7 @@ class _Test:
     sentence: str = ""
 
 
-def _tests(source: SourceFile, matched: Mapping[str, str]) -> list[_Test]:
+def _tests(source: Source, matched: Mapping[str, str]) -> list[_Test]:
     return [
         test
         for name, sent in matched.items()
@@ -233,36 +253,43 @@ def _inclusive_end(column: Column, sent: str, source_type: str) -> Iterator[_Tes
 
 
 def _looked_into(
-    connection: duckdb.DuckDBPyConnection, source: SourceFile, suspects: list[_Test], provider: str
-) -> tuple[list[Broken], dict[str, dict[str, int]]]:
-    """The rules that the suspicious text breaks, and what reading changes of it."""
+    connection: duckdb.DuckDBPyConnection, source: Source, suspects: list[_Test], provider: str, files: int
+) -> tuple[list[list[Broken]], list[dict[str, dict[str, int]]]]:
+    """The rules that the suspicious text breaks, and what reading changes of it, by file."""
+    broken: list[list[Broken]] = [[] for _ in range(files)]
+    changed: list[dict[str, dict[str, int]]] = [{} for _ in range(files)]
     conditions = [(test, key, condition) for test in suspects for key, condition in test.rules.items()]
     changes = [test for test in suspects if test.changes]
     if not conditions:
-        return [], {}
+        return broken, changed
+    file, row = unused("of_file", source.columns), unused("of_row", source.columns)
     selected = [
         f"count(*) FILTER ({condition}), "
-        f"arg_min({{row: number, value: {test.text}}}, number, {EXAMPLES}) FILTER ({condition})"
+        f"arg_min({{row: {row}, value: {shortened(test.text)}}}, {row}, {EXAMPLES}) FILTER ({condition})"
         for test, _, condition in conditions
     ] + [f"count(*) FILTER ({test.changes[1]})" for test in changes]
     rows = connection.execute(
-        f"SELECT {provider}, {', '.join(selected)} "
-        f"FROM (SELECT row_number() OVER () AS number, * FROM {source.relation}) GROUP BY 1 ORDER BY 1"
+        f"SELECT {file}, {provider}, {', '.join(selected)} FROM "
+        f"(SELECT {source.file} AS {file}, {source.row} AS {row}, * FROM {source.relation}) GROUP BY 1, 2 ORDER BY 1, 2"
     ).fetchall()
-    broken = [
-        Broken(key, violations=row[1 + 2 * i], provider=row[0], sentence=test.sentence, examples=row[2 + 2 * i])
-        for row in rows
-        for i, (test, key, _) in enumerate(conditions)
-        if row[1 + 2 * i]
-    ]
-    changed: dict[str, dict[str, int]] = {}
-    for i, test in enumerate(changes, 1 + 2 * len(conditions)):
-        if count := sum(row[i] for row in rows):
-            changed.setdefault(test.column, {})[test.changes[0]] = count
+    for place, said_by, *found in rows:
+        broken[place] += [
+            Broken(key, found[2 * i], said_by, test.sentence, [_cut(example) for example in found[2 * i + 1]])
+            for i, (test, key, _) in enumerate(conditions)
+            if found[2 * i]
+        ]
+        for test, count in zip(changes, found[2 * len(conditions) :], strict=True):
+            if count:
+                of_column = changed[place].setdefault(test.column, {})
+                of_column[test.changes[0]] = of_column.get(test.changes[0], 0) + count
     return broken, changed
 
 
-def _provider(source: SourceFile, matched: Mapping[str, str]) -> str:
+def _cut(example: dict) -> dict:
+    return {"row": example["row"], "value": shortened_value(example["value"])}
+
+
+def _provider(source: Source, matched: Mapping[str, str]) -> str:
     names = [
         f"CAST({_value(source, matched[name])} AS VARCHAR)"
         for name in ("ServiceProviderName", "ProviderName")
@@ -271,7 +298,7 @@ def _provider(source: SourceFile, matched: Mapping[str, str]) -> str:
     return f"coalesce({', '.join([*names, 'NULL'])})" if names else "CAST(NULL AS VARCHAR)"
 
 
-def _value(source: SourceFile, sent: str) -> str:
+def _value(source: Source, sent: str) -> str:
     return null_for_words(quoted(sent), source.columns[sent])
 
 

@@ -27,8 +27,8 @@ def as_json(validation: Validation) -> str:
             {
                 "file": file.key,
                 "bytes": file.size,
-                "format": file.format,
-                "focus_version": file.focus_version,
+                "format": file.layout.format,
+                "focus_version": file.layout.focus_version,
                 "rows": file.rows,
                 "rejected": file.rejection and file.rejection.reason,
                 "changed": file.changed,

@@ -21,7 +21,7 @@ def print_validation(validation: Validation, console: Console) -> None:
     """The files, what is broken with examples and what to do, and the verdict."""
     staged, verdict = validation.staged, validation.verdict
     for file in staged.files:
-        what = f"{file.rows:,} rows of FOCUS {file.focus_version}, {file.format}"
+        what = f"{file.rows:,} rows of FOCUS {file.layout.focus_version}, {file.layout.format}"
         if file.rejection:
             what = f"[red]rejected: {escape(file.rejection.reason)}[/]"
         console.print(f"[bold]{escape(file.key)}[/]: {what}", highlight=False, soft_wrap=True)

@@ -90,7 +90,7 @@ def pandera_validate(file: Path, folder: Path) -> float:
     checks: dict[str, list[pa.Check]] = {}
     for key, check in pandera_checks().items():
         rule = all_rules()[key]
-        if rule.kind == ROW and set(rule.needs) <= set(accepted.recognised):
+        if rule.kind == ROW and set(rule.needs) <= set(accepted.layout.recognised):
             checks.setdefault(rule.column, []).append(check)
     schema = pa.DataFrameSchema(
         {column: pa.Column(checks=of_column, nullable=True) for column, of_column in checks.items()}

@@ -49,7 +49,7 @@ def test_a_month_is_what_its_manifest_names(
     rows = clean_rows("aws_1_2", MONTH)
     assert (loaded.staged.rows, loaded.verdict.accepted) == (len(rows), True)
     assert loaded.billed == billed(rows, file_format)
-    assert [file.focus_version for file in loaded.staged.files] == ["1.2"] * 3
+    assert [file.layout.focus_version for file in loaded.staged.files] == ["1.2"] * 3
 
 
 def test_a_month_without_a_manifest_is_pending_and_not_empty(bucket_of_aws: Place) -> None:

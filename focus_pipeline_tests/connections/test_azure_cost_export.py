@@ -44,7 +44,7 @@ def test_a_month_is_what_its_run_s_manifest_names_in_the_version_that_it_declare
     export_in(container, variant=variant, version=version).run(MONTH, parts=3)
     loaded = load(connection_to(container), MONTH)
     assert loaded.billed == billed(clean_rows(variant, MONTH))
-    assert {file.focus_version for file in loaded.staged.files} == {version}
+    assert {file.layout.focus_version for file in loaded.staged.files} == {version}
     assert loaded.verdict.accepted
     assert {rule.gap for rule in loaded.verdict.rules if rule.severity == "WARN"} == {f"Azure {version}"}
     assert not [rule for rule in loaded.verdict.rules if rule.severity == "ERROR"]

@@ -96,7 +96,7 @@ def test_google_s_focus_export_loads_whole_and_exactly(export: GcpExport, load: 
     loaded = load(connected(export), MONTH, discovery.deliveries[MONTH])
     assert loaded.verdict.accepted
     assert loaded.billed == export.billed(rows)
-    assert loaded.staged.files[0].focus_version == "1.2"
+    assert loaded.staged.files[0].layout.focus_version == "1.2"
     broken = [rule for rule in loaded.verdict.rules if rule.severity in ("ERROR", "WARN")]
     assert {rule.gap for rule in broken} <= {"Google Cloud 1.2"}
     assert '{"team":"web"}' in values(loaded, "SELECT DISTINCT Tags FROM staged")
@@ -293,7 +293,7 @@ def test_a_column_that_appears_in_mid_month_is_kept(export: GcpExport, load: Loa
     loaded = load(connection, MONTH)
     assert loaded.staged.rows == 13
     assert values(loaded, "SELECT count(x_ProviderColumns->>'$.x_Carbon') FROM staged") == [1]
-    assert "x_Carbon" in loaded.staged.files[0].own
+    assert "x_Carbon" in loaded.staged.files[0].layout.own
 
 
 def test_rows_without_a_billing_period_are_named(export: GcpExport) -> None:

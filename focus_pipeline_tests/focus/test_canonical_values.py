@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focus_pipeline.focus.canonical import LINEAGE, canonical_select, create_macros
-from focus_pipeline.pipeline.source_files import open_source_file, parsed_once
+from focus_pipeline.pipeline.limits import USUAL_LIMITS
+from focus_pipeline.pipeline.source_files import open_source_file, read_together
 from focus_pipeline.sql import quoted
 from focus_pipeline_tests.month_files import Row, as_csv, write_parquet
 
@@ -45,7 +46,8 @@ def read(new_path: NewPath) -> Read:
     create_macros(connection)
 
     def read(path: Path, column: str) -> list:
-        source = parsed_once(open_source_file(path, connection), new_path(".parsed.parquet"), connection)
+        opened = open_source_file(path, connection, USUAL_LIMITS)
+        source = read_together([opened], new_path(".parsed.parquet"), connection)
         canonical = canonical_select(source.columns, source.relation, dict.fromkeys(LINEAGE, ""))
         return [value for (value,) in connection.execute(f"SELECT {quoted(column)} FROM ({canonical})").fetchall()]
 

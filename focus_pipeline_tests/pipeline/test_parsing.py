@@ -307,7 +307,7 @@ def test_a_file_is_what_its_first_bytes_say(folder: Path, load_month: LoadMonth)
     loaded = load_month(folder)
     assert loaded.rejections == {}
     assert loaded.values("BilledCost") == [2, 1, 3, 4]
-    assert [file.format for file in loaded.staged.files] == ["csv.gz", "csv", "parquet", "csv"]
+    assert [file.layout.format for file in loaded.staged.files] == ["csv.gz", "csv", "parquet", "csv"]
 
 
 def test_archives_within_are_rejected_with_what_they_are(folder: Path, load_month: LoadMonth) -> None:

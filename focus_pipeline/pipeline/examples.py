@@ -1,0 +1,28 @@
+"""How much of what was delivered a report repeats: a few examples, each value only as far as people read it."""
+
+from collections.abc import Sequence
+
+EXAMPLES = 5
+LONGEST_VALUE = 200
+_LONGEST_LIST = 30
+
+
+def shortened(text: str) -> str:
+    """The SQL expression of a text, no longer than shortened_value() needs it: values can have megabytes."""
+    return f"left({text}, {LONGEST_VALUE + 1})"
+
+
+def shortened_value(value: str | None) -> str | None:
+    """A value as far as people read it; it ends in "…" where there is more."""
+    return value if value is None or len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
+
+
+def named(names: Sequence[str]) -> str:
+    """Names in a sentence: the first of them, where they are many.
+
+    >>> named(["x", "y"])
+    'x, y'
+    """
+    shown = ", ".join(shortened_value(name) for name in names[:_LONGEST_LIST])
+    more = len(names) - _LONGEST_LIST
+    return f"{shown} and {more:,} more" if more > 0 else shown

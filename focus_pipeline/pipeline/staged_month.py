@@ -1,0 +1,163 @@
+"""What is staged of a month: which rows of which files, what each file was found to be, and the report of it."""
+
+from bisect import bisect_right
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
+from focus_pipeline.pipeline.written import Broken
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a file is not part of the month. rule: the check that reports it. examples: of the rows that break it."""
+
+    rule: str
+    reason: str
+    examples: list[dict] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What files of one kind have in common.
+
+    columns: as sent. recognised: the canonical columns that they fill. own: those that are not of FOCUS.
+    """
+
+    format: str
+    focus_version: str
+    columns: tuple[str, ...] = ()
+    recognised: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+
+
+UNKNOWN_LAYOUT = Layout("", "")
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """One delivered file.
+
+    layout: of a file that cannot be read, one without columns. first_row: number of its first row in the staged file,
+    from 0. rows, billed_cost, providers, rounded, changed, broken: see written.Counted; counted in the delivered file
+    itself, apart from the staging.
+    """
+
+    key: str
+    size: int
+    layout: Layout = UNKNOWN_LAYOUT
+    rows: int = 0
+    billed_cost: dict[str, str] = field(default_factory=dict)
+    first_row: int = 0
+    providers: list[str] = field(default_factory=list)
+    rounded: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, dict[str, int]] = field(default_factory=dict)
+    broken: list[Broken] = field(default_factory=list)
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True)
+class Total:
+    """Of the rows in one currency; exact decimals as text."""
+
+    currency: str | None
+    rows: int
+    billed_cost: str
+    effective_cost: str
+
+
+@dataclass(frozen=True)
+class StagedMonth:
+    """What was staged of a delivery. identity changes with the delivery, and with the code and data that read it."""
+
+    connection: str
+    month: str
+    token: str
+    listed_at: str
+    identity: str
+    path: Path
+    rows: int
+    size: int
+    totals: list[Total]
+    files: list[StagedFile]
+
+    @cached_property
+    def accepted_files(self) -> list[StagedFile]:
+        """Those whose rows are staged, in the order of their rows."""
+        return sorted((file for file in self.files if file.rejection is None), key=lambda file: file.first_row)
+
+    @cached_property
+    def rejected_files(self) -> list[StagedFile]:
+        return [file for file in self.files if file.rejection is not None]
+
+    @cached_property
+    def layouts(self) -> list[Layout]:
+        """Of the files, each once; x_Layout of a staged row is a place in this list."""
+        return list(dict.fromkeys(file.layout for file in self.files))
+
+    @cached_property
+    def rows_of(self) -> dict[Layout, int]:
+        """Layout of files that are not rejected, and have columns -> how many rows they have."""
+        rows: dict[Layout, int] = {}
+        for file in self.accepted_files:
+            if file.layout.columns:
+                rows[file.layout] = rows.get(file.layout, 0) + file.rows
+        return rows
+
+    def source_of(self, staged_row: int) -> tuple[StagedFile, int]:
+        """The file that a staged row (from 0) comes from and the row's number in it, from 1, header not counted."""
+        files = [file for file in self.accepted_files if file.rows]
+        place = bisect_right(files, staged_row, key=lambda file: file.first_row) - 1
+        if place < 0 or staged_row >= files[place].first_row + files[place].rows:
+            raise LookupError(f"row {staged_row} is in none of the files of {self.path}")
+        return files[place], staged_row - files[place].first_row + 1
+
+
+def staged_month(connection: str, month: str, token: str, data_dir: DataDir) -> StagedMonth | None:
+    """The report of an earlier stage(), None where there is none."""
+    folder = data_dir.staged(connection, month)
+    content = read_json(folder / f"{token}.staged.json")
+    if content is None:
+        return None
+    content["path"] = folder / content["path"]
+    content["totals"] = [Total(**total) for total in content["totals"]]
+    layouts = [
+        Layout(**layout | {name: tuple(layout[name]) for name in ("columns", "recognised", "own")})
+        for layout in content.pop("layouts")
+    ]
+    content["files"] = [
+        StagedFile(
+            **file
+            | {
+                "layout": layouts[file["layout"]],
+                "rejection": file["rejection"] and Rejection(**file["rejection"]),
+                "broken": [Broken(**broken) for broken in file["broken"]],
+            }
+        )
+        for file in content["files"]
+    ]
+    return StagedMonth(**content)
+
+
+def record_staged(staged: StagedMonth) -> StagedMonth:
+    """Writes the report beside the staged file, which it returns. What many files have in common is written once."""
+    places = {layout: place for place, layout in enumerate(staged.layouts)}
+    files = [
+        vars(file)
+        | {
+            "layout": places[file.layout],
+            "rejection": file.rejection and asdict(file.rejection),
+            "broken": [asdict(broken) for broken in file.broken],
+        }
+        for file in staged.files
+    ]
+    facts = ("connection", "month", "token", "listed_at", "identity", "rows", "size")
+    content = {name: getattr(staged, name) for name in facts} | {
+        "path": staged.path.name,
+        "totals": [asdict(total) for total in staged.totals],
+        "layouts": [asdict(layout) for layout in staged.layouts],
+        "files": files,
+    }
+    write_json(staged.path.with_suffix(".staged.json"), content)
+    return staged
