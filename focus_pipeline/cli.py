@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from focus_pipeline.machine import MachineFault, machine_faults
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.settings import PROJECT_ROOT, load_settings
-from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
+from focus_pipeline.warehouse import WarehouseUnusable, open_warehouse
 
 # The demo's months: the running one and these many before it.
 DEMO_MONTHS_BACK = 5
@@ -125,11 +126,51 @@ def demo() -> None:
         failed = _ingest(deliveries, progress, task)
     try:
         _print_summary(settings.warehouse_path)
-    except (WarehouseLocked, FileNotFoundError) as error:
+    except (WarehouseUnusable, MachineFault, FileNotFoundError) as error:
         raise click.ClickException(str(error)) from error
     if failed:
         console.print(f"[red]Not loaded:[/] {', '.join(failed)}")
         sys.exit(1)
+
+
+@main.group()
+def warehouse() -> None:
+    """The DuckDB file that holds the table."""
+
+
+@warehouse.command()
+def rebuild() -> None:
+    """Makes the warehouse anew from what is kept in staged/ and landing/, and puts the former file aside.
+
+    Nothing is fetched from a provider. Exit status 1 when a month could not be brought back.
+    """
+    from focus_pipeline.pipeline.rebuild import Reading, rebuild_warehouse
+
+    storage = load_settings().storage
+    readings = {
+        name: Reading(component.connection().month_rule, component.focus_version)
+        for name, component in _connection_components().items()
+    }
+    try:
+        with console.status("rebuilding") as status, machine_faults("the warehouse could not be rebuilt"):
+            rebuilt = rebuild_warehouse(storage, readings, lambda what: status.update(f"rebuilding {what}"))
+    except (WarehouseUnusable, MachineFault) as error:
+        raise click.ClickException(str(error)) from error
+    connections = len({name for name, _ in rebuilt.rows})
+    said = [
+        f"{storage.warehouse} has {sum(rebuilt.rows.values()):,} rows: {len(rebuilt.rows)} months of {connections} "
+        "connections."
+    ]
+    if rebuilt.staged_again:
+        said.append(f"Staged again from landing/: {', '.join(rebuilt.staged_again)}.")
+    if rebuilt.aside:
+        said.append(
+            f"The former file is {rebuilt.aside}. It alone has the history of focus.loads and what others put into it; "
+            "delete it once you need neither."
+        )
+    said += [f"Not brought back: {lacking}." for lacking in rebuilt.lacking]
+    click.echo("\n".join(said))
+    sys.exit(1 if rebuilt.lacking else 0)
 
 
 def _ingest(deliveries, progress: Progress, starting) -> list[str]:

@@ -3,8 +3,11 @@
 The file is open for writing only while a month is published, for DuckDB lets no other process in meanwhile.
 """
 
+import fcntl
 import json
+import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ import duckdb
 
 from focus_pipeline.focus.canonical import CANONICAL, LINEAGE
 from focus_pipeline.focus.specification import columns, columns_of, versions
+from focus_pipeline.machine import MachineFault, machine_fault, machine_faults
 from focus_pipeline.pipeline.staged_month import StagedMonth
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
 
@@ -31,12 +35,27 @@ _VERDICT_COLUMNS = """{
 }"""
 
 
-class WarehouseLocked(Exception):
+class WarehouseUnusable(Exception):
+    """The warehouse cannot be read or written now. The message says why, and what to do."""
+
+
+class WarehouseLocked(WarehouseUnusable):
     """Another process has the warehouse open."""
+
+
+class WarehouseDamaged(WarehouseUnusable):
+    """The file is no warehouse that can be read: damaged, another program's, or of a newer DuckDB."""
 
 
 class NotReconciled(Exception):
     """The table would not hold what was staged. Nothing was changed."""
+
+
+# How DuckDB words what is wrong with its file or its write-ahead log.
+_DAMAGE = re.compile(
+    r"Corrupt (database|WAL) file|Failure while replaying WAL|newer version of DuckDB|not a valid DuckDB database"
+)
+_FOREIGN = re.compile(r"not a valid DuckDB database|is an existing extension|Is a directory")
 
 
 @dataclass(frozen=True)
@@ -60,21 +79,54 @@ def open_warehouse(
 
     sandbox: what it may touch besides its own file; without it, the folder that it is in.
 
-    Raises WarehouseLocked, naming the process that has it open; FileNotFoundError when read_only and there is none.
+    Raises WarehouseLocked, naming the process that has it open; WarehouseDamaged; MachineFault where it cannot be
+    reached; FileNotFoundError when read_only and there is none.
     """
     if read_only and not path.exists():
         raise FileNotFoundError(f"there is no warehouse {path} yet; it comes with the first published month")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
+    sandbox = sandbox or Sandbox((path.parent,))
+    with _named_faults(path):
+        if not path.exists():
+            with machine_faults(f"the warehouse {path} cannot be made"):
+                _create(path, sandbox)
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(open_duckdb(sandbox, path, read_only=read_only))
+            except (duckdb.InterruptException, duckdb.ConnectionException):
+                raise
+            except duckdb.Error as error:
+                raise _cannot_be_opened(path, error) from None
+            if not read_only:
+                _create_tables(connection)
+            yield connection
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """No other process creates or exchanges the warehouse until the block ends. Waits for one that does."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def is_open_elsewhere(path: Path) -> bool:
+    """Whether another process has the file open as a database, be it only to read. Raises OSError."""
+    if not path.is_file():
+        return False
+    with path.open("r+b") as file:
         try:
-            connection = stack.enter_context(open_duckdb(sandbox or Sandbox((path.parent,)), path, read_only=read_only))
-        except duckdb.IOException as error:
-            if "lock" in str(error):
-                raise WarehouseLocked(_who_holds(path, str(error))) from None
-            raise
-        if not read_only:
-            _create_tables(connection)
-        yield connection
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the kind that DuckDB takes
+        except (BlockingIOError, PermissionError):
+            return True
+    return False
+
+
+def write_ahead_log(path: Path) -> Path:
+    """Beside the warehouse: what was committed and is not in its file yet. There is none while nobody has it open."""
+    return path.with_name(f"{path.name}.wal")
 
 
 def published_identity(connection: duckdb.DuckDBPyConnection, name: str, month: str) -> str | None:
@@ -195,6 +247,56 @@ def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, v
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _create(path: Path, sandbox: Sandbox) -> None:
+    """Makes the warehouse beside its place, so that nobody finds half of one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with alone(path):
+        if path.exists():
+            return
+        # That of a warehouse that was deleted: DuckDB would apply it to the new one.
+        write_ahead_log(path).unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            new = Path(folder) / path.name
+            with open_duckdb(sandbox, new) as connection:
+                _create_tables(connection)
+            new.rename(path)
+
+
+@contextmanager
+def _named_faults(path: Path) -> Iterator[None]:
+    """What is wrong with the file itself, whenever DuckDB comes upon it."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if _DAMAGE.search(str(error)) or f'bytes from file "{path}"' in str(error):
+            raise WarehouseDamaged(_damaged(path, error)) from None
+        raise
+
+
+def _cannot_be_opened(path: Path, error: duckdb.Error) -> Exception:
+    if "Could not set lock on file" in str(error):
+        return WarehouseLocked(_who_holds(path, str(error)))
+    # DuckDB fails within itself, too, where a file is no database.
+    within = isinstance(error, duckdb.InternalException | duckdb.FatalException)
+    if not within and (said := machine_fault(error)) is not None:
+        return MachineFault(f"the warehouse {path} cannot be opened: {said}")
+    return WarehouseDamaged(_damaged(path, error))
+
+
+def _damaged(path: Path, error: duckdb.Error) -> str:
+    text = str(error)
+    if "newer version of DuckDB" in text:
+        what = f"was written by a newer DuckDB than {duckdb.__version__}, which is installed"
+    elif _FOREIGN.search(text):
+        what = "is empty, or the file of another program: DuckDB does not know it"
+    else:
+        what = f"is damaged ({text.splitlines()[0].removeprefix('IO Error: ')[:200]})"
+    return (
+        f"the warehouse {path} {what}. Nothing is lost: all that is published is also in staged/ and landing/. "
+        "`focus-pipeline warehouse rebuild` puts the file aside and makes the warehouse anew from them"
+    )
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:

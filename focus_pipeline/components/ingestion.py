@@ -19,13 +19,14 @@ from focus_pipeline.connections.delivery import (
 from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import AccessDenied, LimitExceeded, NotFound, StoreError
 from focus_pipeline.focus.fingerprint import code_fingerprint
+from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.check import judge, verdict_path
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.verdict import CHECKS
-from focus_pipeline.warehouse import WarehouseLocked, open_warehouse, record_verdict
+from focus_pipeline.warehouse import WarehouseDamaged, WarehouseLocked, open_warehouse, record_verdict
 
 # A provider that is delivering right now, or is out of reach for a moment, is asked again within the run.
 FETCH_RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
@@ -180,7 +181,7 @@ def named_failures(name: str, month: str) -> Iterator[None]:
     """Ends a step with one sentence that names the connection and month; only what may pass by itself is retried."""
     try:
         yield
-    except (AccessDenied, LimitExceeded, NotFound, NoBillingPeriods, InvalidUrl, HeldBack) as error:
+    except (AccessDenied, LimitExceeded, NotFound, NoBillingPeriods, InvalidUrl, HeldBack, WarehouseDamaged) as error:
         raise dg.Failure(f"{name} {month}: {error}", allow_retries=False) from error
-    except (StoreError, IncompleteDownload, WarehouseLocked) as error:
+    except (StoreError, IncompleteDownload, WarehouseLocked, MachineFault) as error:
         raise dg.Failure(f"{name} {month}: {error}") from error

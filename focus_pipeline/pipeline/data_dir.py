@@ -65,6 +65,13 @@ class DataDir:
         months = (p.parent.name for p in self.root.glob(f"landing/{connection}/*/current.json"))
         return sorted(month for month in months if MONTH_PATTERN.fullmatch(month))
 
+    def months_by_connection(self) -> list[tuple[str, str]]:
+        """Connection and month of everything that was landed or accepted, in order."""
+        records = [*self.root.glob("landing/*/*/current.json"), *self.root.glob("staged/*/*/accepted.json")]
+        return sorted(
+            {(p.parent.parent.name, p.parent.name) for p in records if MONTH_PATTERN.fullmatch(p.parent.name)}
+        )
+
     def connections_with(self, month: str) -> list[str]:
         """Connections that have an accepted delivery of the month, by name."""
         return sorted(p.parent.parent.name for p in self.root.glob(f"staged/*/{month}/accepted.json"))

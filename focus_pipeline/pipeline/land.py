@@ -82,6 +82,19 @@ def current_delivery(connection: str, month: str, data_dir: DataDir) -> LandedDe
     return _landed(connection, month, folder / current["token"], current["listed_at"], 0, 0)
 
 
+def landed_deliveries(connection: str, month: str, data_dir: DataDir) -> list[LandedDelivery]:
+    """Every delivery of the month whose bytes are kept, the current one first, then the others from the latest on."""
+    current = current_delivery(connection, month, data_dir)
+    folders = [path.parent for path in data_dir.landed(connection, month).glob("[!.]*/delivery.json")]
+    fetched = {folder: (folder / "delivery.json").stat().st_mtime for folder in folders}
+    others = [
+        _landed(connection, month, folder, datetime.fromtimestamp(at, UTC).isoformat(), 0, 0)
+        for folder, at in sorted(fetched.items(), key=lambda item: item[1], reverse=True)
+        if current is None or folder.name != current.token
+    ]
+    return [current, *others] if current else others
+
+
 def current_token(connection: str, month: str, data_dir: DataDir) -> str | None:
     current = read_json(data_dir.landed(connection, month) / "current.json")
     return current and current["token"]

@@ -5,7 +5,6 @@ import dagster as dg
 from focus_pipeline.components import metadata, names
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.ingestion import WAREHOUSE_RETRIES, named_failures
-from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.settings import load_settings
 from focus_pipeline.warehouse import delivered_twice, open_warehouse
@@ -19,8 +18,7 @@ def unified(context: dg.ComponentLoadContext) -> dg.Definitions:
 
 def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
     """The publishing step. It takes the accepted deliveries of the month, of whichever connection, and nothing else."""
-    settings = load_settings()
-    data_dir = DataDir(settings.data_dir, memory_limit=settings.memory_limit)
+    data_dir = load_settings().storage
 
     @dg.multi_asset(
         name="publish",

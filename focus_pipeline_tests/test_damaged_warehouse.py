@@ -1,0 +1,285 @@
+"""A warehouse that is damaged, another program's, or out of reach: what is said of it, and how it is made anew."""
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from focus_pipeline.months import months_back
+from focus_pipeline.pipeline.check import verdict_path
+from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.publish import publish_month
+from focus_pipeline.pipeline.rebuild import Reading, rebuild_warehouse
+from focus_pipeline.warehouse import WarehouseDamaged, WarehouseLocked, open_warehouse, record_verdict, write_ahead_log
+from focus_pipeline_tests.conftest import CONNECTION
+from focus_pipeline_tests.month_files import MONTH, charges_of, write_csv
+
+READINGS = {CONNECTION: Reading(month_rule=True, focus_version=None)}
+REMEDY = "Nothing is lost: .*`focus-pipeline warehouse rebuild`"
+COMMIT_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from focus_pipeline.warehouse import open_warehouse
+
+with open_warehouse(Path(sys.argv[1])) as warehouse:
+    warehouse.execute("CREATE TABLE marts.mine AS SELECT range AS i FROM range(100000)")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+CREATE = """
+import sys, time
+from pathlib import Path
+from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
+
+while time.time() < float(sys.argv[2]):
+    pass
+try:
+    with open_warehouse(Path(sys.argv[1]), read_only=sys.argv[3] == "read") as warehouse:
+        print(len(warehouse.execute("DESCRIBE focus.cost_and_usage").fetchall()) > 50)
+except (WarehouseLocked, FileNotFoundError) as error:
+    print(True)
+"""
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from focus_pipeline.machine import MachineFault
+from focus_pipeline.warehouse import open_warehouse
+
+os.setgid(65534)
+os.setuid(65534)
+try:
+    with open_warehouse(Path(sys.argv[1]), read_only=sys.argv[2] == "read"):
+        print("opened")
+except MachineFault as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def loaded(folder: Path, load_month: Callable) -> DataDir:
+    """A month that was published, with its verdict, and whose latest delivery is rejected; and another one."""
+    other = folder.parent / months_back(MONTH, 1)[0]
+    other.mkdir()
+    write_csv(other / "a.csv", charges_of(other.name, 5, BilledCost="2.5"))
+    write_csv(folder / "a.csv", charges_of(MONTH, 50, BilledCost="1.50"))
+    for loading in (other, folder):
+        publish(load_month(loading), loading.name)
+    write_csv(folder / "a.csv", charges_of(MONTH, 50, BilledCost="$5"))
+    month = load_month(folder)
+    publish(month, MONTH)
+    assert not month.verdict.accepted
+    return month.data_dir
+
+
+def publish(loaded, month: str) -> None:
+    data_dir, staged = loaded.data_dir, loaded.staged
+    with open_warehouse(data_dir.warehouse) as warehouse:
+        record_verdict(warehouse, staged, verdict_path(CONNECTION, month, staged.token, data_dir))
+        publish_month(month, data_dir, warehouse)
+
+
+def content(path: Path, *, read_only: bool = True) -> dict[str, object]:
+    """Everything that the warehouse shows, but when it was published."""
+    with open_warehouse(path, read_only=read_only) as warehouse:
+        return {
+            table: warehouse.execute(f"SELECT * FROM focus.{table} ORDER BY ALL").fetchall()
+            for table in ("cost_and_usage", "data_sources", "data_source_months", "conformance", "rejected_files")
+        } | {"loads": warehouse.execute("SELECT Connection, Month, Token, RowsAfter FROM focus.loads").fetchall()}
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE bills (id)")
+    database.close()
+
+
+def folder_in_its_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def changed_in_its_header(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[12] ^= 0xFF
+    path.write_bytes(content)
+
+
+def with_a_damaged_log(path: Path) -> None:
+    subprocess.run([sys.executable, "-c", COMMIT_AND_DIE, str(path)], check=False)
+    log = write_ahead_log(path)
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    log.write_bytes(content)
+
+
+DAMAGES = {
+    "empty": (lambda path: path.write_bytes(b""), "is empty, or"),
+    "of zeros": (lambda path: path.write_bytes(bytes(path.stat().st_size)), "is empty, or the file of another program"),
+    "text": (lambda path: path.write_text("month,cost\n" * 10_000), "the file of another program"),
+    "of SQLite": (foreign, "the file of another program"),
+    "a folder": (folder_in_its_place, "the file of another program"),
+    "cut within its header": (lambda path: os.truncate(path, 100), "is damaged"),
+    "cut in half": (lambda path: os.truncate(path, path.stat().st_size // 2), "is damaged"),
+    "changed in its header": (changed_in_its_header, "is damaged"),
+    "changed in its log": (with_a_damaged_log, "is damaged"),
+}
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_the_file_is_a_sentence_and_the_command_brings_all_of_it_back(loaded: DataDir) -> None:
+    before, path = content(loaded.warehouse), loaded.warehouse
+    good = path.read_bytes()
+    for name, (damage, said) in DAMAGES.items():
+        damage(path)
+        for read_only in (True, False):
+            with pytest.raises(WarehouseDamaged, match=f"{path} .*{said}.*{REMEDY}") as raised:
+                content(path, read_only=read_only)
+            assert "open in" not in str(raised.value), name
+        rebuilt = rebuild_warehouse(loaded, READINGS)
+        assert content(path) | {"loads": before["loads"]} == before, name
+        assert (rebuilt.lacking, rebuilt.staged_again) == ([], []), name
+        assert not write_ahead_log(path).exists()
+        shutil.rmtree(rebuilt.aside) if rebuilt.aside.is_dir() else rebuilt.aside.unlink()
+        path.write_bytes(good)
+
+
+@pytest.mark.slow
+def test_of_a_file_with_changed_bytes_either_all_is_read_or_that_it_is_damaged_is_said(loaded: DataDir) -> None:
+    before, good = content(loaded.warehouse), loaded.warehouse.read_bytes()
+    chance = random.Random(9)
+    outcomes = set()
+    for _ in range(60):
+        changed = bytearray(good)
+        for _ in range(chance.choice([1, 64, 4096])):
+            changed[chance.randrange(len(changed))] ^= chance.randrange(1, 256)
+        loaded.warehouse.write_bytes(changed)
+        try:
+            assert content(loaded.warehouse) == before
+            outcomes.add("read")
+        except WarehouseDamaged:
+            outcomes.add("damaged")
+    assert "damaged" in outcomes
+
+
+def test_a_newer_duckdb_s_file_is_named_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB's words, as its own source has them: a file that it would say them of takes a newer DuckDB to write."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise duckdb.IOException(
+            "IO Error: Trying to read a database file with version number 99, but we can only read versions between 64 "
+            "and 68.\nThe database file was created with a newer version of DuckDB."
+        )
+
+    (tmp_path / "warehouse.duckdb").write_bytes(b"x")
+    monkeypatch.setattr(duckdb, "connect", refused)
+    with pytest.raises(WarehouseDamaged, match=f"was written by a newer DuckDB than {duckdb.__version__}.*{REMEDY}"):
+        with open_warehouse(tmp_path / "warehouse.duckdb"):
+            pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["staged", "parquet", "verdicts", "warehouse"])
+def test_what_is_missing_in_staged_is_made_again_from_landing(loaded: DataDir, lost: str) -> None:
+    before = content(loaded.warehouse)
+    if lost == "staged":
+        shutil.rmtree(loaded.root / "staged")
+    patterns = {"parquet": "staged/**/*.parquet", "verdicts": "staged/**/*.verdict.json", "warehouse": "warehouse.*"}
+    for path in loaded.root.glob(patterns.get(lost, "none")):
+        path.unlink()
+    rebuilt = rebuild_warehouse(loaded, READINGS)
+    assert content(loaded.warehouse) | {"loads": before["loads"]} == before
+    assert bool(rebuilt.staged_again) == (lost != "warehouse")
+    assert sum(rebuilt.rows.values()) == 55
+
+
+@pytest.mark.slow
+def test_a_month_that_cannot_be_brought_back_is_named_and_harms_no_other(loaded: DataDir) -> None:
+    shutil.rmtree(loaded.root / "staged" / CONNECTION / MONTH)
+    rebuilt = rebuild_warehouse(loaded, {})
+    assert rebuilt.lacking == [
+        f"{CONNECTION} {MONTH}: it has to be read from landing/ again, and defs/ has no connection {CONNECTION} that "
+        "says how"
+    ]
+    assert sum(rebuilt.rows.values()) == 5
+
+
+def test_a_warehouse_that_is_open_is_not_rebuilt(tmp_path: Path) -> None:
+    data_dir = DataDir(tmp_path)
+    with open_warehouse(data_dir.warehouse) as warehouse:
+        warehouse.execute("CREATE TABLE marts.mine (i INTEGER)")
+    code = f"import duckdb; kept = duckdb.connect({str(data_dir.warehouse)!r}, read_only=True); print('open'); input()"
+    reader = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert reader.stdout.readline() == "open\n"
+    with pytest.raises(WarehouseLocked, match=r"is open in another process.*`lsof "):
+        rebuild_warehouse(data_dir, {})
+    reader.communicate("\n")
+    rebuilt = rebuild_warehouse(data_dir, {})
+    with duckdb.connect(str(rebuilt.aside), read_only=True) as former:
+        assert former.execute("SELECT * FROM marts.mine").fetchall() == []
+
+
+def test_words_with_lock_in_them_are_not_taken_for_a_lock(tmp_path: Path) -> None:
+    path = tmp_path / "clock-block" / "warehouse.duckdb"
+    path.parent.mkdir()
+    path.write_bytes(b"no database, and longer than a header" * 1000)
+    with pytest.raises(WarehouseDamaged):
+        with open_warehouse(path):
+            pass
+
+
+@pytest.mark.slow
+def test_processes_that_create_it_at_once_get_a_whole_one_or_wait(tmp_path: Path) -> None:
+    for number in range(5):
+        path = tmp_path / str(number) / "warehouse.duckdb"
+        path.parent.mkdir()
+        at = str(time.time() + 2)
+        processes = [
+            subprocess.Popen([sys.executable, "-c", CREATE, str(path), at, how], stdout=subprocess.PIPE, text=True)
+            for how in ("write", "write", "write", "read")
+        ]
+        assert [process.communicate()[0] for process in processes] == ["True\n"] * 4
+        assert [entry.name for entry in path.parent.iterdir()] == ["warehouse.duckdb"]
+
+
+def test_the_log_of_a_deleted_warehouse_is_not_applied_to_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    with open_warehouse(path):
+        pass
+    died = subprocess.run([sys.executable, "-c", COMMIT_AND_DIE, str(path)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert write_ahead_log(path).exists()
+    path.unlink()
+    with open_warehouse(path) as warehouse:
+        assert warehouse.execute("SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'marts'").fetchone() == (0,)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+@pytest.mark.parametrize(("existing", "how"), [(True, "write"), (True, "read"), (False, "write")])
+def test_a_data_directory_of_another_user_is_named_with_what_to_do(tmp_path: Path, existing: bool, how: str) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)  # pytest's own are closed to others
+    root = tmp_path / "data"
+    root.mkdir(mode=0o755)
+    path = root / "warehouse.duckdb"
+    if existing:
+        with open_warehouse(path):
+            pass
+        path.chmod(0o600)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, str(path), how],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert str(root) in done.stdout
+    assert "run it as the owner of the folder" in done.stdout
