@@ -53,8 +53,9 @@ _HEADER = re.compile(rf"{_NAME}(?:,{_NAME})*(?=[\r\n]|\Z)")
 
 # Of the Parquet files that are written here. DuckDB's own row groups have 122,880 rows; a Parquet row group that is
 # longer by a few rows, as they are when the rows come from a CSV file, makes it insert twice as slowly. A group is
-# closed once it has at least this many rows, with at most one vector of 2,048 too many.
-PARQUET_OPTIONS = "FORMAT parquet, ROW_GROUP_SIZE 120832"
+# closed once it has at least this many rows, with at most one vector of 2,048 too many. Rows are told by their place:
+# without the last option DuckDB writes those of several files, or row groups, as they come.
+PARQUET_OPTIONS = "FORMAT parquet, ROW_GROUP_SIZE 120832, PRESERVE_ORDER true"
 
 
 class UnreadableFile(Exception):
