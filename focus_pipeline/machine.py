@@ -29,6 +29,7 @@ _OF_OUR_SQL = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserExc
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free space, then run it again",
     errno.EDQUOT: "the disk quota is used up: free space or raise it, then run it again",
+    errno.EFBIG: "a file grows beyond what this process may write: raise the limit (ulimit -f), then run it again",
     errno.EROFS: "the file system is read-only: mount it writable, or set FOCUS_DATA_DIR to a folder that is",
     errno.EACCES: "this user may not read or write there: run it as the owner of the folder, or change the owner",
     errno.EPERM: "this user may not read or write there: run it as the owner of the folder, or change the owner",

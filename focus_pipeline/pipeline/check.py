@@ -11,6 +11,7 @@ from pathlib import Path
 
 from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, PRESENT, SHOULD, TYPE, Rule, rules, rules_of
 from focus_pipeline.focus.specification import contract, judged_as
+from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
 from focus_pipeline.pipeline.examples import EXAMPLES
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
@@ -39,15 +40,17 @@ def judge(staged: StagedMonth, data_dir: DataDir, *, month_rule: bool, watch: Wa
     """Judges a staged month, records the verdict beside it, and accepts it for publishing if it fulfils the contract.
 
     What was judged before, and is the same since, is not judged again. A delivery that the provider showed earlier
-    never takes the place of an accepted later one.
+    never takes the place of an accepted later one. Raises MachineFault where memory, disk or permissions are wanting:
+    nothing is recorded then.
     """
     path = verdict_path(staged.connection, staged.month, staged.token, data_dir)
-    verdict = recorded_verdict(path)
-    if verdict is None or verdict.identity != staged.identity:
-        verdict = _judged(staged, data_dir, month_rule, watch)
-        write_json(path, asdict(verdict))
-    if verdict.accepted:
-        _accept(staged, data_dir)
+    with machine_faults(f"judging {staged.connection} {staged.month}", data_dir.memory_limit):
+        verdict = recorded_verdict(path)
+        if verdict is None or verdict.identity != staged.identity:
+            verdict = _judged(staged, data_dir, month_rule, watch)
+            write_json(path, asdict(verdict))
+        if verdict.accepted:
+            _accept(staged, data_dir)
     return verdict
 
 

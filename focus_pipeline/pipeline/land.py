@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from focus_pipeline.connections.delivery import Connection, Delivery, StoredObject
+from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
 _PARALLEL_DOWNLOADS = 8
 _ABANDONED_AFTER_SECONDS = 24 * 3600
+_LOGGED_FILES = 50
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,18 @@ def land(connection: Connection, delivery: Delivery, data_dir: DataDir) -> Lande
     What was landed of a later listing meanwhile stays the current one.
 
     Raises ObjectChanged when the provider replaces an object meanwhile: look again, and land what it shows then.
-    Raises StoreError when an object cannot be read, IncompleteDownload when its size is not the listed one.
+    Raises StoreError when an object cannot be read, IncompleteDownload when its size is not the listed one, and
+    MachineFault where disk or permissions are wanting.
     """
     listed_at = datetime.now(UTC).isoformat()
     folder = data_dir.landed(connection.name, delivery.month)
     target = folder / delivery.token
     downloaded = reused = 0
-    if not (target / "delivery.json").exists():
-        downloaded, reused = _collect(connection, delivery, folder, target)
-    _make_current(folder, delivery.token, listed_at)
-    return _landed(connection.name, delivery.month, target, listed_at, downloaded, reused)
+    with machine_faults(f"fetching {connection.name} {delivery.month}"):
+        if not (target / "delivery.json").exists():
+            downloaded, reused = _collect(connection, delivery, folder, target)
+        _make_current(folder, delivery.token, listed_at)
+        return _landed(connection.name, delivery.month, target, listed_at, downloaded, reused)
 
 
 def current_delivery(connection: str, month: str, data_dir: DataDir) -> LandedDelivery | None:
@@ -129,6 +133,7 @@ def _collect(connection: Connection, delivery: Delivery, folder: Path, target: P
         with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
             # list() raises the first failure; the others end with the pool.
             facts = list(pool.map(lambda job: _download(connection, *job), missing))
+        _log_arrival(missing)
         for entry in entries:
             entry["size"] = (partial / entry["file"]).stat().st_size
         write_json(
@@ -158,8 +163,16 @@ def _download(connection: Connection, item: StoredObject, path: Path) -> Mapping
     arrived = path.stat().st_size
     if item.size is not None and arrived != item.size:
         raise IncompleteDownload(f"{item.key}: {arrived} of {item.size} bytes arrived; run it again")
-    logger.info("%s: %s bytes", item.key, f"{arrived:,}")
     return facts
+
+
+def _log_arrival(arrived: list[tuple[StoredObject, Path]]) -> None:
+    sizes = {item.key: path.stat().st_size for item, path in arrived}
+    if len(sizes) > _LOGGED_FILES:
+        logger.info("%s files, %s bytes", f"{len(sizes):,}", f"{sum(sizes.values()):,}")
+        return
+    for key, size in sizes.items():
+        logger.info("%s: %s bytes", key, f"{size:,}")
 
 
 def _remove_abandoned(folder: Path) -> None:
