@@ -46,7 +46,7 @@ $(BIN)/uv:
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 
 $(DAGSTER_HOME)/dagster.yaml: | dagster.yaml
-	mkdir -p $(DAGSTER_HOME)
+	mkdir -p -m 700 $(DAGSTER_HOME)
 	ln -sf $(CURDIR)/dagster.yaml $@
 
 # For `dg` and `dagster` called without make: they read .env in the current folder.

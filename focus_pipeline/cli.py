@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from uuid import uuid4
 
 import click
 from dotenv import load_dotenv
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from focus_pipeline.machine import MachineFault, machine_faults
 from focus_pipeline.months import current_month, months_back
+from focus_pipeline.pipeline.data_dir import keep_files_private, make_folder
 from focus_pipeline.settings import PROJECT_ROOT, load_settings
 from focus_pipeline.warehouse import WarehouseUnusable, open_warehouse
 
@@ -117,6 +119,7 @@ def demo() -> None:
     from focus_pipeline.demo.deliveries import write_deliveries
 
     settings = load_settings()
+    keep_files_private()
     months = months_back(current_month(), DEMO_MONTHS_BACK)
     with _progress() as progress:
         task = progress.add_task("writing deliveries", total=1)
@@ -147,6 +150,7 @@ def rebuild() -> None:
     from focus_pipeline.pipeline.rebuild import Reading, rebuild_warehouse
 
     storage = load_settings().storage
+    keep_files_private()
     readings = {
         name: Reading(component.connection().month_rule, component.focus_version)
         for name, component in _connection_components().items()
@@ -156,11 +160,10 @@ def rebuild() -> None:
             rebuilt = rebuild_warehouse(storage, readings, lambda what: status.update(f"rebuilding {what}"))
     except (WarehouseUnusable, MachineFault) as error:
         raise click.ClickException(str(error)) from error
-    connections = len({name for name, _ in rebuilt.rows})
-    said = [
-        f"{storage.warehouse} has {sum(rebuilt.rows.values()):,} rows: {len(rebuilt.rows)} months of {connections} "
-        "connections."
-    ]
+    said = [f"{storage.warehouse} has {sum(rebuilt.rows.values()):,} rows."]
+    for name in sorted({name for name, _ in rebuilt.rows}):
+        months = [month for connection, month in rebuilt.rows if connection == name]
+        said.append(f"{name}: {', '.join(sorted(months))}.")
     if rebuilt.staged_again:
         said.append(f"Staged again from landing/: {', '.join(rebuilt.staged_again)}.")
     if rebuilt.aside:
@@ -176,6 +179,7 @@ def rebuild() -> None:
 def _ingest(deliveries, progress: Progress, starting) -> list[str]:
     """Runs `<connection>_ingest` for every delivery, as the sensor would; the months that failed."""
     from focus_pipeline.definitions import defs
+    from focus_pipeline.run_workers import hold_lock
 
     # What Dagster would write to the terminal is in the UI too.
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -187,8 +191,14 @@ def _ingest(deliveries, progress: Progress, starting) -> list[str]:
         task = progress.add_task("", total=len(deliveries))
         for delivery in deliveries:
             progress.update(task, description=f"ingesting {delivery.connection} {delivery.month}")
+            # Of a demo that is killed, the next run finds it out by this.
+            hold_lock(instance, run_id := str(uuid4()))
             run = definitions.resolve_job_def(f"{delivery.connection}_ingest").execute_in_process(
-                partition_key=delivery.month, instance=instance, run_config=quiet, raise_on_error=False
+                run_id=run_id,
+                partition_key=delivery.month,
+                instance=instance,
+                run_config=quiet,
+                raise_on_error=False,
             )
             if not run.success:
                 failed.append(f"{delivery.connection} {delivery.month}")
@@ -262,7 +272,7 @@ def _dagster_instance() -> Iterator:
 
     if "DAGSTER_HOME" not in os.environ:
         home = PROJECT_ROOT / ".dagster"
-        home.mkdir(exist_ok=True)
+        make_folder(home)
         if not (home / "dagster.yaml").exists():
             (home / "dagster.yaml").symlink_to(PROJECT_ROOT / "dagster.yaml")
         os.environ["DAGSTER_HOME"] = str(home)

@@ -1,4 +1,4 @@
-"""Finds runs whose process is gone, however it ended, and never takes a living one for dead.
+"""Finds runs whose process is gone, however it ended, has them done again, and never takes a living one for dead.
 
 A worker holds a lock on a file of its run for as long as it lives; the system lets go of it when the process ends, be
 it by SIGKILL or with the whole machine. Dagster by itself knows only of workers whose code server is still there: after
@@ -18,8 +18,16 @@ from typing import IO
 import dagster as dg
 from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+from dagster._serdes.config_class import ConfigurableClassData
+
+from focus_pipeline.pipeline.data_dir import keep_files_private, make_folder
 
 logger = logging.getLogger(__name__)
+
+# A retry is launched within seconds of the failure, or not at all.
+_RETRIED_WITHIN = timedelta(minutes=1)
+_REPORTS = 3
 
 _GONE = "The process of the run is gone: it was killed, or its machine went down."
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -37,6 +45,10 @@ class LocalRunLauncher(DefaultRunLauncher):
     The daemon's run monitoring asks it, and fails the runs that are dead. A run that works elsewhere, or whose executor
     takes no lock, counts as living.
     """
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(inst_data)
+        keep_files_private()  # of the daemon: what it writes about runs shows amounts, too
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -61,15 +73,46 @@ class _LockedInProcessExecutor(InProcessExecutor):
         yield from super().execute(plan_context, execution_plan)
 
 
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sees to it that the retry of a crashed run is launched, which Dagster misses when it looks for failed "
+    "runs in the moment in which one is written down as that; a backfill would wait for it for ever.",
+)
+def missed_retries(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    missed = report_missed_retries(context.instance)
+    return dg.SkipReason(f"reported once more as failed: {', '.join(missed)}" if missed else "no retry was missed")
+
+
+def report_missed_retries(instance: dg.DagsterInstance) -> list[str]:
+    """Reports runs once more as failed whose retry was not launched, so that the daemon takes notice; their ids."""
+    now = datetime.now(UTC)
+    to_be_retried = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=now - timedelta(hours=1)
+    )
+    missed = [
+        record.dagster_run
+        for record in instance.get_run_records(to_be_retried)
+        if AUTO_RETRY_RUN_ID_TAG not in record.dagster_run.tags
+        and now - datetime.fromtimestamp(record.end_time, UTC) > _RETRIED_WITHIN
+        # Dagster may have its reasons, such as a backfill that was canceled.
+        and len(instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)) < _REPORTS
+    ]
+    for run in missed:
+        instance.report_run_failed(run, "This run has failed, and its retry was not launched. It is reported again.")
+    return [run.run_id for run in missed]
+
+
 def hold_lock(instance: dg.DagsterInstance, run_id: str) -> None:
     """Shows that this process works on the run, for as long as it lives.
 
     Then it ends the dead runs and frees their slots, so that the first run after a crash waits for none of them, be
     there a daemon or not.
     """
-    _lock(_lock_file(instance, run_id))
+    mine = _lock_file(instance, run_id)
+    _lock(mine)
     _end_dead_runs(instance)
-    _clear_away_ended_runs(instance)
+    _clear_away_ended_runs(instance, but=mine)
 
 
 def is_dead(instance: dg.DagsterInstance, run_id: str) -> bool:
@@ -99,12 +142,15 @@ def _end_dead_runs(instance: dg.DagsterInstance) -> None:
             instance.report_run_failed(run, _GONE)
 
 
-def _clear_away_ended_runs(instance: dg.DagsterInstance) -> None:
-    """Frees the slots and removes the locks of runs that have ended, and whose process has."""
+def _clear_away_ended_runs(instance: dg.DagsterInstance, but: Path) -> None:
+    """Frees the slots and removes the locks of runs that have ended, and whose process has.
+
+    but: the lock of a run that may not be there yet.
+    """
     with_slots = instance.event_log_storage.get_concurrency_run_ids()
     for path in _lock_folder(instance).glob("*.lock"):
         run = instance.get_run_by_id(path.stem)
-        if run is not None and not run.is_finished:
+        if path == but or (run is not None and not run.is_finished):
             continue
         if path in _held:
             _held.pop(path).close()
@@ -123,7 +169,7 @@ def _lock_file(instance: dg.DagsterInstance, run_id: str) -> Path:
 
 
 def _lock(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     # Locked before it has its name: nobody finds it free while the process lives.
     file = NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8")  # noqa: SIM115
     try:

@@ -15,12 +15,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
 from focus_pipeline.focus.canonical import CANONICAL, LINEAGE
 from focus_pipeline.focus.specification import columns, columns_of, versions
 from focus_pipeline.machine import MachineFault, machine_fault, machine_faults
+from focus_pipeline.pipeline.data_dir import make_folder
 from focus_pipeline.pipeline.staged_month import StagedMonth
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
 
@@ -71,6 +73,23 @@ class Published:
     billed_cost_after: dict[str, Decimal]
 
 
+class Account(NamedTuple):
+    """Of a provider, and the connections that deliver it. provider, sub_account: "" where the rows have none."""
+
+    provider: str
+    billing_account: str
+    sub_account: str
+    connections: list[str]
+
+
+@dataclass(frozen=True)
+class DeliveredTwice:
+    """Accounts that more than one connection delivers of a month: how many, and the first of them."""
+
+    count: int
+    first: list[Account]
+
+
 @contextmanager
 def open_warehouse(
     path: Path, *, read_only: bool = False, sandbox: Sandbox | None = None
@@ -82,11 +101,13 @@ def open_warehouse(
     Raises WarehouseLocked, naming the process that has it open; WarehouseDamaged; MachineFault where it cannot be
     reached; FileNotFoundError when read_only and there is none.
     """
-    if read_only and not path.exists():
+    with machine_faults(f"the warehouse {path} cannot be reached"):
+        there = path.exists()
+    if read_only and not there:
         raise FileNotFoundError(f"there is no warehouse {path} yet; it comes with the first published month")
     sandbox = sandbox or Sandbox((path.parent,))
     with _named_faults(path):
-        if not path.exists():
+        if not there:
             with machine_faults(f"the warehouse {path} cannot be made"):
                 _create(path, sandbox)
         with ExitStack() as stack:
@@ -190,21 +211,26 @@ def replace_month(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) ->
     return published
 
 
-def delivered_twice(connection: duckdb.DuckDBPyConnection, month: str) -> list[tuple[str, str, str, list[str]]]:
-    """Provider, billing account, sub-account and connections, of what several connections deliver of a month."""
-    return connection.execute(
+def delivered_twice(connection: duckdb.DuckDBPyConnection, month: str, shown: int) -> DeliveredTwice:
+    """What several connections deliver of a month, and so is in it twice."""
+    rows = connection.execute(
         """
-        SELECT
-            coalesce(ServiceProviderName, ''), BillingAccountId, coalesce(SubAccountId, ''),
-            list_sort(list(DISTINCT x_Connection)) AS connections
-        FROM focus.cost_and_usage
-        WHERE x_Month = $month
-        GROUP BY ALL
-        HAVING len(connections) > 1
-        ORDER BY ALL
+        WITH accounts AS (
+            SELECT
+                coalesce(ServiceProviderName, '') AS provider,
+                BillingAccountId,
+                coalesce(SubAccountId, '') AS sub_account,
+                list_sort(list(DISTINCT x_Connection)) AS connections
+            FROM focus.cost_and_usage
+            WHERE x_Month = $month
+            GROUP BY ALL
+            HAVING min(x_Connection) <> max(x_Connection)
+        )
+        SELECT (SELECT count(*) FROM accounts), accounts.* FROM accounts ORDER BY ALL LIMIT $shown
         """,
-        {"month": month},
+        {"month": month, "shown": shown},
     ).fetchall()
+    return DeliveredTwice(rows[0][0] if rows else 0, [Account(*row[1:]) for row in rows])
 
 
 def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, verdict: Path) -> None:
@@ -251,7 +277,7 @@ def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, v
 
 def _create(path: Path, sandbox: Sandbox) -> None:
     """Makes the warehouse beside its place, so that nobody finds half of one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     with alone(path):
         if path.exists():
             return

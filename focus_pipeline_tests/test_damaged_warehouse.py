@@ -263,17 +263,28 @@ def test_the_log_of_a_deleted_warehouse_is_not_applied_to_the_new_one(tmp_path: 
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
-@pytest.mark.parametrize(("existing", "how"), [(True, "write"), (True, "read"), (False, "write")])
-def test_a_data_directory_of_another_user_is_named_with_what_to_do(tmp_path: Path, existing: bool, how: str) -> None:
+@pytest.mark.parametrize(
+    ("folder_mode", "existing", "how"),
+    [
+        (0o755, True, "write"),
+        (0o755, True, "read"),
+        (0o755, False, "write"),
+        (0o700, True, "write"),
+        (0o700, True, "read"),
+    ],
+)
+def test_a_data_directory_of_another_user_is_named_with_what_to_do(
+    tmp_path: Path, folder_mode: int, existing: bool, how: str
+) -> None:
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)  # pytest's own are closed to others
-    root = tmp_path / "data"
-    root.mkdir(mode=0o755)
-    path = root / "warehouse.duckdb"
+    path = tmp_path / "data" / "warehouse.duckdb"
+    path.parent.mkdir()
     if existing:
         with open_warehouse(path):
             pass
         path.chmod(0o600)
+    path.parent.chmod(folder_mode)
     done = subprocess.run(
         [sys.executable, "-c", AS_NOBODY, str(path), how],
         capture_output=True,
@@ -281,5 +292,5 @@ def test_a_data_directory_of_another_user_is_named_with_what_to_do(tmp_path: Pat
         check=True,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
     )
-    assert str(root) in done.stdout
+    assert str(path) in done.stdout
     assert "run it as the owner of the folder" in done.stdout

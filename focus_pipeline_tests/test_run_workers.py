@@ -6,15 +6,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dagster as dg
 import pytest
 from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.launcher import WorkerStatus
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from focus_pipeline import run_workers
 from focus_pipeline.components.names import WAREHOUSE_POOL
-from focus_pipeline.run_workers import LocalRunLauncher, hold_lock, locked_in_process_executor
+from focus_pipeline.run_workers import (
+    LocalRunLauncher,
+    hold_lock,
+    locked_in_process_executor,
+    report_missed_retries,
+)
 
 CONFIG = """
 run_launcher: {module: focus_pipeline.run_workers, class: LocalRunLauncher}
@@ -138,6 +145,14 @@ def test_the_next_run_ends_the_dead_ones_and_frees_their_slots_without_a_daemon(
     kill(workers[2])
 
 
+def test_a_lock_is_kept_that_is_taken_before_the_run_is_made(instance: dg.DagsterInstance) -> None:
+    """As the demo takes it."""
+    hold_lock(instance, "a-run-to-be")
+    path = run_workers._lock_file(instance, "a-run-to-be")
+    assert path.exists()
+    assert path in run_workers._held
+
+
 @pytest.mark.slow
 def test_a_process_that_executes_many_runs_keeps_no_lock_but_the_last(instance: dg.DagsterInstance) -> None:
     runs = [dg.execute_job(dg.reconstructable(one_step_job), instance).run_id for _ in range(3)]
@@ -158,6 +173,23 @@ def test_a_file_system_without_locks_is_named_and_holds_up_no_run(
     assert not [path for path in run_workers._lock_folder(instance).iterdir() if run.run_id in path.name]
     assert not list(run_workers._lock_folder(instance).glob(".*"))
     assert health(instance, run) == WorkerStatus.RUNNING
+
+
+def test_a_failure_whose_retry_was_not_launched_is_reported_again_but_not_for_ever(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed, retried, rejected = (started_run(instance) for _ in range(3))
+    for run in (crashed, retried, rejected):
+        instance.report_run_failed(run)
+    instance.add_run_tags(crashed.run_id, {WILL_RETRY_TAG: "true"})
+    instance.add_run_tags(retried.run_id, {WILL_RETRY_TAG: "true", AUTO_RETRY_RUN_ID_TAG: "the-retry"})
+    assert report_missed_retries(instance) == [], "the daemon has not had its time yet"
+    monkeypatch.setattr(run_workers, "_RETRIED_WITHIN", timedelta(0))
+    assert report_missed_retries(instance) == [crashed.run_id]
+    failures = instance.all_logs(crashed.run_id, of_type=DagsterEventType.RUN_FAILURE)
+    assert len(failures) == 2
+    assert report_missed_retries(instance) == [crashed.run_id]
+    assert report_missed_retries(instance) == []
 
 
 def one_step_job() -> dg.JobDefinition:

@@ -14,7 +14,14 @@ import pytest
 from focus_pipeline import warehouse as warehouse_module
 from focus_pipeline.focus.canonical import LINEAGE
 from focus_pipeline.pipeline.publish import publish_month
-from focus_pipeline.warehouse import CANONICAL, VERSION_VIEWS, NotReconciled, open_warehouse, replace_month
+from focus_pipeline.warehouse import (
+    CANONICAL,
+    VERSION_VIEWS,
+    NotReconciled,
+    delivered_twice,
+    open_warehouse,
+    replace_month,
+)
 from focus_pipeline_tests.month_files import MONTH, focus_row, without, write_csv
 
 CRASH = """
@@ -116,6 +123,23 @@ def test_the_warehouse_can_be_deleted_and_rebuilt_from_what_is_staged(folder: Pa
             assert len(publish_month(MONTH, month.data_dir, warehouse).replaced) == 0
         assert shown(month.data_dir.warehouse) == [(Decimal(1),)]
         month.data_dir.warehouse.unlink()
+
+
+def test_of_accounts_that_are_delivered_twice_all_are_counted_and_the_first_shown(tmp_path: Path) -> None:
+    with open_warehouse(tmp_path / "warehouse.duckdb") as warehouse:
+        for name in ("first", "second"):
+            warehouse.execute(
+                "INSERT INTO focus.cost_and_usage (x_Connection, x_Month, BillingAccountId, SubAccountId) "
+                f"SELECT '{name}', '{MONTH}', 'acct', printf('sub-%05d', range) FROM range(10000)"
+            )
+        warehouse.execute(
+            "INSERT INTO focus.cost_and_usage (x_Connection, x_Month, BillingAccountId) "
+            f"VALUES ('first', '{MONTH}', 'alone'), ('first', '{MONTH}', 'alone'), ('second', '2024-01', 'alone')"
+        )
+        twice = delivered_twice(warehouse, MONTH, shown=2)
+        assert delivered_twice(warehouse, "2024-01", shown=2).count == 0
+    assert twice.count == 10_000
+    assert twice.first == [("", "acct", f"sub-0000{number}", ["first", "second"]) for number in (0, 1)]
 
 
 def test_the_table_has_the_columns_of_focus_in_order_and_then_the_lineage(tmp_path: Path) -> None:

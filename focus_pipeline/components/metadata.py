@@ -14,6 +14,7 @@ from focus_pipeline.pipeline.publish import PublishedMonth
 from focus_pipeline.pipeline.staged_month import StagedMonth
 from focus_pipeline.pipeline.verdict import CheckVerdict, Failure, Verdict
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
+from focus_pipeline.warehouse import DeliveredTwice
 
 _PREVIEW = (
     "ChargePeriodStart",
@@ -27,6 +28,7 @@ _PREVIEW = (
 )
 _SHOWN_ROWS = 10
 _SHOWN_FILES = 200
+SHOWN_ACCOUNTS = 200
 
 
 def column_schema() -> dg.TableSchema:
@@ -222,24 +224,24 @@ def of_published(published: PublishedMonth) -> dict[str, object]:
     }
 
 
-def in_words_delivered_twice(twice: Sequence[tuple[str, str, str, list[str]]], month: str) -> str:
-    if not twice:
+def in_words_delivered_twice(twice: DeliveredTwice, month: str) -> str:
+    if not twice.count:
         return f"no account of {month} is delivered by two connections"
-    provider, account, sub_account, connections = twice[0]
-    which = f"{provider or 'no provider'}, billing account {account}"
-    if sub_account:
-        which += f", sub-account {sub_account}"
+    account = twice.first[0]
+    which = f"{account.provider or 'no provider'}, billing account {account.billing_account}"
+    if account.sub_account:
+        which += f", sub-account {account.sub_account}"
     return (
-        f"{' and '.join(connections)} both deliver {which} for {month}"
-        + (f", and {len(twice) - 1} more accounts are delivered twice" if len(twice) > 1 else "")
+        f"{' and '.join(account.connections)} both deliver {which} for {month}"
+        + (f", and {twice.count - 1:,} more accounts are delivered twice" if twice.count > 1 else "")
         + "; their costs are in the table twice. Remove one of the connections, or narrow what one of them exports"
     )
 
 
-def of_delivered_twice(twice: Sequence[tuple[str, str, str, list[str]]]) -> dict[str, object]:
+def of_delivered_twice(twice: DeliveredTwice) -> dict[str, object]:
     names = ("provider", "billing account", "sub-account", "connections")
-    rows = [dict(zip(names, (*account, ", ".join(found)), strict=True)) for *account, found in twice[:_SHOWN_FILES]]
-    return {"Delivered twice": _table(rows, names)}
+    rows = [dict(zip(names, (*account, ", ".join(found)), strict=True)) for *account, found in twice.first]
+    return {"Accounts": twice.count, "Delivered twice": _table(rows, names)}
 
 
 def data_sources_preview(warehouse: duckdb.DuckDBPyConnection) -> dict[str, object]:

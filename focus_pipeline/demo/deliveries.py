@@ -22,6 +22,7 @@ from focus_pipeline.demo.provider_layouts import (
     oci_report_key,
 )
 from focus_pipeline.months import MONTH_PATTERN, month_bounds
+from focus_pipeline.pipeline.data_dir import make_folder
 from focus_pipeline.sql import literal
 
 AWS_EXPORT, AZURE_EXPORT, AZURE_DIRECTORY = "focus-daily", "focus-daily", "focus-costs"
@@ -101,7 +102,7 @@ def write_deliveries(root: Path, months: Sequence[str]) -> list[DemoDelivery]:
     """
     if len(months) < 2 or list(months) != sorted(set(months)) or not all(map(MONTH_PATTERN.fullmatch, months)):
         raise ValueError(f"months are {list(months)}; give at least two, oldest first, such as 2025-03")
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     deliveries = []
     # One thread: with more of them, the order of rows and the size of row groups would depend on the machine.
     with (

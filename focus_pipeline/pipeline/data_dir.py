@@ -6,6 +6,8 @@
     staged/<connection>/<YYYY-MM>/accepted.json the delivery that publishing takes
     warehouse.duckdb
 
+All of it is for this user alone: bills are confidential.
+
 Small JSON files are replaced whole, and folders and Parquet files are renamed into place: a crash leaves the former
 state, never half of a new one.
 """
@@ -77,6 +79,18 @@ class DataDir:
         return sorted(p.parent.parent.name for p in self.root.glob(f"staged/*/{month}/accepted.json"))
 
 
+def keep_files_private() -> None:
+    """What this process writes from now on is for this user alone, whatever the umask of the shell."""
+    os.umask(0o077)
+
+
+def make_folder(path: Path) -> None:
+    """Makes the folder, and what is missing above it, for this user alone."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def read_json(path: Path) -> dict | None:
     """The content of a JSON file, None when there is none."""
     try:
@@ -87,7 +101,7 @@ def read_json(path: Path) -> dict | None:
 
 def write_json(path: Path, content: dict) -> None:
     """Replaces the file whole: a reader sees the old or the new content."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from focus_pipeline.connections.delivery import Connection, Delivery, StoredObject
 from focus_pipeline.machine import machine_faults
-from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
+from focus_pipeline.pipeline.data_dir import DataDir, make_folder, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class IncompleteDownload(Exception):
 
 
 def _collect(connection: Connection, delivery: Delivery, folder: Path, target: Path) -> tuple[int, int]:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     kept = {(file.key, file.etag, file.size): file.path for file in _files_kept(folder)}
     _remove_abandoned(folder)
     partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))

@@ -18,7 +18,7 @@ from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.focus.specification import columns, contract, detect_version
 from focus_pipeline.machine import can_be_of_a_file, machine_faults
 from focus_pipeline.months import month_bounds
-from focus_pipeline.pipeline.data_dir import DataDir, replacing
+from focus_pipeline.pipeline.data_dir import DataDir, make_folder, replacing
 from focus_pipeline.pipeline.examples import EXAMPLES, named
 from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
 from focus_pipeline.pipeline.limits import Limits
@@ -84,7 +84,7 @@ def stage(
     path = folder / f"{delivery.token}.parquet"
     try:
         with machine_faults(f"staging {delivery.connection} {delivery.month}", data_dir.memory_limit):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             files, totals = _write(delivery, data_dir, path, month_rule, focus_version, watch)
     except duckdb.OutOfRangeException as error:
         raise AmountsTooLarge(
@@ -410,6 +410,6 @@ def _log_verdicts(files: Sequence[StagedFile], delivery: LandedDelivery) -> None
 
 @contextmanager
 def _parts_folder(data_dir: DataDir, delivery: LandedDelivery) -> Iterator[Path]:
-    data_dir.scratch.mkdir(parents=True, exist_ok=True)
+    make_folder(data_dir.scratch)
     with tempfile.TemporaryDirectory(dir=data_dir.scratch, prefix=f"{delivery.connection}-{delivery.month}-") as folder:
         yield Path(folder)

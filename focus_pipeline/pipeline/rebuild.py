@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from focus_pipeline.pipeline.check import accepted_delivery, judge, verdict_path
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.data_dir import DataDir, make_folder
 from focus_pipeline.pipeline.land import current_token, landed_deliveries
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.publish import publish_month
@@ -55,7 +55,7 @@ def rebuild_warehouse(
     """
     _refuse_if_open(data_dir.warehouse)
     rebuilt = Rebuilt()
-    data_dir.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(data_dir.root)
     with tempfile.TemporaryDirectory(dir=data_dir.root, prefix=f".{data_dir.warehouse.name}.") as folder:
         new = Path(folder) / data_dir.warehouse.name
         with open_warehouse(new, sandbox=data_dir.sandbox) as warehouse:

@@ -38,7 +38,10 @@ def described(definitions: dg.Definitions) -> str:
             lines.append(f"  check {check.name}{gates}")
     repository = definitions.get_repository_def()
     lines += [f"job {job.name}" for job in sorted(repository.get_all_jobs(), key=lambda job: job.name)]
-    lines += [f"sensor {s.name} of {s.job_name}" for s in sorted(repository.sensor_defs, key=lambda s: s.name)]
+    lines += [
+        f"sensor {s.name}" + (f" of {s.job_name}" if s.targets else "")
+        for s in sorted(repository.sensor_defs, key=lambda s: s.name)
+    ]
     return "\n".join(lines) + "\n"
 
 

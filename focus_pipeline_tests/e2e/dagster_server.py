@@ -98,6 +98,7 @@ def running_dagster(project: Project) -> Iterator[DagsterServer]:
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        umask=0o022,  # that of most shells
     )
     server = DagsterServer(url, process.pid)
     try:

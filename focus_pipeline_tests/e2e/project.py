@@ -49,7 +49,7 @@ def clone_project(root: Path, connections: Mapping[str, Mapping[str, object]]) -
         folder.mkdir()
         content = {"type": "focus_pipeline.MonthFolders", "attributes": {"name": name, **attributes}}
         (folder / "defs.yaml").write_text(yaml.safe_dump(content))
-    (root / ".dagster").mkdir()
+    (root / ".dagster").mkdir(mode=0o700)  # as `make setup` does
     shutil.copy(root / "dagster.yaml", root / ".dagster")
     with dg.DagsterInstance.from_config(str(root / ".dagster")):
         pass  # makes its databases, for two processes that do so at once get into each other's way

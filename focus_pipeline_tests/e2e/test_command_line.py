@@ -1,5 +1,6 @@
-"""The commands that a user types in a clone: dg, focus-pipeline check, focus-pipeline demo."""
+"""The commands that a user types in a clone: dg, focus-pipeline check and warehouse rebuild."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,7 +9,8 @@ import pytest
 
 import focus_pipeline
 from focus_pipeline.months import current_month, months_back
-from focus_pipeline_tests.e2e.deliveries import CONNECTION, deliver_months
+from focus_pipeline_tests.e2e.crashes import billed
+from focus_pipeline_tests.e2e.deliveries import ASSETS, CONNECTION, deliver_months
 from focus_pipeline_tests.e2e.project import Project, clone_project
 
 MONTHS = months_back(current_month(), 3)
@@ -34,7 +36,13 @@ def typed(project: Project, *command: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
+        umask=0o022,  # that of most shells
     )
+
+
+def load(project: Project, month: str) -> subprocess.CompletedProcess[str]:
+    assets = ",".join(f"key:{'/'.join(path)}" for path in ASSETS)
+    return typed(project, "dg", "launch", "--assets", assets, "--partition", month)
 
 
 def check(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -138,3 +146,34 @@ def test_check_reads_the_env_file_as_dagster_does(project: Project) -> None:
     )
     (project.root / ".env").write_text("ONLY_IN_THE_ENV_FILE=no-key\n")
     assert "for gs://bucket: it is not the JSON text of a key" in check(project, "behind_a_key").stdout
+
+
+def test_a_damaged_warehouse_is_named_by_the_run_and_made_anew_by_the_command(project: Project) -> None:
+    for month in MONTHS[-2:]:
+        assert load(project, month).returncode == 0
+    before = billed(project)
+    warehouse = project.data_dir / "warehouse.duckdb"
+    os.truncate(warehouse, 5000)
+    failed = load(project, MONTHS[-1])
+    assert failed.returncode != 0
+    assert f"{CONNECTION} {MONTHS[-1]}: the warehouse {warehouse} is damaged" in failed.stdout + failed.stderr
+    rebuilt = typed(project, "focus-pipeline", "warehouse", "rebuild")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert f"{warehouse} has 100 rows.\n{CONNECTION}: {MONTHS[-2]}, {MONTHS[-1]}.\n" in rebuilt.stdout
+    assert f"The former file is {project.data_dir}/warehouse-until-" in rebuilt.stdout
+    assert billed(project) == before
+    assert load(project, MONTHS[-1]).returncode == 0
+
+
+def test_what_is_written_is_for_this_user_alone(project: Project) -> None:
+    assert typed(
+        project, "focus-pipeline", "validate", str(project.root.parent / "bucket" / MONTHS[0] / "expenses.csv")
+    )
+    assert load(project, MONTHS[-1]).returncode == 0
+    written = [project.data_dir, *project.data_dir.rglob("*")]
+    modes = {str(path.relative_to(project.root)): path.stat().st_mode & 0o777 for path in written}
+    open_to_others = {name: oct(mode) for name, mode in modes.items() if mode & 0o077}
+    assert open_to_others == {}
+    names = {path.name for path in written}
+    assert {"landing", "staged", "cache", "warehouse.duckdb", "accepted.json"} <= names
+    assert (project.root / ".dagster").stat().st_mode & 0o077 == 0
