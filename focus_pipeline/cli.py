@@ -17,6 +17,7 @@ from rich.table import Table
 from focus_pipeline.machine import MachineFault, machine_faults
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.data_dir import keep_files_private, make_folder
+from focus_pipeline.secrets_filter import errors_without_secrets
 from focus_pipeline.settings import PROJECT_ROOT, load_settings
 from focus_pipeline.warehouse import WarehouseUnusable, open_warehouse
 
@@ -26,7 +27,13 @@ DEMO_MONTHS_BACK = 5
 console = Console()
 
 
-@click.group()
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        with errors_without_secrets():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands)
 def main() -> None:
     """FOCUS cost files of every provider in one exact DuckDB table."""
     load_dotenv(PROJECT_ROOT / ".env")

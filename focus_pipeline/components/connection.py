@@ -10,7 +10,7 @@ from pydantic import Field
 from focus_pipeline.components import names
 from focus_pipeline.components.deliveries_sensor import deliveries_sensor
 from focus_pipeline.components.ingestion import cost_and_usage_asset, ingestion_checks, raw_files_asset
-from focus_pipeline.connections.auth import Auth, from_environment, unset_variable
+from focus_pipeline.connections.auth import Auth, from_environment, resolved, unset_variable
 from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.settings import load_settings
@@ -23,12 +23,7 @@ def resolve_auth(context: dg.ResolutionContext, auth: Auth | None) -> Auth | Non
 
     See resolve_text.
     """
-    if auth is None:
-        return None
-    given = auth.model_dump(exclude_unset=True)
-    return type(auth)(
-        **{name: from_environment(value) if isinstance(value, str) else value for name, value in given.items()}
-    )
+    return None if auth is None else resolved(auth)
 
 
 def resolve_text(context: dg.ResolutionContext, written: str | float | None) -> str | None:

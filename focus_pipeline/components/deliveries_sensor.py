@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from focus_pipeline.components import names
-from focus_pipeline.components.ingestion import delivery_of
+from focus_pipeline.components.ingestion import delivery_of, named_failures
 from focus_pipeline.connections.delivery import Connection, Discovery, NoBillingPeriods
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.check import verdict_on
@@ -54,10 +54,11 @@ def deliveries_sensor(
         recent = months_back(current_month(), lookback_months)
         first = names.monthly().get_first_partition_key()
         watched = [m for m in sorted({*recent, *data_dir.held_months(name)}) if m >= first]
-        try:
-            discovery = connection.discover(watched)
-        except NoBillingPeriods as error:
-            return dg.SensorResult(skip_reason=f"{name}: {error}", cursor=context.cursor)
+        with named_failures(name):
+            try:
+                discovery = connection.discover(watched)
+            except NoBillingPeriods as error:
+                return dg.SensorResult(skip_reason=f"{name}: {error}", cursor=context.cursor)
         settled = _tokens(context.cursor)
         requests: list[dg.RunRequest] = []
         seen: dict[str, list[str]] = {}

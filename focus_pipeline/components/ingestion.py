@@ -26,6 +26,7 @@ from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.verdict import CHECKS
+from focus_pipeline.secrets_filter import errors_without_secrets, raise_alone, without_secrets
 from focus_pipeline.warehouse import WarehouseDamaged, WarehouseLocked, open_warehouse, record_verdict
 
 # A provider that is delivering right now, or is out of reach for a moment, is asked again within the run.
@@ -177,11 +178,24 @@ def ingestion_checks(connection: Connection, focus_version: str | None, data_dir
 
 
 @contextmanager
-def named_failures(name: str, month: str) -> Iterator[None]:
-    """Ends a step with one sentence that names the connection and month; only what may pass by itself is retried."""
-    try:
-        yield
-    except (AccessDenied, LimitExceeded, NotFound, NoBillingPeriods, InvalidUrl, HeldBack, WarehouseDamaged) as error:
-        raise dg.Failure(f"{name} {month}: {error}", allow_retries=False) from error
-    except (StoreError, IncompleteDownload, WarehouseLocked, MachineFault) as error:
-        raise dg.Failure(f"{name} {month}: {error}") from error
+def named_failures(name: str, month: str | None = None) -> Iterator[None]:
+    """Ends a step or a look at the provider with one sentence that names the connection, and the month of a step.
+
+    Only what may pass by itself is retried. Whatever leaves the block holds no secret, nor does what it was made from.
+    """
+    place = name if month is None else f"{name} {month}"
+    with errors_without_secrets():
+        try:
+            yield
+        except (
+            AccessDenied,
+            LimitExceeded,
+            NotFound,
+            NoBillingPeriods,
+            InvalidUrl,
+            HeldBack,
+            WarehouseDamaged,
+        ) as error:
+            raise_alone(dg.Failure(without_secrets(f"{place}: {error}"), allow_retries=False))
+        except (StoreError, IncompleteDownload, WarehouseLocked, MachineFault) as error:
+            raise_alone(dg.Failure(without_secrets(f"{place}: {error}")))

@@ -7,9 +7,14 @@ import os
 import re
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from focus_pipeline.connections.stores import AccessDenied
+from focus_pipeline.secrets_filter import remember
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Short words, which are parts of other words: they are no secrets, wherever they come from.
+_PLAIN = ("profile", "region", "account_name")
 
 
 class _Auth(BaseModel):
@@ -18,6 +23,29 @@ class _Auth(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True, str_min_length=1
     )
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_sent(cls, value: object, info: ValidationInfo) -> object:
+        """Refuses what would break a request: a library's error would then quote the request, secret and all."""
+        if isinstance(value, str) and unset_variable(value) is None:
+            secret = not cls.model_fields[info.field_name].repr
+            if info.field_name == "service_account_key":
+                if _CONTROL.search(re.sub(r"[\r\n\t]", "", value)):
+                    raise ValueError("it holds a control character, which the text of no key has; copy it anew")
+            elif _CONTROL.search(value):
+                raise ValueError("it holds a line break or another control character; copy it anew, on one line")
+            elif secret and not value.isascii():
+                raise ValueError("it holds a character that no such value has, outside of ASCII; copy it anew")
+        return value
+
+    @model_validator(mode="after")
+    def _remembered(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if not field.repr and isinstance(value, str) and unset_variable(value) is None:
+                remember(value, f"auth.{name}")
+        return self
 
 
 class S3Auth(_Auth):
@@ -143,6 +171,18 @@ _ENVIRONMENT_VALUE = re.compile(r"\{\{\s*env\.(\w+)\s*\}\}")
 def from_environment(value: str) -> str:
     """The text with the values of its `{{ env.NAME }}`; those that are not set, or hold nothing, stay standing."""
     return _ENVIRONMENT_VALUE.sub(lambda match: os.environ.get(match[1]) or match[0], value)
+
+
+def resolved(auth: Auth) -> Auth:
+    """The auth with the values of its `{{ env.NAME }}`, which from now on are kept out of messages and logs."""
+    given = auth.model_dump(exclude_unset=True)
+    for name, value in given.items():
+        if isinstance(value, str) and name not in _PLAIN:
+            for variable in _ENVIRONMENT_VALUE.findall(value):
+                remember(os.environ.get(variable), f"env.{variable}")
+    return type(auth)(
+        **{name: from_environment(value) if isinstance(value, str) else value for name, value in given.items()}
+    )
 
 
 def unset_variable(value: str | None) -> str | None:

@@ -11,7 +11,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from focus_pipeline.connections.auth import S3Auth
-from focus_pipeline.connections.stores import StoreError
+from focus_pipeline.connections.stores import StoreError, not_understood, one_word
 from focus_pipeline.connections.stores.s3 import session
 
 # The API is in this region only, and lists the exports of all.
@@ -59,14 +59,21 @@ def focus_exports(auth: S3Auth) -> list[AccountExport]:
                     found.append(_described(export, table[0], settings, entry["ExportStatus"]["StatusCode"], left_out))
         return sorted(found, key=lambda export: export.name)
     except ClientError as error:
-        code = error.response["Error"].get("Code", "")
+        code = one_word(error.response.get("Error", {}).get("Code"))
         raise StoreError(
             f"the account's exports are not listed: bcm-data-exports:{error.operation_name} failed for "
             f"{auth.described} ({code}). Grant bcm-data-exports:ListExports and bcm-data-exports:GetExport to have "
             "them listed; nothing else needs that"
         ) from None
     except BotoCoreError as error:
-        raise StoreError(f"the account's exports are not listed: {error}") from None
+        raise StoreError(
+            f"the account's exports are not listed ({type(error).__name__}): check auth and this machine's network; "
+            "nothing else needs that"
+        ) from None
+    except (StoreError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise not_understood("the account's exports are not listed", error) from None
 
 
 def _left_out(client: BaseClient, query: str, table: str, settings: dict[str, str]) -> tuple[str, ...] | None:

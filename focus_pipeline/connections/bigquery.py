@@ -15,14 +15,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, RetryError
 from google.api_core.exceptions import NotFound as GoogleNotFound
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud import bigquery, bigquery_storage
 from google.cloud.bigquery.retry import DEFAULT_RETRY
-from requests.exceptions import RequestException
+from requests.exceptions import InvalidJSONError, RequestException, TooManyRedirects
 
 from focus_pipeline.connections.auth import GoogleAuth
-from focus_pipeline.connections.google_credentials import google_credentials, no_credentials
-from focus_pipeline.connections.stores import AccessDenied, LimitExceeded, NotFound, StoreError
+from focus_pipeline.connections.google_credentials import google_credentials, no_credentials, unreachable
+from focus_pipeline.connections.stores import (
+    AccessDenied,
+    LimitExceeded,
+    NotFound,
+    StoreError,
+    not_understood,
+    one_line,
+    unexplained,
+)
+from focus_pipeline.secrets_filter import remember
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +106,7 @@ class BigQueryTable:
         self._label = label
         self._location = location
         self._maximum_bytes_billed = maximum_bytes_billed
-        credentials = google_credentials(auth, self.address, emulated=endpoint_url is not None)
+        credentials = self._credentials = google_credentials(auth, self.address, emulated=endpoint_url is not None)
         self._client = bigquery.Client(
             project=billed_project or project,
             credentials=credentials,
@@ -177,6 +186,8 @@ class BigQueryTable:
         """Turns the library's errors into ours: which table, which permission, which role grants it where."""
         try:
             yield
+        except MemoryError:
+            raise
         except GoogleNotFound as error:
             raise self._not_found(error) from None
         except GoogleAPICallError as error:
@@ -185,22 +196,32 @@ class BigQueryTable:
             # Quotas and a missing billing account are HTTP 403 as well; they have other reasons.
             if isinstance(error, Forbidden) and _reason(error) in _REFUSALS:
                 raise self._refused(action, error) from None
+            remember(self._credentials.token, "access token", passing=True)
             if "limit for bytes billed" in error.message:
                 raise LimitExceeded(
                     f"{self.address} was not read: the query would be billed more than maximum_bytes_billed "
                     f"({self._maximum_bytes_billed:,}): {_first_line(error)}. Raise it in the connection's YAML, or "
                     "give the connection a table that is partitioned by BillingPeriodStart"
                 ) from None
-            raise StoreError(f"could not {action} {self.address}: {_first_line(error)} (HTTP {error.code})") from None
+            said = f"HTTP {error.code}, {_first_line(error)}"
+            raise unexplained(f"could not {action} {self.address}", said) from None
+        except TransportError as error:
+            raise unreachable(self._auth, self.address, error) from None
         except GoogleAuthError as error:
             raise no_credentials(self._auth, self.address, error) from None
+        except (TooManyRedirects, InvalidJSONError) as error:
+            raise not_understood(f"could not {action} {self.address}", error) from None
         except (GoogleAPIError, RequestException, ConnectionError, pa.ArrowException) as error:
             last = error.cause if isinstance(error, RetryError) else error
             said = f"HTTP {last.code}" if isinstance(last, GoogleAPICallError) else type(last).__name__
             raise StoreError(
                 f"could not {action} {self.address}: BigQuery cannot be reached or broke off ({said}). Check the "
                 "connection's endpoint_url and this machine's network, and try again"
-            ) from error
+            ) from None
+        except (StoreError, OSError):
+            raise
+        except Exception as error:
+            raise not_understood(f"could not {action} {self.address}", error) from None
 
     def _not_found(self, error: GoogleNotFound) -> NotFound:
         place = self._location and f" in {self._location}"
@@ -233,7 +254,7 @@ def _reason(error: GoogleAPICallError) -> str | None:
 
 
 def _first_line(error: GoogleAPICallError) -> str:
-    return error.message.splitlines()[0].split("; reason:")[0].rstrip(".")
+    return one_line(error.message.split("; reason:")[0])
 
 
 def _billed(job: bigquery.QueryJob) -> Billed:

@@ -41,6 +41,7 @@ from focus_pipeline.connections.gcp_detailed_usage import (
 from focus_pipeline.connections.stores import StoreError, replaced
 from focus_pipeline.focus.canonical import match_columns
 from focus_pipeline.months import current_month, is_month, months_back
+from focus_pipeline.secrets_filter import remember_environment
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
 
 if TYPE_CHECKING:
@@ -172,16 +173,17 @@ class GcpBigQueryExport:
     @cached_property
     def client(self) -> "BigQueryTable":
         """Opened at the first use: Google's libraries take a second to import."""
+        remember_environment()
         auth = self.auth or GoogleAuth()
         places = ("project", "dataset", "table", "billed_project", "location", "endpoint_url")
         require_variables(auth, **{name: getattr(self, name) for name in places})
         try:
             from focus_pipeline.connections.bigquery import BigQueryTable
-        except ImportError as error:
+        except ImportError:
             raise StoreError(
                 f"{self.address} is read with Google's library, which is not installed: install "
                 "focus-pipeline[bigquery]"
-            ) from error
+            ) from None
         return BigQueryTable(
             self.project,
             self.dataset,

@@ -13,7 +13,8 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Mal
 from google.oauth2 import service_account
 
 from focus_pipeline.connections.auth import GoogleAuth
-from focus_pipeline.connections.stores import AccessDenied
+from focus_pipeline.connections.stores import AccessDenied, StoreError
+from focus_pipeline.secrets_filter import remember
 
 # What an account may do is for its roles to say.
 _SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
@@ -27,21 +28,32 @@ def google_credentials(auth: GoogleAuth, address: str, *, emulated: bool) -> Cre
     try:
         source = _source(auth, emulated)
     except (GoogleAuthError, ValueError, OSError) as error:
-        raise no_credentials(auth, address, error) from None
+        raise no_credentials(auth, address, error, fault=_fault(error)) from None
+    for name in ("token", "refresh_token", "client_secret"):
+        remember(getattr(source, name, None), f"{name} of {auth.described}")
     if auth.impersonate_service_account is None:
         return source
     return impersonated_credentials.Credentials(source, auth.impersonate_service_account, _SCOPES)
 
 
-def no_credentials(auth: GoogleAuth, address: str, error: Exception) -> AccessDenied:
-    """What to say of credentials that the library or Google does not accept."""
+def unreachable(auth: GoogleAuth, address: str, error: Exception) -> StoreError:
+    """What to say where Google could not be asked for an access token."""
+    return StoreError(
+        f"{address} was not tried: with {auth.described}, Google's endpoint for access tokens cannot be reached or "
+        f"breaks off ({type(error).__name__}). Check this machine's network and proxy, and the token_uri of the key"
+    )
+
+
+def no_credentials(auth: GoogleAuth, address: str, error: Exception, fault: str | None = None) -> AccessDenied:
+    """What to say of credentials that the library or Google does not accept. fault: what is known to be wrong."""
+    fault = fault or f"Google does not accept it ({type(error).__name__}); it may have been deleted or disabled"
     if auth.impersonate_service_account and isinstance(error, RefreshError) and "impersonated" in str(error):
         return AccessDenied(
             f"Access Denied: {auth.described} cannot be used for {address}: Google does not let it be impersonated. "
             "Grant roles/iam.serviceAccountTokenCreator on it to the account that impersonates it"
         )
     return AccessDenied(
-        f"Access Denied: {auth.described} cannot be used for {address}: {_fault(error)}. Give a valid key as "
+        f"Access Denied: {auth.described} cannot be used for {address}: {fault}. Give a valid key as "
         "auth.service_account_file or auth.service_account_key, or set up application default credentials"
     )
 
@@ -56,6 +68,7 @@ def _source(auth: GoogleAuth, emulated: bool) -> Credentials:
 
 def _key(auth: GoogleAuth) -> dict:
     text = auth.service_account_key or Path(auth.service_account_file).read_text("utf-8", "replace")
+    remember(text, f"auth.{'service_account_key' if auth.service_account_key else 'service_account_file'}")
     try:
         key = json.loads(text)
     except ValueError:
@@ -65,7 +78,7 @@ def _key(auth: GoogleAuth) -> dict:
     return key
 
 
-def _fault(error: Exception) -> str:
+def _fault(error: Exception) -> str | None:
     """What is wrong with credentials. Only sentences that cannot hold a part of a key are passed on."""
     if isinstance(error, MalformedError | DefaultCredentialsError):
         return str(error).rstrip(".")
@@ -73,4 +86,4 @@ def _fault(error: Exception) -> str:
         return "its private_key cannot be read"
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}"
-    return f"Google does not accept it ({type(error).__name__}); it may have been deleted or disabled"
+    return None

@@ -14,6 +14,7 @@ from focus_pipeline.connections.auth import (
     unset_variable,
 )
 from focus_pipeline.connections.stores import ObjectStore
+from focus_pipeline.secrets_filter import remember_environment
 
 SCHEMES = "s3://, gs://, az://, abfss://, https://<account>.blob.core.windows.net, oci://, file:/// or a local path"
 
@@ -86,6 +87,7 @@ def open_store(url: str, auth: Auth | None = None, endpoint_url: str | None = No
     Raises InvalidUrl; AccessDenied already here where credentials cannot be used, or stand in environment variables
     that are not set.
     """
+    remember_environment()
     require_variables(auth, url=url, endpoint_url=endpoint_url)
     check_url(url, auth, endpoint_url)
     parts = _split(url, "url")

@@ -16,6 +16,7 @@ import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
+from focus_pipeline import secrets_filter
 from focus_pipeline.components.ingestion import delivery_of
 from focus_pipeline.connections.auth import AzureAuth, S3Auth
 from focus_pipeline.connections.delivery import Connection, Delivery
@@ -71,6 +72,12 @@ def _no_credentials_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-aws-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process knows every secret that it was given; here each test stands for a process."""
+    monkeypatch.setattr(secrets_filter, "_known", secrets_filter.KnownSecrets())
 
 
 @pytest.fixture

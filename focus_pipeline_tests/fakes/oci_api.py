@@ -93,6 +93,8 @@ def oci_api() -> Iterator[OciApi]:
             kind = "application/octet-stream" if status == 200 and "/o/" in self.path else "application/json"
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
+            if status == 200 and "/o/" in self.path:
+                self.send_header("etag", _etag(body))
             self.end_headers()
             self.wfile.write(body)
 

@@ -4,16 +4,27 @@ One listing or one read of a key that is legal in the store must never fail beca
 slashes, `.` segments, spaces, `%20`, `+` and colons all occur in billing buckets. Keys are passed on as they are.
 """
 
+import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from focus_pipeline.connections.delivery import Ignored, StoredObject
+from focus_pipeline.connections.delivery import Ignored, StoredObject, printable
+from focus_pipeline.secrets_filter import without_secrets
+
+logger = logging.getLogger(__name__)
 
 
 class StoreError(Exception):
-    """The store refused, or could not be reached. The message names the place and says what to do."""
+    """The store refused, or could not be reached. The message names the place and says what to do.
+
+    It holds no secret, not even where it repeats what a server has said.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_secrets(message))
 
 
 class AccessDenied(StoreError):
@@ -42,6 +53,38 @@ def replaced(place: str) -> ObjectChanged:
 
 def removed(place: str) -> ObjectChanged:
     return ObjectChanged(f"{place} was removed after it was listed: {_DELIVERING}")
+
+
+def not_understood(attempt: str, error: Exception) -> StoreError:
+    """Of what a library raises that it does not say it raises: it met an answer that is none of the store's API.
+
+    attempt: what was tried, such as "could not list s3://acme-billing/2025-03/".
+    """
+    # Where the fault is in this project after all, the log has what is needed to find it.
+    logger.debug("%s", attempt, exc_info=error)
+    return StoreError(
+        f"{attempt}: what answered there is not the provider, or answered what nobody can understand "
+        f"({type(error).__name__}). Check the connection's url and endpoint_url, and whether a proxy or the sign-in "
+        "page of a network answers in its place"
+    )
+
+
+def unexplained(attempt: str, answer: str) -> StoreError:
+    """Of a refusal that is not known here. answer: one_word() or one_line() of it."""
+    return StoreError(
+        f"{attempt}: the answer is {answer}. Try again; should that not help, check the connection's url, auth "
+        "and endpoint_url, and the status of the provider"
+    )
+
+
+def one_word(code: object) -> str:
+    """The code of a server's refusal, for messages. What is no code may be anything that was sent to the server."""
+    return code if isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code) else "no known code"
+
+
+def one_line(text: str) -> str:
+    """The beginning of what a server says, for messages."""
+    return printable(next(iter(text.splitlines()), ""), 200).rstrip(".")
 
 
 _DELIVERING = "the provider is delivering right now; the next attempt lists the month anew"

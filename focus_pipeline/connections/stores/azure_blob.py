@@ -13,9 +13,11 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DecodeError,
     HttpResponseError,
     ResourceModifiedError,
     ResourceNotFoundError,
+    TooManyRedirectsError,
 )
 from azure.storage.blob import BlobPrefix, BlobProperties, ContainerClient
 
@@ -24,15 +26,20 @@ from focus_pipeline.connections.delivery import StoredObject
 from focus_pipeline.connections.stores import (
     CHUNK_BYTES,
     AccessDenied,
+    Archived,
     Level,
     NotFound,
     StoreError,
+    not_understood,
+    one_word,
     removed,
     replaced,
+    unexplained,
 )
 
 # One retry policy for all calls: waits of about 1, 3, 5 and 9 seconds, where the library's own add up to minutes.
 _RETRIES = {"retry_total": 4, "initial_backoff": 1, "increment_base": 2, "random_jitter_range": 1}
+_TIMEOUTS = {"connection_timeout": 10, "read_timeout": 60}
 _SCOPE = "https://storage.azure.com/.default"
 _ENTRA_CODE = re.compile(r"AADSTS\d+")
 # https://learn.microsoft.com/entra/identity-platform/reference-error-codes
@@ -51,7 +58,13 @@ class AzureBlobStore:
         self.address = f"{account_url.rstrip('/')}/{container}"
         self.container = container
         self._auth = auth
-        credential = _credential(auth)
+        try:
+            credential = _credential(auth)
+        except ValueError:
+            raise AccessDenied(
+                f"Access Denied: {auth.described} cannot be used for {self.address}: auth.tenant_id is no tenant. Give "
+                "the directory's ID, or one of its domains"
+            ) from None
         if hasattr(credential, "get_token"):
             # Once before any request: the retry policy of requests would try a wrong secret for half a minute.
             with self._explained("list", ""):
@@ -63,8 +76,7 @@ class AzureBlobStore:
                 credential=credential,
                 max_single_get_size=CHUNK_BYTES,
                 max_chunk_get_size=CHUNK_BYTES,
-                connection_timeout=10,
-                read_timeout=60,
+                **_TIMEOUTS,
                 **_RETRIES,
             )
         except ValueError as error:
@@ -110,6 +122,14 @@ class AzureBlobStore:
             raise removed(place) from None
         except HttpResponseError as error:
             code = _code(error)
+            asked_entra = isinstance(error, ClientAuthenticationError) and error.status_code is None
+            # Entra ID's own refusals have a code.
+            if asked_entra and self._auth.client_secret and not _ENTRA_CODE.match(code):
+                raise StoreError(
+                    f"could not {action} {place}: Microsoft Entra ID gives no access token to {self._auth.described}, "
+                    "and no reason: it does not know the tenant of auth.tenant_id, or it cannot be reached, or "
+                    "something answers in its place. Check auth.tenant_id, and this machine's network and proxy"
+                ) from None
             if isinstance(error, ClientAuthenticationError) or error.status_code in (401, 403):
                 raise AccessDenied(
                     f"Access Denied: may not {action} {place} with {self._auth.described} ({code}). "
@@ -118,15 +138,19 @@ class AzureBlobStore:
             if error.status_code == 412:
                 raise replaced(place) from None
             if code == "BlobArchived":
-                raise StoreError(
-                    f"{place} is in the archive tier and cannot be read: move it to another tier"
-                ) from None
-            raise StoreError(f"could not {action} {place}: {code} (HTTP {error.status_code})") from None
+                raise Archived(f"{place} is in the archive tier and cannot be read: move it to another tier") from None
+            if isinstance(error, TooManyRedirectsError | DecodeError):
+                raise not_understood(f"could not {action} {place}", error) from None
+            raise unexplained(f"could not {action} {place}", f"{code} (HTTP {error.status_code})") from None
         except AzureError as error:
             raise StoreError(
                 f"could not {action} {place}: the store cannot be reached or broke off ({type(error).__name__}). Check "
                 "the account's name in the connection's url, its endpoint_url and this machine's network"
             ) from None
+        except (StoreError, MemoryError, OSError):
+            raise
+        except Exception as error:
+            raise not_understood(f"could not {action} {place}", error) from None
 
 
 def _code(error: HttpResponseError) -> str:
@@ -134,7 +158,7 @@ def _code(error: HttpResponseError) -> str:
     if entra := _ENTRA_CODE.search(error.message or ""):
         return entra[0]
     code = getattr(error, "error_code", None)
-    return str(getattr(code, "value", code) or type(error).__name__)
+    return one_word(getattr(code, "value", code) or type(error).__name__)
 
 
 def _hint(code: str, auth: AzureAuth) -> str:
@@ -170,8 +194,8 @@ def _credential(auth: AzureAuth) -> object:
     from azure.identity import ClientSecretCredential, DefaultAzureCredential
 
     if auth.client_secret:
-        return ClientSecretCredential(auth.tenant_id, auth.client_id, auth.client_secret)
-    return DefaultAzureCredential(managed_identity_client_id=auth.client_id)
+        return ClientSecretCredential(auth.tenant_id, auth.client_id, auth.client_secret, **_RETRIES, **_TIMEOUTS)
+    return DefaultAzureCredential(managed_identity_client_id=auth.client_id, **_TIMEOUTS)
 
 
 def _stored_object(blob: BlobProperties) -> StoredObject:

@@ -13,23 +13,28 @@ os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
 from google.api_core.exceptions import NotFound as GoogleNotFound
-from google.auth.exceptions import GoogleAuthError
+from google.api_core.page_iterator import HTTPIterator
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
-from requests.exceptions import RequestException
+from requests.exceptions import InvalidJSONError, RequestException, TooManyRedirects
 
 from focus_pipeline.connections.auth import GoogleAuth
 from focus_pipeline.connections.delivery import StoredObject
-from focus_pipeline.connections.google_credentials import google_credentials, no_credentials
+from focus_pipeline.connections.google_credentials import google_credentials, no_credentials, unreachable
 from focus_pipeline.connections.stores import (
     AccessDenied,
     Level,
     NotFound,
     StoreError,
+    not_understood,
+    one_line,
     removed,
     replaced,
+    unexplained,
 )
+from focus_pipeline.secrets_filter import remember
 
 _LIST_RETRY = DEFAULT_RETRY.with_timeout(60)
 # Counted from the start of a download, and a large object that is cut late has to be read on.
@@ -42,29 +47,47 @@ class GcsStore:
     def __init__(self, bucket: str, auth: GoogleAuth, endpoint_url: str | None = None) -> None:
         self.address = f"gs://{bucket}"
         self._auth = auth
+        self._credentials = google_credentials(auth, self.address, emulated=endpoint_url is not None)
         self._client = storage.Client(
             # Reading objects takes no project, and not all credentials name one.
             project=None,
-            credentials=google_credentials(auth, self.address, emulated=endpoint_url is not None),
+            credentials=self._credentials,
             client_options={"api_endpoint": endpoint_url} if endpoint_url else None,
         )
         self._bucket = self._client.bucket(bucket)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         with self._explained("list", prefix):
-            yield from map(_stored_object, self._client.list_blobs(self._bucket, prefix=prefix, retry=_LIST_RETRY))
+            yield from map(_stored_object, self._listing(prefix))
 
     def list_level(self, prefix: str) -> Level:
         with self._explained("list", prefix):
-            listing = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", retry=_LIST_RETRY)
+            listing = self._listing(prefix, delimiter="/")
             objects = tuple(map(_stored_object, listing))
             return Level(tuple(sorted(listing.prefixes)), objects)
 
     def download(self, item: StoredObject, path: Path) -> None:
         with self._explained("read", item.key):
-            self._bucket.blob(item.key, chunk_size=None).download_to_filename(
+            blob = self._bucket.blob(item.key, chunk_size=None)
+            blob.download_to_filename(
                 str(path), if_generation_match=int(item.etag), raw_download=True, retry=_READ_RETRY
             )
+            if blob.generation != int(item.etag):
+                raise ValueError("the answer is not the version that was asked for")
+
+    def _listing(self, prefix: str, **more: str) -> HTTPIterator:
+        listing = self._client.list_blobs(self._bucket, prefix=prefix, retry=_LIST_RETRY, **more)
+        ask = listing.api_request
+
+        def checked(**request: object) -> dict:
+            page = ask(**request)
+            # The library takes any JSON for a listing of nothing.
+            if page.get("kind") != "storage#objects":
+                raise ValueError("the answer is no listing")
+            return page
+
+        listing.api_request = checked
+        return listing
 
     @contextmanager
     def _explained(self, action: str, key: str) -> Iterator[None]:
@@ -84,16 +107,25 @@ class GcsStore:
                     f"Access Denied: may not {action} {place} with {self._auth.described}. Grant the role Storage "
                     "Object Viewer (storage.objects.list, storage.objects.get) on the bucket"
                 ) from None
-            raise StoreError(f"could not {action} {place}: {error.message} (HTTP {error.code})") from error
+            remember(self._credentials.token, "access token", passing=True)
+            raise unexplained(f"could not {action} {place}", f"HTTP {error.code}, {one_line(error.message)}") from None
+        except TransportError as error:
+            raise unreachable(self._auth, self.address, error) from None
         except GoogleAuthError as error:
             raise no_credentials(self._auth, self.address, error) from None
-        except DataCorruption as error:
-            raise StoreError(f"could not {action} {place}: its checksum is not that of the bytes; try again") from error
+        except DataCorruption:
+            raise StoreError(f"could not {action} {place}: its checksum is not that of the bytes; try again") from None
+        except (TooManyRedirects, InvalidJSONError) as error:
+            raise not_understood(f"could not {action} {place}", error) from None
         except (GoogleAPIError, RequestException, ConnectionError) as error:
             raise StoreError(
                 f"could not {action} {place}: the store cannot be reached or broke off ({type(error).__name__}). Check "
                 "the connection's endpoint_url and this machine's network"
-            ) from error
+            ) from None
+        except (StoreError, MemoryError, OSError):
+            raise
+        except Exception as error:
+            raise not_understood(f"could not {action} {place}", error) from None
 
 
 def _stored_object(blob: storage.Blob) -> StoredObject:

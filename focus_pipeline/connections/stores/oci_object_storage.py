@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import urllib3
+
 from focus_pipeline.connections.auth import OciAuth
 from focus_pipeline.connections.delivery import StoredObject
 from focus_pipeline.connections.stores import (
@@ -15,20 +17,38 @@ from focus_pipeline.connections.stores import (
     Level,
     NotFound,
     StoreError,
+    not_understood,
+    one_word,
     removed,
     replaced,
+    unexplained,
 )
+from focus_pipeline.secrets_filter import remember
 
 try:
     import oci
-except ImportError as error:  # an extra, for it takes as much room as all else together
+except ImportError:  # an extra, for it takes as much room as all else together
     raise AccessDenied(
         "oci:// urls need Oracle's SDK, which is not installed: pip install 'oci>=2.150,<3' into .venv"
-    ) from error
+    ) from None
 
 _FIELDS = "name,size,etag,timeModified"
 _TIMEOUT = (10, 60)
-_UNUSABLE = (oci.exceptions.ConfigFileNotFound, oci.exceptions.InvalidConfig, oci.exceptions.ProfileNotFound)
+_BROKEN_OFF = (
+    oci.exceptions.BaseRequestException,
+    oci.exceptions.BaseConnectTimeout,
+    ConnectionError,
+    TimeoutError,
+    urllib3.exceptions.HTTPError,
+)
+_UNUSABLE = (
+    oci.exceptions.InvalidKeyFilePath,
+    oci.exceptions.InvalidPrivateKey,
+    oci.exceptions.MissingPrivateKeyPassphrase,
+    oci.exceptions.ConfigFileNotFound,
+    oci.exceptions.InvalidConfig,
+    oci.exceptions.ProfileNotFound,
+)
 
 
 class OciStore:
@@ -43,30 +63,31 @@ class OciStore:
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         for page in self._pages(prefix):
-            yield from map(_stored_object, page.objects)
+            yield from page.objects
 
     def list_level(self, prefix: str) -> Level:
-        folders: list[str] = []
-        objects: list[StoredObject] = []
-        for page in self._pages(prefix, delimiter="/"):
-            folders += page.prefixes or ()
-            objects += map(_stored_object, page.objects)
-        return Level(tuple(folders), tuple(objects))
+        pages = list(self._pages(prefix, delimiter="/"))
+        return Level(
+            tuple(folder for page in pages for folder in page.folders),
+            tuple(item for page in pages for item in page.objects),
+        )
 
     def download(self, item: StoredObject, path: Path) -> None:
         with self._explained("read", item.key), path.open("wb") as file:
             answer = self._client.get_object(self.namespace, self.bucket, item.key, if_match=item.etag)
+            if answer.headers.get("etag") != item.etag:
+                raise ValueError("the answer is not the version that was asked for")
             for chunk in answer.data.raw.stream(CHUNK_BYTES, decode_content=False):
                 file.write(chunk)
 
-    def _pages(self, prefix: str, **more: str) -> Iterator[object]:
+    def _pages(self, prefix: str, **more: str) -> Iterator[Level]:
         start: dict[str, str] = {}
         with self._explained("list", prefix):
             while True:
                 page = self._client.list_objects(
                     self.namespace, self.bucket, prefix=prefix, fields=_FIELDS, **more, **start
                 ).data
-                yield page
+                yield Level(tuple(page.prefixes or ()), tuple(map(_stored_object, page.objects)))
                 if not page.next_start_with:
                     return
                 start = {"start": page.next_start_with}
@@ -78,6 +99,7 @@ class OciStore:
         try:
             yield
         except oci.exceptions.ServiceError as error:
+            code = one_word(error.code)
             if error.status == 412:
                 raise replaced(place) from None
             if error.code == "ObjectNotFound":
@@ -86,31 +108,41 @@ class OciStore:
                 # Oracle does not tell what is not there from what one may not see.
                 raise AccessDenied(
                     f"Access Denied: {place} is not there, or {self._auth.described} may not {action} it "
-                    f"({error.code}). Check the bucket, which for Oracle's reports is named as the tenancy's OCID, and "
+                    f"({code}). Check the bucket, which for Oracle's reports is named as the tenancy's OCID, and "
                     "the policy: endorse group <group> to read objects in tenancy usage-report"
                 ) from None
             if error.status == 404:
-                raise NotFound(f"there is no {place} ({error.code}); check the connection's url") from None
-            raise StoreError(f"to {action} {place} failed: {error.code}") from error
+                raise NotFound(f"there is no {place} ({code}); check the connection's url") from None
+            raise unexplained(f"to {action} {place} failed", f"{code} (HTTP {error.status})") from None
         except _UNUSABLE as error:
             raise AccessDenied(
                 f"Access Denied: {self._auth.described} cannot be used ({type(error).__name__}): check auth.config_file"
                 " and auth.profile, and that the file has user, fingerprint, tenancy, region and key_file"
             ) from None
-        except (oci.exceptions.RequestException, oci.exceptions.ConnectTimeout, OSError) as error:
+        except _BROKEN_OFF as error:
             raise StoreError(
                 f"to {action} {place} failed: the store cannot be reached or broke off ({type(error).__name__}). Check "
                 "the connection's endpoint_url and this machine's network"
-            ) from error
+            ) from None
+        except (StoreError, MemoryError, OSError):
+            raise
+        except Exception as error:
+            raise not_understood(f"to {action} {place} failed", error) from None
+
+
+def _retries() -> object:
+    # Waits of some 15 seconds in all, where the SDK's own add up to minutes.
+    return oci.retry.RetryStrategyBuilder(max_attempts=5, retry_max_wait_between_calls_seconds=8).get_retry_strategy()
 
 
 def _client(auth: OciAuth, endpoint_url: str | None) -> "oci.object_storage.ObjectStorageClient":
     where = {"service_endpoint": endpoint_url} if endpoint_url else {}
-    common = {"retry_strategy": oci.retry.DEFAULT_RETRY_STRATEGY, "timeout": _TIMEOUT, **where}
+    common = {"retry_strategy": _retries(), "timeout": _TIMEOUT, **where}
     if auth.instance_principal:
         signer = oci.auth.signers.InstancePrincipalsSecurityTokenSigner()
         return oci.object_storage.ObjectStorageClient({"region": signer.region}, signer=signer, **common)
     config = oci.config.from_file(auth.config_file, auth.profile)
+    remember(config.get("pass_phrase"), "pass_phrase of auth.config_file")
     return oci.object_storage.ObjectStorageClient(config, **common)
 
 

@@ -14,6 +14,7 @@ from botocore.credentials import (
     AssumeRoleCredentialFetcher,
     CredentialProvider,
     CredentialResolver,
+    Credentials,
     RefreshableCredentials,
 )
 from botocore.exceptions import (
@@ -30,6 +31,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.loaders import Loader
+from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
 from focus_pipeline.connections.auth import S3Auth
@@ -37,12 +39,17 @@ from focus_pipeline.connections.delivery import StoredObject
 from focus_pipeline.connections.stores import (
     CHUNK_BYTES,
     AccessDenied,
+    Archived,
     Level,
     NotFound,
     StoreError,
+    not_understood,
+    one_word,
     removed,
     replaced,
+    unexplained,
 )
+from focus_pipeline.secrets_filter import remember
 
 # One retry policy for all calls: throttling and cut connections are tried again, refusals are not.
 _CONFIG = Config(
@@ -119,21 +126,28 @@ class S3Store:
             return
         wanted = {"Range": f"bytes={start}-"} if start else {}
         answer = self._client.get_object(Bucket=self.bucket, Key=item.key, IfMatch=f'"{item.etag}"', **wanted)
+        if answer.get("ETag", "").strip('"') != item.etag:
+            raise ResponseParserError("the answer is not the version that was asked for")
         for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
             file.write(chunk)
 
     def _pages(self, prefix: str, **more: str) -> Iterator[dict]:
         with self._explained("s3:ListBucket", prefix):
-            yield from self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, **more)
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, **more)
+            for page in pages:
+                # Without it, the library takes any XML, and no answer at all, for a listing of nothing.
+                if "IsTruncated" not in page:
+                    raise ResponseParserError("the answer is no listing")
+                yield page
 
     @contextmanager
     def _explained(self, action: str, key: str = "") -> Iterator[None]:
-        """Turns the library's errors into ours; none of its texts holds a secret, but only codes are passed on."""
+        """Turns the library's errors into ours. Its texts may hold requests and answers: only codes are passed on."""
         place = f"{self.address}/{key}"
         try:
             yield
         except ClientError as error:
-            code = error.response["Error"].get("Code", "")
+            code = one_word(error.response.get("Error", {}).get("Code"))
             if error.operation_name == "AssumeRole":
                 raise self._role_refused(code) from None
             if code in {"PreconditionFailed", "412", "InvalidRange"}:
@@ -143,7 +157,7 @@ class S3Store:
             if code == "NoSuchBucket":
                 raise NotFound(f"there is no bucket {self.bucket}; check the connection's url") from None
             if code == "InvalidObjectState":
-                raise StoreError(
+                raise Archived(
                     f"{place} is in an archive storage class and cannot be read; restore it, or move it to another"
                 ) from None
             if code in _REFUSED:
@@ -161,19 +175,30 @@ class S3Store:
                     f"Access Denied: {place} does not accept {self._auth.described} any more ({code}); temporary "
                     "credentials have ended: renew them, or use a role, which renews them by itself"
                 ) from None
-            raise StoreError(f"{action} on {place} failed: {code}") from error
+            raise unexplained(f"{action} on {place} failed", code) from None
         except _NO_CREDENTIALS as error:
             raise AccessDenied(
-                f"Access Denied: no AWS credentials for {self.address} ({error}). Set auth.profile, or "
+                f"Access Denied: no AWS credentials for {self.address} ({_without_cause(error)}). Set auth.profile, or "
                 "auth.access_key_id and auth.secret_access_key, or give this machine an instance role"
             ) from None
         except _BROKEN_OFF as error:
             raise StoreError(
                 f"{action} on {place} failed: the store cannot be reached or broke off ({type(error).__name__}). Check "
                 "the connection's endpoint_url and this machine's network"
-            ) from error
+            ) from None
         except BotoCoreError as error:
-            raise StoreError(f"{action} on {place} failed: {error}") from error
+            raise StoreError(
+                f"{action} on {place} failed ({type(error).__name__}). Check the connection's url, auth and "
+                "endpoint_url"
+            ) from None
+        except (StoreError, MemoryError, OSError):
+            raise
+        except Exception as error:
+            if action == "open" and self._auth.role_arn:
+                raise not_understood(
+                    f"for {self.address} the role {self._auth.role_arn} cannot be assumed at the STS endpoint", error
+                ) from None
+            raise not_understood(f"{action} on {place} failed", error) from None
 
     def _role_refused(self, code: str) -> StoreError:
         place = f"for {self.address} the role {self._auth.role_arn} cannot be assumed"
@@ -207,9 +232,12 @@ def session(auth: S3Auth, endpoint_url: str | None) -> Session:
     own = _session(auth)
     if auth.access_key_id:
         own.set_credentials(auth.access_key_id, auth.secret_access_key, auth.session_token)
+    credentials = own.get_credentials()
+    if credentials is not None:
+        _check(credentials, auth.described)
     if auth.role_arn is None:
         return own
-    if own.get_credentials() is None:
+    if credentials is None:
         raise NoCredentialsError
     sts = functools.partial(
         own.create_client,
@@ -219,11 +247,29 @@ def session(auth: S3Auth, endpoint_url: str | None) -> Session:
     )
     external_id = {"ExternalId": auth.external_id} if auth.external_id else {}
     fetcher = AssumeRoleCredentialFetcher(
-        sts, own.get_credentials(), auth.role_arn, {"RoleSessionName": "focus-pipeline", **external_id}
+        sts, credentials, auth.role_arn, {"RoleSessionName": "focus-pipeline", **external_id}
     )
     assumed = _session(auth)
     assumed.register_component("credential_provider", CredentialResolver([_AssumedRole(fetcher)]))
     return assumed
+
+
+def _check(credentials: Credentials, described: str) -> None:
+    """Raises AccessDenied where a part of the credentials cannot be sent: the library would quote it in its error."""
+    found = credentials.get_frozen_credentials()
+    passing = isinstance(credentials, RefreshableCredentials)
+    for name, value in (("access key", found.access_key), ("secret key", found.secret_key), ("token", found.token)):
+        remember(value, f"{name} of {credentials.method}", passing=passing)
+        if value and not (value.isascii() and value.isprintable()):
+            raise AccessDenied(
+                f"Access Denied: not tried, for the {name} of {described} ({credentials.method}) holds a line break or "
+                "another character that no such value has; set it anew, on one line"
+            )
+
+
+def _without_cause(error: BotoCoreError) -> str:
+    # These two quote what a process or a server has said.
+    return type(error).__name__ if isinstance(error, CredentialRetrievalError | TokenRetrievalError) else str(error)
 
 
 def _session(auth: S3Auth) -> Session:
@@ -250,7 +296,12 @@ class _AssumedRole(CredentialProvider):
         self._fetcher = fetcher
 
     def load(self) -> RefreshableCredentials:
-        fetch = self._fetcher.fetch_credentials
+        def fetch() -> dict[str, str]:
+            given = self._fetcher.fetch_credentials()
+            for name in ("access_key", "secret_key", "token"):
+                remember(given[name], f"{name} of the role", passing=True)
+            return given
+
         return RefreshableCredentials.create_from_metadata(fetch(), fetch, self.METHOD)
 
 
