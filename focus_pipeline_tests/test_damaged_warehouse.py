@@ -47,6 +47,23 @@ try:
 except (WarehouseLocked, FileNotFoundError) as error:
     print(True)
 """
+ON_READ_ONLY = """
+import sys
+from pathlib import Path
+from focus_pipeline.machine import MachineFault
+from focus_pipeline.warehouse import open_warehouse
+
+path = Path(sys.argv[1])
+if path.exists():
+    with open_warehouse(path, read_only=True) as warehouse:
+        print(warehouse.execute("SELECT count(*) FROM focus.cost_and_usage").fetchone())
+try:
+    with open_warehouse(path):
+        print("opened")
+except MachineFault as error:
+    print(error)
+"""
+MOUNTED_READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
@@ -294,3 +311,25 @@ def test_a_data_directory_of_another_user_is_named_with_what_to_do(
     )
     assert str(path) in done.stdout
     assert "run it as the owner of the folder" in done.stdout
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_read_only_data_directory_can_be_read_and_is_named_where_it_would_be_written(
+    tmp_path: Path, existing: bool
+) -> None:
+    in_a_mount = ("unshare", "--mount", "sh", "-c", MOUNTED_READ_ONLY, str(tmp_path))
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*in_a_mount, "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no file system can be mounted here")
+    path = tmp_path / "warehouse.duckdb"
+    if existing:
+        with open_warehouse(path):
+            pass
+    done = subprocess.run(
+        [*in_a_mount, sys.executable, "-c", ON_READ_ONLY, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("(0,)\n") == existing
+    assert f"the warehouse {path} cannot be" in done.stdout
+    assert "the file system is read-only: mount it writable, or set FOCUS_DATA_DIR" in done.stdout

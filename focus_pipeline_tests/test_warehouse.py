@@ -12,7 +12,11 @@ import duckdb
 import pytest
 
 from focus_pipeline import warehouse as warehouse_module
+from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.canonical import LINEAGE
+from focus_pipeline.pipeline.check import judge
+from focus_pipeline.pipeline.land import LandedDelivery, land
+from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.warehouse import (
     CANONICAL,
@@ -22,6 +26,7 @@ from focus_pipeline.warehouse import (
     open_warehouse,
     replace_month,
 )
+from focus_pipeline_tests.conftest import CONNECTION
 from focus_pipeline_tests.month_files import MONTH, focus_row, without, write_csv
 
 CRASH = """
@@ -29,6 +34,9 @@ import os, signal, sys
 from pathlib import Path
 from focus_pipeline import warehouse
 from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.check import judge
+from focus_pipeline.pipeline.land import LandedDelivery, land
+from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.publish import publish_month
 
 warehouse._record_load = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
@@ -140,6 +148,35 @@ def test_of_accounts_that_are_delivered_twice_all_are_counted_and_the_first_show
         assert delivered_twice(warehouse, "2024-01", shown=2).count == 0
     assert twice.count == 10_000
     assert twice.first == [("", "acct", f"sub-0000{number}", ["first", "second"]) for number in (0, 1)]
+
+
+def test_an_older_delivery_that_is_still_judged_when_the_newer_one_is_published_is_judged_and_changes_nothing(
+    folder: Path, load_month: Callable
+) -> None:
+    def delivered(cost: str) -> LandedDelivery:
+        write_csv(folder / "a.csv", [focus_row(BilledCost=cost)])
+        connection = MonthFolders(CONNECTION, folder.parent.as_uri())
+        return land(connection, connection.discover([MONTH]).deliveries[MONTH], data_dir)
+
+    month = load_month(folder)
+    data_dir = month.data_dir
+    older = stage(delivered("1"), data_dir, month_rule=True)
+    newer = stage(delivered("2"), data_dir, month_rule=True)
+    with open_warehouse(data_dir.warehouse) as warehouse:
+        assert judge(newer, data_dir, month_rule=True).accepted
+        publish_month(MONTH, data_dir, warehouse)
+        assert judge(older, data_dir, month_rule=True).accepted
+        assert publish_month(MONTH, data_dir, warehouse).replaced == ()
+    assert shown(data_dir.warehouse) == [(Decimal(2),)]
+    assert older.path.exists()
+    # Once nobody can be at work with it, the connection's next publication removes it.
+    for report in (older.path.with_suffix(".staged.json"), month.staged.path.with_suffix(".staged.json")):
+        os.utime(report, (0, 0))
+    judge(stage(delivered("3"), data_dir, month_rule=True), data_dir, month_rule=True)
+    with open_warehouse(data_dir.warehouse) as warehouse:
+        publish_month(MONTH, data_dir, warehouse)
+    assert not older.path.exists()
+    assert newer.path.exists()
 
 
 def test_the_table_has_the_columns_of_focus_in_order_and_then_the_lineage(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Puts what is accepted of a month into the unified table, and clears away the staged files it replaced."""
 
 import logging
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
@@ -11,6 +13,8 @@ from focus_pipeline.pipeline.staged_month import StagedMonth, staged_month
 from focus_pipeline.warehouse import Published, published_identity, replace_month
 
 logger = logging.getLogger(__name__)
+
+_IN_USE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,26 @@ def publish_month(month: str, data_dir: DataDir, warehouse: duckdb.DuckDBPyConne
                 "%s %s: %s rows in place of %s", name, month, f"{published.rows_after:,}", f"{published.rows_before:,}"
             )
             replaced.append(published)
-            _clear_superseded(staged, data_dir)
+            _clear_superseded(name, data_dir)
         shown[name] = staged
     return PublishedMonth(month, tuple(replaced), shown)
 
 
-def _clear_superseded(published: StagedMonth, data_dir: DataDir) -> None:
-    # They can be made again from landing/. What was staged of a later delivery is not touched.
-    for path in data_dir.staged(published.connection, published.month).glob("*.parquet"):
-        other = staged_month(published.connection, published.month, path.stem, data_dir)
-        if other is not None and other.token != published.token and other.listed_at < published.listed_at:
-            path.unlink()
+def _clear_superseded(name: str, data_dir: DataDir) -> None:
+    """Removes staged rows of deliveries that an accepted one took the place of. They can be made again from landing/.
+
+    What was staged of a later delivery is not touched, nor what a run that began earlier may still be judging.
+    """
+    for folder in data_dir.root.glob(f"staged/{name}/*/"):
+        paths = list(folder.glob("*.parquet"))
+        accepted = accepted_delivery(name, folder.name, data_dir) if len(paths) > 1 else None
+        for path in paths if accepted else ():
+            other = staged_month(name, folder.name, path.stem, data_dir)
+            superseded = other is not None and other.listed_at < accepted["listed_at"]
+            if superseded and path.stem != accepted["token"] and _not_in_use(path):
+                path.unlink(missing_ok=True)
+
+
+def _not_in_use(path: Path) -> bool:
+    # Every run that works with it writes its report anew as it begins.
+    return time.time() - path.with_suffix(".staged.json").stat().st_mtime > _IN_USE_SECONDS
