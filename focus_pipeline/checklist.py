@@ -13,7 +13,7 @@ from rich.table import Table
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.bigquery_queries import Source
-from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
+from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods, printable
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport, recognised
 from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import StoreError
@@ -21,7 +21,7 @@ from focus_pipeline.focus.specification import contract
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import current_token, land
+from focus_pipeline.pipeline.land import IncompleteDownload, current_token, land
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.settings import load_settings
 
@@ -133,7 +133,7 @@ def print_account_exports(auth: S3Auth, *, connected: str) -> None:
     )
     for export in exports:
         here = "connected" if export.url.rstrip("/") == connected.rstrip("/") else ""
-        table.add_row(
+        cells = (
             export.name,
             export.table,
             export.granularity,
@@ -143,6 +143,7 @@ def print_account_exports(auth: S3Auth, *, connected: str) -> None:
             export.url,
             here,
         )
+        table.add_row(*(escape(printable(cell)) for cell in cells))
     line(True, f"the account has {len(exports)} FOCUS exports")
     console.print(table)
     others = [export for export in exports if export.url.rstrip("/") != connected.rstrip("/")]
@@ -159,6 +160,7 @@ def print_account_exports(auth: S3Auth, *, connected: str) -> None:
 def _print_defs(component: str, named: str, attributes: Mapping[str, str], *comments: str) -> None:
     """A defs.yaml to paste. named: what the provider calls it, which becomes the connection's name."""
     name = re.sub(r"[^a-z0-9_]", "_", named.lower())
+    attributes = {attribute: printable(value) for attribute, value in attributes.items()}
     lines = [*comments, f"# focus_pipeline/defs/{name}/defs.yaml", f"type: focus_pipeline.{component}", "attributes:"]
     lines += [f"  {attribute}: {value}" for attribute, value in {"name": name, **attributes}.items()]
     console.print("\n" + "\n".join(lines), highlight=False, markup=False, soft_wrap=True)
@@ -186,7 +188,7 @@ def _read_one_object(connection: Connection, discovery: Discovery) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         try:
             landed = land(connection, Delivery(month, (item,)), DataDir(Path(folder)))
-        except StoreError as error:
+        except (StoreError, IncompleteDownload) as error:
             line(False, str(error))
             return False
         line(True, f"read permission: read {item.key}")
@@ -211,4 +213,4 @@ def _fate(delivery: Delivery, held: str | None, recent: bool) -> str:
 def line(good: bool | None, text: str) -> None:
     """Prints one finding, with a mark: good, bad, or (None) worth knowing."""
     mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]![/]"}[good]
-    console.print(f"{mark} {escape(text)}", highlight=False, soft_wrap=True)
+    console.print(f"{mark} {escape(printable(text))}", highlight=False, soft_wrap=True)

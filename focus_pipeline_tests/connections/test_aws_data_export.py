@@ -13,6 +13,7 @@ from focus_pipeline_tests.connections.conftest import Loaded
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.fakes.aws_export import AwsExport
 from focus_pipeline_tests.fakes.clean_months import clean_rows
+from focus_pipeline_tests.fakes.servers import S3Server
 
 MONTH, NEXT = "2025-03", "2025-04"
 
@@ -257,3 +258,19 @@ def test_nothing_but_listings_and_reads_is_asked_of_the_bucket(bucket_of_aws: Pl
     before = len(bucket_of_aws.requests())
     load(connection_to(bucket_of_aws, export), MONTH)
     assert {method for method, _ in bucket_of_aws.requests()[before:]} <= {"GET", "HEAD"}
+
+
+def test_a_manifest_that_a_life_cycle_rule_has_archived_holds_back_its_month_alone(
+    bucket_of_aws: Place, s3: S3Server
+) -> None:
+    """Of a month that is held for long, it would have stopped every other month for ever."""
+    export = export_in(bucket_of_aws)
+    for month in (MONTH, NEXT):
+        export.deliver(month)
+    key = f"{export.folder}metadata/billing_period={MONTH}/{export.name}-Manifest.json"
+    client = s3.client("s3")
+    body = client.get_object(Bucket=export.bucket, Key=key)["Body"].read()
+    client.put_object(Bucket=export.bucket, Key=key, Body=body, StorageClass="GLACIER")
+    discovery = connection_to(bucket_of_aws, export).discover()
+    assert list(discovery.deliveries) == [NEXT]
+    assert "is in an archive storage class and cannot be read; restore it" in discovery.held_back[MONTH]

@@ -57,7 +57,7 @@ FAILURES: dict[str, Callable[[Asked], Answer] | None] = {
     "no markup": no_markup,
     **ECHOES,
 }
-TYPICAL = ("refused", "an echo in XML", "an echo in JSON")
+TYPICAL = ("an echo in XML",)
 
 
 @dataclass
@@ -271,7 +271,7 @@ def private_key() -> str:
     ).decode()
 
 
-@pytest.mark.parametrize(("way", "answer"), every_case())
+@pytest.mark.parametrize(("way", "answer"), list(every_case()))
 def test_no_way_to_fail_shows_a_secret_of_any_way_to_be_let_in(
     way: Callable[[Machine], Way],
     answer: Callable[[Asked], Answer] | None,

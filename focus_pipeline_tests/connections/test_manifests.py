@@ -380,10 +380,10 @@ def test_no_mutated_manifest_stops_the_healthy_month(export: Export) -> None:
     """A short form of what `make attack` does at length. The seed is fixed: what fails fails again."""
     chance = random.Random(10)
     held_back = 0
-    for _ in range(300):
+    for _ in range(200):
         content = mutated(export.good, chance)
         discovery = export.discover(content)
         assert discovery.deliveries[HEALTHY] == export.healthy, content
         assert_all_is_said(discovery)
         held_back += BROKEN in discovery.held_back
-    assert held_back > 50, "the mutations do something"
+    assert held_back > 30, "the mutations do something"
