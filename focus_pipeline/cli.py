@@ -19,6 +19,7 @@ from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.data_dir import keep_files_private, make_folder
 from focus_pipeline.secrets_filter import errors_without_secrets
 from focus_pipeline.settings import PROJECT_ROOT, load_settings
+from focus_pipeline.visible import visible
 from focus_pipeline.warehouse import WarehouseUnusable, open_warehouse
 
 # The demo's months: the running one and these many before it.
@@ -37,6 +38,9 @@ class _Commands(click.Group):
 def main() -> None:
     """FOCUS cost files of every provider in one exact DuckDB table."""
     load_dotenv(PROJECT_ROOT / ".env")
+    for stream in (sys.stdout, sys.stderr):
+        # What the terminal's encoding does not have is written out instead of ending the command.
+        stream.reconfigure(errors="backslashreplace")
 
 
 @main.command()
@@ -71,7 +75,12 @@ def check(connection: str | None, view: str | None) -> None:
     default="text",
     help="What is written to standard output, or to --output.",
 )
-@click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write the report here.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=lambda context, parameter, path: _in_a_folder(path),
+    help="Write the report here.",
+)
 @click.option(
     "--fail-on",
     type=click.Choice(["contract", "error", "warn"]),
@@ -92,12 +101,13 @@ def validate(
 
     logging.getLogger("focus_pipeline").propagate = False
     settings = load_settings()
-    with QueryProgress(Console(stderr=True)) as progress:
+    with QueryProgress(Console(stderr=True)) as progress, _as_usage_errors():
         validation = judged(
             files,
             settings.data_dir / "cache",
             focus_version=focus_version,
             memory_limit=settings.memory_limit,
+            limits=settings.limits,
             watch=progress.watch,
         )
     written = {"json": as_json, "junit": as_junit, "html": as_html}
@@ -109,6 +119,25 @@ def validate(
         with output.open("w", encoding="utf-8") if output else nullcontext() as file:
             print_validation(validation, Console(file=file, width=100) if file else console)
     sys.exit(1 if validation.fails(fail_on) else 0)
+
+
+def _in_a_folder(path: Path | None) -> Path | None:
+    """Found before the files are judged, which may take minutes."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {visible(str(path.absolute().parent))}; create it first")
+    return path
+
+
+@contextmanager
+def _as_usage_errors() -> Iterator[None]:
+    """Exit status 2 where a file cannot be opened, or this machine lacks something: nothing was judged then."""
+    try:
+        yield
+    except (OSError, MachineFault) as error:
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        failure = click.ClickException(visible(said))
+        failure.exit_code = 2
+        raise failure from None
 
 
 @main.command()

@@ -12,7 +12,8 @@ import duckdb
 class Sandbox:
     """What a DuckDB connection may touch while it reads what others delivered.
 
-    directories: it reads and writes files below these, and nowhere else. scratch: where it puts what does not fit into
+    directories: it reads and writes files below these, and nowhere else; what a link there leads to has to be below
+    them, too. links: such that may lead elsewhere. scratch: where it puts what does not fit into
     memory; without it, DuckDB's own choice. memory_limit: such as "1GB"; without it, DuckDB's own, which is 80 % of the
     machine.
     """
@@ -20,6 +21,7 @@ class Sandbox:
     directories: tuple[Path, ...]
     scratch: Path | None = None
     memory_limit: str | None = None
+    links: tuple[Path, ...] = ()
 
 
 @contextmanager
@@ -42,15 +44,23 @@ def open_duckdb(
         config["memory_limit"] = sandbox.memory_limit
     connection = duckdb.connect(":memory:" if database is None else str(database), read_only=read_only, config=config)
     try:
-        allowed = ", ".join(literal(str(directory)) for directory in sandbox.directories)
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET allowed_directories = [{allowed}]")
+        # For query_progress(), which tells nothing otherwise; DuckDB itself prints none of it.
+        connection.execute("SET enable_progress_bar = true")
+        connection.execute("SET enable_progress_bar_print = false")
+        connection.execute("SET progress_bar_time = 0")
+        connection.execute(f"SET allowed_directories = [{_listed(sandbox.directories)}]")
+        connection.execute(f"SET allowed_paths = [{_listed(sandbox.links)}]")
         # In this order: once the configuration is locked, nothing more can be set.
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
     finally:
         connection.close()
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    return ", ".join(literal(str(path)) for path in paths)
 
 
 def quoted(identifier: str) -> str:

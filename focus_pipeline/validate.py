@@ -1,8 +1,10 @@
 """Judges FOCUS files on this machine, as a month of them would be judged: for whoever produces them."""
 
+import re
+import shutil
+import stat
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
+from focus_pipeline.pipeline.limits import USUAL_LIMITS, Limits
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.staged_month import StagedMonth
 from focus_pipeline.pipeline.verdict import Verdict
@@ -37,20 +40,30 @@ def validate(
     *,
     focus_version: str | None = None,
     memory_limit: str | None = None,
+    limits: Limits = USUAL_LIMITS,
     watch: Watch = unwatched,
 ) -> Validation:
     """Judges the files together, as one delivery: groups of rows may go over several of them.
 
     focus_version: what they are to be; without it, it is told by the columns of each. Needs free space for temporary
-    files of about the size of the files as Parquet. Raises OSError for a file that cannot be opened.
+    files of about the size of the files as Parquet. Raises OSError for a file that cannot be opened, and MachineFault
+    where memory or disk space is wanting.
     """
-    with _temporary(rules_cache, memory_limit) as data_dir:
+    with tempfile.TemporaryDirectory(prefix="focus-pipeline-") as folder:
+        taken = [_within_reach(path, number, Path(folder)) for number, path in enumerate(dict.fromkeys(files), 1)]
+        data_dir = DataDir(
+            Path(folder),
+            cache=rules_cache,
+            memory_limit=memory_limit,
+            limits=limits,
+            links=tuple(file.path for file in taken),
+        )
         delivery = LandedDelivery(
             connection="validate",
             month="files",
             token="validate",
             listed_at=datetime.now(UTC).isoformat(),
-            files=tuple(LandedFile(str(path), "", path.stat().st_size, path.resolve(strict=True)) for path in files),
+            files=tuple(taken),
             downloaded=0,
             reused=0,
         )
@@ -58,7 +71,17 @@ def validate(
         return Validation(staged, judge(staged, data_dir, month_rule=False, watch=watch))
 
 
-@contextmanager
-def _temporary(rules_cache: Path, memory_limit: str | None) -> Iterator[DataDir]:
-    with tempfile.TemporaryDirectory(prefix="focus-pipeline-") as folder:
-        yield DataDir(Path(folder), cache=rules_cache, memory_limit=memory_limit)
+def _within_reach(path: Path, number: int, folder: Path) -> LandedFile:
+    """The file under a plain name in a folder that DuckDB reads, whatever its own name and place are.
+
+    What is no file on disk, such as a pipe, can be read once only, and is copied.
+    """
+    key = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", key.rpartition("/")[2])[-80:]
+    within = folder / f"{number:05d}-{name}"
+    if stat.S_ISREG(path.stat().st_mode):
+        within.symlink_to(path.resolve(strict=True))
+    else:
+        with path.open("rb") as source, within.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+    return LandedFile(key, "", within.stat().st_size, within)

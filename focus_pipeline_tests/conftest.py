@@ -12,6 +12,7 @@ from focus_pipeline.focus.rules import predicates
 from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.limits import USUAL_LIMITS, Limits
 from focus_pipeline.pipeline.normalise import StagedMonth, stage
 from focus_pipeline.pipeline.verdict import CheckVerdict, Failure, Verdict
 from focus_pipeline.sql import path_literal, quoted
@@ -74,11 +75,13 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def load_month(tmp_path: Path, compiled_rules: Path) -> LoadMonth:
     """Brings a month folder through discovery, landing, staging and judging; again after its files have changed."""
-    data_dir = DataDir(tmp_path / "data")
-    data_dir.root.mkdir()
-    (data_dir.root / "cache").symlink_to(compiled_rules)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cache").symlink_to(compiled_rules)
 
-    def load(folder: Path, *, month_rule: bool = True, focus_version: str | None = None) -> LoadedMonth:
+    def load(
+        folder: Path, *, month_rule: bool = True, focus_version: str | None = None, limits: Limits = USUAL_LIMITS
+    ) -> LoadedMonth:
+        data_dir = DataDir(tmp_path / "data", limits=limits)
         connection = MonthFolders(CONNECTION, folder.parent.as_uri(), month_rule=month_rule)
         delivery = connection.discover([folder.name]).deliveries[folder.name]
         landed = land(connection, delivery, data_dir)

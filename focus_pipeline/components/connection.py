@@ -12,7 +12,6 @@ from focus_pipeline.components.deliveries_sensor import deliveries_sensor
 from focus_pipeline.components.ingestion import cost_and_usage_asset, ingestion_checks, raw_files_asset
 from focus_pipeline.connections.auth import Auth, from_environment, resolved, unset_variable
 from focus_pipeline.connections.delivery import Connection
-from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.settings import load_settings
 
 RESERVED_NAMES = ("focus", "marts")
@@ -83,8 +82,7 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         if self.name in RESERVED_NAMES:
             raise ValueError(f"a connection cannot be named {self.name!r}: the unified assets are; choose another name")
-        settings = load_settings()
-        data_dir = DataDir(settings.data_dir, memory_limit=settings.memory_limit)
+        data_dir = load_settings().storage
         connection = self.connection()
         lookback = self.effective_lookback_months
         job = dg.define_asset_job(

@@ -281,18 +281,23 @@ def _reconciliation_failures(staged: StagedMonth) -> list[Failure]:
     in_staged = {"rows": Decimal(sum(total.rows for total in staged.totals))}
     for total in staged.totals:
         in_staged[f"BilledCost in {total.currency or 'no currency'}"] = Decimal(total.billed_cost)
+    different = [
+        f"{what}: the files hold {in_files.get(what, 0):,}, the staged month {in_staged.get(what, 0):,}"
+        for what in sorted(in_files | in_staged, key=lambda what: (what != "rows", what))
+        if in_files.get(what) != in_staged.get(what)
+    ]
+    if not different:
+        return []
     return [
         Failure(
             rule="reconciliation",
             check="reconciliation",
             level=CONTRACT,
-            sentence=f"{what}: the files hold {in_files.get(what, 0):,}, the staged month {in_staged.get(what, 0):,}",
-            violations=1,
+            sentence="; ".join(different),
+            violations=len(different),
             rows=staged.rows,
             remedy="this is a fault of the pipeline, not of the files; please report it",
         )
-        for what in sorted(in_files | in_staged)
-        if in_files.get(what) != in_staged.get(what)
     ]
 
 

@@ -30,13 +30,14 @@ class DataDir:
     """cache: where compiled rules are kept; without it, in the directory itself.
 
     memory_limit: of each DuckDB connection, such as "1GB"; without it, DuckDB's own, which is 80 % of the machine.
-    limits: of the files that are delivered.
+    limits: of the files that are delivered. links: that lead out of the directory, to files that may be read.
     """
 
     root: Path
     cache: Path | None = None
     memory_limit: str | None = None
     limits: Limits = USUAL_LIMITS
+    links: tuple[Path, ...] = ()
 
     @property
     def rules_cache(self) -> Path:
@@ -54,7 +55,7 @@ class DataDir:
     @property
     def sandbox(self) -> Sandbox:
         """Of DuckDB while it reads what was delivered."""
-        return Sandbox((self.root,), self.scratch, self.memory_limit)
+        return Sandbox((self.root,), self.scratch, self.memory_limit, self.links)
 
     def landed(self, connection: str, month: str) -> Path:
         return self.root / "landing" / connection / month

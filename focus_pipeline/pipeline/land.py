@@ -16,6 +16,7 @@ from pathlib import Path
 from focus_pipeline.connections.delivery import Connection, Delivery, StoredObject
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.data_dir import DataDir, make_folder, read_json, write_json
+from focus_pipeline.visible import visible
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +173,7 @@ def _log_arrival(arrived: list[tuple[StoredObject, Path]]) -> None:
         logger.info("%s files, %s bytes", f"{len(sizes):,}", f"{sum(sizes.values()):,}")
         return
     for key, size in sizes.items():
-        logger.info("%s: %s bytes", key, f"{size:,}")
+        logger.info("%s: %s bytes", visible(key), f"{size:,}")
 
 
 def _remove_abandoned(folder: Path) -> None:

@@ -44,6 +44,7 @@ from focus_pipeline.pipeline.staged_month import (
 from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.pipeline.written import Counted, broken_by_header, count_in_source
 from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
+from focus_pipeline.visible import visible
 
 logger = logging.getLogger(__name__)
 
@@ -397,7 +398,10 @@ def _log_verdicts(files: Sequence[StagedFile], delivery: LandedDelivery) -> None
     rejected = [file for file in files if file.rejection is not None]
     for file in rejected[:_LOGGED_FILES]:
         logger.warning(
-            "%s, %s: %s is rejected: %s", delivery.connection, delivery.month, file.key, file.rejection.reason
+            "%s, %s: %s",
+            delivery.connection,
+            delivery.month,
+            visible(f"{file.key} is rejected: {file.rejection.reason}"),
         )
     if len(files) > _LOGGED_FILES:
         rows = sum(file.rows for file in files if file.rejection is None)
@@ -405,7 +409,7 @@ def _log_verdicts(files: Sequence[StagedFile], delivery: LandedDelivery) -> None
         return
     for file in files:
         if file.rejection is None:
-            logger.info("%s: %s rows of FOCUS %s", file.key, f"{file.rows:,}", file.layout.focus_version)
+            logger.info("%s: %s rows of FOCUS %s", visible(file.key), f"{file.rows:,}", file.layout.focus_version)
 
 
 @contextmanager

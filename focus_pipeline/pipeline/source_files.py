@@ -29,12 +29,13 @@ _CSV_BUFFER = 32 * 1024 * 1024
 _COUNTED_BLOCKS = (4 * 1024 * 1024, _LONGEST_LINE + _CSV_BUFFER)
 # The columns of FOCUS take two kilobytes; thousands of columns for tags take some hundred.
 _LONGEST_HEADER = 1024 * 1024
-_MOST_COLUMNS = 4_000
+_MOST_COLUMNS = 2_000
 
 _GZIP, _PARQUET, _ZIP = b"\x1f\x8b", b"PAR1", b"PK"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WIDEST_DECIMAL = 38
+_VALUE_BYTES = 8
 # Of the columns that DuckDB's readers add to those of a file, in the same namespace.
 _READER_COLUMNS = ("file_index", "file_row_number", "filename")
 
@@ -224,7 +225,7 @@ def _parquet(path: Path, connection: duckdb.DuckDBPyConnection, limits: Limits) 
     relation = f"read_parquet({path_literal(path)}, hive_partitioning = false)"
     try:
         stored = connection.execute(f"SELECT name, precision FROM parquet_schema({path_literal(path)})").fetchall()
-        _refuse_names([name for name, _ in stored])
+        _refuse_names([name for name, _ in stored[1:]])  # the first is the schema's own
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     except UnicodeDecodeError:
         raise UnreadableFile("a column name is not encoded as UTF-8; write the file anew") from None
@@ -241,8 +242,8 @@ def _parquet(path: Path, connection: duckdb.DuckDBPyConnection, limits: Limits) 
     if too_wide := [name for name, precision in stored if (precision or 0) > _WIDEST_DECIMAL]:
         raise UnreadableFile(f"its column {too_wide[0]} is a decimal of more than {_WIDEST_DECIMAL} digits; use fewer")
     records, unpacked = _described_by_pyarrow(path)
-    # A column that repeats one value takes next to nothing in the file, and a byte a row at least once it is read.
-    unpacked = max(unpacked, records * len(columns))
+    # A column that repeats one value takes next to nothing in the file; once it is read, it does in every row.
+    unpacked = max(unpacked, records * len(columns) * _VALUE_BYTES)
     if fault := limits.broken_by(unpacked, path.stat().st_size):
         raise UnreadableFile(fault)
     return SourceFile(path, "parquet", columns, records, unpacked)

@@ -10,6 +10,7 @@ from jinja2 import Environment
 from focus_pipeline.focus.rules import rules
 from focus_pipeline.pipeline.verdict import Failure, RuleVerdict
 from focus_pipeline.validate import Validation
+from focus_pipeline.visible import visible
 
 
 def as_json(validation: Validation) -> str:
@@ -39,7 +40,9 @@ def as_json(validation: Validation) -> str:
         "failures": [asdict(failure) | {"severity": failure.severity} for failure in failures(validation)],
         "rules": [asdict(rule) | _about(rule) for rule in verdict.rules],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    # A terminal may obey what JSON does not ask to be escaped.
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def as_junit(validation: Validation) -> str:
@@ -63,7 +66,7 @@ def as_junit(validation: Validation) -> str:
             )
             if rule.severity == "ERROR":
                 failure = ElementTree.SubElement(case, "failure", type=rule.level, message=_message(rule))
-                failure.text = json.dumps(rule.examples, ensure_ascii=False, indent=1)
+                failure.text = "\n".join(visible(_line(example)) for example in rule.examples)
             elif _is_skipped(rule):
                 why = "not applicable" if rule.verdict == "not applicable" else f"{rule.severity}: {_message(rule)}"
                 ElementTree.SubElement(case, "skipped", message=why)
@@ -74,7 +77,7 @@ def as_junit(validation: Validation) -> str:
 def as_html(validation: Validation) -> str:
     """One page that needs no other file."""
     template = resources.files(__package__).joinpath("page.html.jinja").read_text("utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown)
     return environment.from_string(template).render(
         verdict=validation.verdict,
         staged=validation.staged,
@@ -88,6 +91,15 @@ def failures(validation: Validation) -> list[Failure]:
     """Of all checks, the worst first."""
     found = [failure for check in validation.verdict.checks if check.name != "accepted" for failure in check.failures]
     return sorted(found, key=lambda failure: ("ERROR", "WARN", "NOTE").index(failure.severity))
+
+
+def _shown(value: object) -> object:
+    return visible(value) if isinstance(value, str) else value
+
+
+def _line(example: dict) -> str:
+    place = f"row {example['row']} of {example['file']}" if "row" in example else example.get("file", "")
+    return f"{place}: {described(example)}"
 
 
 def described(example: dict) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from focus_pipeline.reports.formats import described, failures
 from focus_pipeline.validate import Validation
+from focus_pipeline.visible import visible
 
 _STYLES = {"ERROR": "red", "WARN": "yellow", "NOTE": "cyan"}
 _EXAMPLES = 3
@@ -23,23 +24,23 @@ def print_validation(validation: Validation, console: Console) -> None:
     for file in staged.files:
         what = f"{file.rows:,} rows of FOCUS {file.layout.focus_version}, {file.layout.format}"
         if file.rejection:
-            what = f"[red]rejected: {escape(file.rejection.reason)}[/]"
-        console.print(f"[bold]{escape(file.key)}[/]: {what}", highlight=False, soft_wrap=True)
+            what = f"[red]rejected: {_shown(file.rejection.reason)}[/]"
+        console.print(f"[bold]{_shown(file.key)}[/]: {what}", highlight=False, soft_wrap=True)
     for failure in failures(validation):
         style = _STYLES[failure.severity]
         gap = f"known gap of {failure.gap}: " if failure.gap else ""
         console.print(
-            f"\n[{style}]{failure.severity:5}[/] [bold]{escape(failure.rule)}[/] ({failure.level}), "
+            f"\n[{style}]{failure.severity:5}[/] [bold]{_shown(failure.rule)}[/] ({failure.level}), "
             f"{failure.violations:,} violation{'s' if failure.violations != 1 else ''} in {failure.rows:,} rows",
             highlight=False,
             soft_wrap=True,
         )
-        console.print(f"      {escape(gap + failure.sentence)}", highlight=False, soft_wrap=True)
+        console.print(f"      {_shown(gap + failure.sentence)}", highlight=False, soft_wrap=True)
         for example in failure.examples[:_EXAMPLES]:
             place = f"row {example['row']:,} of {example['file']}" if "row" in example else example.get("file", "")
-            values = escape(described(example))
-            console.print(f"      [dim]{escape(place)}:[/] {values}", highlight=False, soft_wrap=True)
-        console.print(f"      [green]→[/] {escape(failure.remedy)}", highlight=False, soft_wrap=True)
+            values = _shown(described(example))
+            console.print(f"      [dim]{_shown(place)}:[/] {values}", highlight=False, soft_wrap=True)
+        console.print(f"      [green]→[/] {_shown(failure.remedy)}", highlight=False, soft_wrap=True)
     console.print()
     console.print(_summary(validation))
     console.print(
@@ -48,6 +49,11 @@ def print_validation(validation: Validation, console: Console) -> None:
         + f"; {verdict.score} % of the judged rules are kept.",
         highlight=False,
     )
+
+
+def _shown(text: str) -> str:
+    """What others wrote, for Rich to print as it stands."""
+    return escape(visible(text))
 
 
 def _summary(validation: Validation) -> Table:
@@ -90,11 +96,7 @@ class QueryProgress:
         self._progress.stop()
 
     def watch(self, what: str, connection: duckdb.DuckDBPyConnection) -> None:
-        # DuckDB tells how far it is only where its own progress bar is on; that one is not to be printed.
-        connection.execute("SET enable_progress_bar = true")
-        connection.execute("SET enable_progress_bar_print = false")
-        connection.execute("SET progress_bar_time = 0")
-        self._progress.update(self._task, description=escape(what), completed=0, connection=connection)
+        self._progress.update(self._task, description=_shown(what), completed=0, connection=connection)
 
 
 class _Percentage(ProgressColumn):
