@@ -52,9 +52,14 @@ def load_settings() -> Settings:
     for name, amount in {"FOCUS_MEMORY_LIMIT": limit, "FOCUS_UNPACKED_LIMIT": unpacked}.items():
         if amount is not None and not AMOUNT.fullmatch(amount):
             raise ValueError(f"{name} is {amount!r}; set it to an amount such as 1GB")
-    data_dir = Path(os.environ.get("FOCUS_DATA_DIR") or "data").expanduser()
+    data_dir = PROJECT_ROOT / Path(os.environ.get("FOCUS_DATA_DIR") or "data").expanduser()
+    if unfit := [character for character in str(data_dir) if character in "?\\" or not character.isprintable()]:
+        raise ValueError(
+            f"the data directory is {str(data_dir)!r}, and DuckDB takes no path with {unfit[0]!r} in it; set "
+            "FOCUS_DATA_DIR to another one"
+        )
     return Settings(
-        data_dir=data_dir if data_dir.is_absolute() else PROJECT_ROOT / data_dir,
+        data_dir=data_dir,
         start_month=start_month,
         lookback_months=int(lookback),
         memory_limit=limit,

@@ -60,7 +60,8 @@ def open_duckdb(
 
 
 def _listed(paths: Iterable[Path]) -> str:
-    return ", ".join(literal(str(path)) for path in paths)
+    # Also as path_literal() spells them: what is looked for is held against the list before what is found.
+    return ", ".join(literal(spelled) for path in paths for spelled in dict.fromkeys((str(path), _pattern(path))))
 
 
 def quoted(identifier: str) -> str:
@@ -87,7 +88,11 @@ def path_literal(path: Path) -> str:
     >>> path_literal(Path("/bills/march[1].csv"))
     "'/bills/march[[]1].csv'"
     """
-    text = str(path)
-    if "\\" in text:
-        raise ValueError(f"DuckDB cannot read {text!r}, for its path holds a backslash; move or rename it")
-    return literal("".join(f"[{character}]" if character in "*?[" else character for character in text))
+    if "\\" in str(path):
+        raise ValueError(f"DuckDB cannot read {str(path)!r}, for its path holds a backslash; move or rename it")
+    return literal(_pattern(path))
+
+
+def _pattern(path: Path) -> str:
+    """The pattern of DuckDB that the path alone fits."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in str(path))

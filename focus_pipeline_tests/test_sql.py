@@ -1,13 +1,21 @@
 """What DuckDB may touch while it reads what others delivered, and that a path means the file of that name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from focus_pipeline.connections.month_folders import MonthFolders
+from focus_pipeline.pipeline.check import judge
+from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.publish import publish_month
+from focus_pipeline.settings import load_settings
 from focus_pipeline.sql import Sandbox, literal, open_duckdb, path_literal
 from focus_pipeline.warehouse import open_warehouse
+from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv, write_parquet
 
 
 @pytest.fixture
@@ -91,6 +99,34 @@ def test_a_path_is_the_file_of_that_name_and_not_a_pattern(tmp_path: Path, folde
     path.write_text(f'name\n"{name}"\n')
     with open_duckdb(Sandbox((tmp_path,))) as connection:
         assert connection.execute(f"SELECT name FROM read_csv({path_literal(path)})").fetchall() == [(name,)]
+
+
+@pytest.mark.parametrize("name", ["year[24]", "all*", "it's", "ünï {x}", "a,b", "'; DROP TABLE x; --"])
+def test_a_data_directory_may_be_called_anything_that_duckdb_takes(
+    tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("FOCUS_DATA_DIR", str(tmp_path / name))
+    data_dir = replace(load_settings().storage, cache=compiled_rules)
+    (tmp_path / "delivered" / MONTH).mkdir(parents=True)
+    for number in range(2):  # two files are joined
+        write_csv(tmp_path / "delivered" / MONTH / f"{number}.csv", [focus_row(ResourceId=f"cab-{number}")])
+        write_parquet(tmp_path / "delivered" / MONTH / f"{number}.parquet", [focus_row()])
+    connection = MonthFolders("colo_costs", (tmp_path / "delivered").as_uri())
+    landed = land(connection, connection.discover().deliveries[MONTH], data_dir)
+    assert judge(stage(landed, data_dir, month_rule=True), data_dir, month_rule=True).accepted
+    with open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse:
+        publish_month(MONTH, data_dir, warehouse)
+    with open_warehouse(data_dir.warehouse, read_only=True) as warehouse:
+        assert warehouse.execute("SELECT count(*) FROM focus.cost_and_usage").fetchone() == (4,)
+
+
+@pytest.mark.parametrize("name", ["why?", "back\\slash", "bell\a"])
+def test_a_data_directory_that_duckdb_does_not_take_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("FOCUS_DATA_DIR", str(tmp_path / name))
+    with pytest.raises(ValueError, match=r"DuckDB takes no path with .* set FOCUS_DATA_DIR to another one"):
+        load_settings()
 
 
 def test_a_path_that_duckdb_cannot_name_is_refused(tmp_path: Path) -> None:

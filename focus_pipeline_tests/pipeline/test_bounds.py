@@ -65,7 +65,7 @@ def test_empty_lines_between_rows_are_read_over(folder: Path, load_month: LoadMo
     assert loaded.rejections or loaded.staged.rows == 2
 
 
-@pytest.mark.parametrize("count", [5_000, 100_000])
+@pytest.mark.parametrize("count", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_columns_by_the_thousand_are_refused(folder: Path, load_month: LoadMonth, count: int) -> None:
     names = [*focus_row(), *(f"x_{number}" for number in range(count))]
     (folder / "bill.csv").write_text(f"{','.join(names)}\n")
