@@ -6,7 +6,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo dev test bench lint docs lock setup
+.PHONY: demo dev test attack bench lint docs lock setup
 
 demo: setup ## generate deliveries, run the real ingestion over them, print what the table holds
 	$(BIN)/focus-pipeline demo
@@ -16,6 +16,9 @@ dev: setup ## the Dagster UI on http://localhost:3000, with the daemon that runs
 
 test: setup ## everything, with real servers on loopback
 	$(BIN)/pytest
+
+attack: setup ## kills, races, damaged files and manifests, bombs, full disks, little memory: within 30 minutes
+	$(BIN)/python -m focus_pipeline_tests.attack
 
 bench: setup ## the figures of docs/figures.md, measured on this machine
 	$(BIN)/python -m focus_pipeline_tests.bench
