@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from focus_pipeline import secrets_filter
 from focus_pipeline.cli import main
 from focus_pipeline.components.ingestion import named_failures
+from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.connections.auth import AzureAuth, S3Auth
 from focus_pipeline.connections.stores import AccessDenied, StoreError
 from focus_pipeline.secrets_filter import (
@@ -257,6 +258,19 @@ def test_a_secret_that_cannot_be_sent_is_refused_by_its_name_and_not_shown(
     assert "copy it anew" in said
     # The traceback shows the line of this test.
     assert "half" not in said.replace("half-of-it{character}other-half", "")
+
+
+def test_yaml_with_a_secret_that_cannot_be_sent_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ACME_SAS", "sv=2024&sig=canary-first\ncanary-other")
+    yaml = "name: acme\nurl: az://exports/\nauth: {account_name: acme, sas_token: '{{ env.ACME_SAS }}'}\n"
+    with pytest.raises(Exception, match="sas_token") as refused:
+        MonthFolders.resolve_from_yaml(yaml)
+    said = everything_said(refused.value)
+    assert "it holds a line break or another control character; copy it anew" in said
+    assert "canary-first" not in said
+    assert "canary-other" not in said
 
 
 def test_a_process_that_only_reads_the_environment_filters_too() -> None:

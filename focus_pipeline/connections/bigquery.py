@@ -31,7 +31,6 @@ from focus_pipeline.connections.stores import (
     one_line,
     unexplained,
 )
-from focus_pipeline.secrets_filter import remember
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ class BigQueryTable:
         self._label = label
         self._location = location
         self._maximum_bytes_billed = maximum_bytes_billed
-        credentials = self._credentials = google_credentials(auth, self.address, emulated=endpoint_url is not None)
+        credentials = google_credentials(auth, self.address, emulated=endpoint_url is not None)
         self._client = bigquery.Client(
             project=billed_project or project,
             credentials=credentials,
@@ -196,7 +195,6 @@ class BigQueryTable:
             # Quotas and a missing billing account are HTTP 403 as well; they have other reasons.
             if isinstance(error, Forbidden) and _reason(error) in _REFUSALS:
                 raise self._refused(action, error) from None
-            remember(self._credentials.token, "access token", passing=True)
             if "limit for bytes billed" in error.message:
                 raise LimitExceeded(
                     f"{self.address} was not read: the query would be billed more than maximum_bytes_billed "

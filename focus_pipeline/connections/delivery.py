@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from focus_pipeline.visible import visible
+
 
 @dataclass(frozen=True, order=True)
 class StoredObject:
@@ -53,13 +55,8 @@ class Delivery:
 
 
 def printable(name: str, longest: int | None = None) -> str:
-    """A provider's name for messages: what cannot be printed, or is no text, as an escape; the end of a long one as ….
-
-    >>> printable("a\\x1b[2J.csv")
-    'a\\\\x1b[2J.csv'
-    """
-    shown = name if longest is None or len(name) <= longest else f"{name[:longest]}…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    """A provider's name for messages: see visible(); the end of a long one as …."""
+    return visible(name if longest is None or len(name) <= longest else f"{name[:longest]}…")
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,26 @@ def google_credentials(auth: GoogleAuth, address: str, *, emulated: bool) -> Cre
         source = _source(auth, emulated)
     except (GoogleAuthError, ValueError, OSError) as error:
         raise no_credentials(auth, address, error, fault=_fault(error)) from None
-    for name in ("token", "refresh_token", "client_secret"):
+    for name in ("refresh_token", "client_secret"):
         remember(getattr(source, name, None), f"{name} of {auth.described}")
+    _remember_tokens(source)
     if auth.impersonate_service_account is None:
         return source
-    return impersonated_credentials.Credentials(source, auth.impersonate_service_account, _SCOPES)
+    impersonated = impersonated_credentials.Credentials(source, auth.impersonate_service_account, _SCOPES)
+    _remember_tokens(impersonated)
+    return impersonated
+
+
+def _remember_tokens(credentials: Credentials) -> None:
+    """Each access token is known as a secret before the first request that carries it."""
+    refresh = credentials.refresh
+
+    def remembered(request: object) -> None:
+        refresh(request)
+        if isinstance(credentials.token, str):
+            remember(credentials.token, "access token", passing=True)
+
+    credentials.refresh = remembered
 
 
 def unreachable(auth: GoogleAuth, address: str, error: Exception) -> StoreError:

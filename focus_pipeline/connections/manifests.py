@@ -27,6 +27,9 @@ T = TypeVar("T")
 class BadManifest(Exception):
     """A manifest cannot be used. The message says what is wrong with it; the month is held back."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
 
 class Manifest(BaseModel):
     """What is used of a manifest; providers add fields as they like. Raises BadManifest, see ManifestReader.read."""

@@ -144,9 +144,10 @@ def with_value(content: object, path: tuple, value: object) -> bytes:
 def test_no_field_of_another_type_stops_the_healthy_month(export: Export) -> None:
     """Every field of the manifest in turn as everything that it is not."""
     content = json.loads(export.good)
-    columns = {path for path in places(content) if path[0] == "columns" and len(path) > 1}
+    # Of a list, the first; the names of columns are not looked at.
+    looked_at = [path for path in places(content) if path[:1] != ("columns",) and 1 not in path]
     tried = 0
-    for path in set(places(content)) - columns:
+    for path in looked_at:
         for value in WRONG:
             discovery = export.discover(with_value(content, path, value))
             assert discovery.deliveries[HEALTHY] == export.healthy, (path, value)

@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 class StoreError(Exception):
     """The store refused, or could not be reached. The message names the place and says what to do.
 
-    It holds no secret, not even where it repeats what a server has said.
+    It holds no secret and nothing that a terminal obeys, not even where it repeats what a server has said.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(without_secrets(message))
+        super().__init__(printable(without_secrets(message)))
 
 
 class AccessDenied(StoreError):

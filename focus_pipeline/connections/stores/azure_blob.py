@@ -36,6 +36,7 @@ from focus_pipeline.connections.stores import (
     replaced,
     unexplained,
 )
+from focus_pipeline.secrets_filter import remember
 
 # One retry policy for all calls: waits of about 1, 3, 5 and 9 seconds, where the library's own add up to minutes.
 _RETRIES = {"retry_total": 4, "initial_backoff": 1, "increment_base": 2, "random_jitter_range": 1}
@@ -68,7 +69,7 @@ class AzureBlobStore:
         if hasattr(credential, "get_token"):
             # Once before any request: the retry policy of requests would try a wrong secret for half a minute.
             with self._explained("list", ""):
-                credential.get_token(_SCOPE)
+                remember(credential.get_token(_SCOPE).token, "access token", passing=True)
         try:
             self._client = ContainerClient(
                 account_url,

@@ -34,7 +34,6 @@ from focus_pipeline.connections.stores import (
     replaced,
     unexplained,
 )
-from focus_pipeline.secrets_filter import remember
 
 _LIST_RETRY = DEFAULT_RETRY.with_timeout(60)
 # Counted from the start of a download, and a large object that is cut late has to be read on.
@@ -47,11 +46,10 @@ class GcsStore:
     def __init__(self, bucket: str, auth: GoogleAuth, endpoint_url: str | None = None) -> None:
         self.address = f"gs://{bucket}"
         self._auth = auth
-        self._credentials = google_credentials(auth, self.address, emulated=endpoint_url is not None)
         self._client = storage.Client(
             # Reading objects takes no project, and not all credentials name one.
             project=None,
-            credentials=self._credentials,
+            credentials=google_credentials(auth, self.address, emulated=endpoint_url is not None),
             client_options={"api_endpoint": endpoint_url} if endpoint_url else None,
         )
         self._bucket = self._client.bucket(bucket)
@@ -107,7 +105,6 @@ class GcsStore:
                     f"Access Denied: may not {action} {place} with {self._auth.described}. Grant the role Storage "
                     "Object Viewer (storage.objects.list, storage.objects.get) on the bucket"
                 ) from None
-            remember(self._credentials.token, "access token", passing=True)
             raise unexplained(f"could not {action} {place}", f"HTTP {error.code}, {one_line(error.message)}") from None
         except TransportError as error:
             raise unreachable(self._auth, self.address, error) from None
