@@ -5,14 +5,12 @@ The parent must not have DuckDB open: its threads are not there in the child.
 
 import os
 import pickle
-import resource
 import select
 import signal
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 WORKERS = 2
@@ -63,7 +61,7 @@ class Ended:
 class Child:
     """A function in a process of its own. It is given `say`, which sends a word to the parent, see `heard()`."""
 
-    def __init__(self, function: Callable[[Callable[[str], None]], object], megabytes: int | None = None) -> None:
+    def __init__(self, function: Callable[[Callable[[str], None]], object]) -> None:
         self._answer, answer = os.pipe()
         self._words, words = os.pipe()
         self.began = time.perf_counter()
@@ -71,7 +69,7 @@ class Child:
         if not self.process_id:
             os.close(self._answer)
             os.close(self._words)
-            _work(function, answer, words, megabytes)
+            _work(function, answer, words)
         os.close(answer)
         os.close(words)
 
@@ -113,20 +111,14 @@ class Child:
         )
 
 
-def in_child(
-    function: Callable[[], object], seconds: float = _HANGS_AFTER_SECONDS, megabytes: int | None = None
-) -> Ended:
-    """Runs a function in a child to its end. megabytes: of address space that it may take on top of what it has."""
-    return Child(lambda say: function(), megabytes).wait(seconds)
+def in_child(function: Callable[[], object], seconds: float = _HANGS_AFTER_SECONDS) -> Ended:
+    """Runs a function in a child to its end."""
+    return Child(lambda say: function()).wait(seconds)
 
 
-def _work(function: Callable[[Callable[[str], None]], object], answer: int, words: int, megabytes: int | None) -> None:
+def _work(function: Callable[[Callable[[str], None]], object], answer: int, words: int) -> None:
     """The child's whole life: it never returns into what the parent was doing."""
     try:
-        if megabytes is not None:
-            begun = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            limit = begun + megabytes * 1024 * 1024
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         try:
             outcome = (function(lambda word: os.write(words, f"{word}\n".encode())), None)
         except BaseException as error:
