@@ -18,6 +18,7 @@ from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.focus.specification import columns, contract, detect_version
 from focus_pipeline.machine import can_be_of_a_file, machine_faults
 from focus_pipeline.months import month_bounds
+from focus_pipeline.pipeline.column_names import UnreadableFile
 from focus_pipeline.pipeline.data_dir import DataDir, make_folder, replacing
 from focus_pipeline.pipeline.examples import EXAMPLES, named
 from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
@@ -26,7 +27,6 @@ from focus_pipeline.pipeline.source_files import (
     PARQUET_OPTIONS,
     Source,
     SourceFile,
-    UnreadableFile,
     open_source_file,
     read_together,
     reading_fault,

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from focus_pipeline.pipeline import source_files
+from focus_pipeline.pipeline import csv_files
 from focus_pipeline_tests.conftest import LoadMonth
 from focus_pipeline_tests.month_files import as_csv, focus_row, write_csv, write_parquet
 
@@ -87,13 +87,13 @@ def test_a_file_that_the_two_readers_count_differently_is_rejected(
     folder: Path, load_month: LoadMonth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are told to read all files of a month together, where one that is in doubt must not harm the others."""
-    counted = source_files._counted_by_pyarrow
+    counted = csv_files._counted_by_pyarrow
 
-    def one_more(stream: source_files._Measured, block: int) -> tuple[int | None, str]:
+    def one_more(stream: csv_files._Measured, block: int) -> tuple[int | None, str]:
         records, doubt = counted(stream, block)
         return (records + 1, doubt) if records == 3 else (records, doubt)
 
-    monkeypatch.setattr(source_files, "_counted_by_pyarrow", one_more)
+    monkeypatch.setattr(csv_files, "_counted_by_pyarrow", one_more)
     for name, rows in {"a": 2, "b": 3, "c": 4}.items():
         write_csv(folder / f"{name}.csv", [focus_row(ResourceId=f"{name}-{number}") for number in range(rows)])
     loaded = load_month(folder)
