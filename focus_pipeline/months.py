@@ -36,6 +36,16 @@ def months_back(month: str, count: int) -> list[str]:
     return [f"{i // 12:04d}-{i % 12 + 1:02d}" for i in range(index - count, index + 1)]
 
 
+def months_between(first: str, last: str) -> list[str]:
+    """All months from `first` to `last`, oldest first; none where the last is before the first.
+
+    >>> months_between("2024-11", "2025-01")
+    ['2024-11', '2024-12', '2025-01']
+    """
+    (year, month), (last_year, last_month) = (map(int, text.split("-")) for text in (first, last))
+    return months_back(last, count) if (count := (last_year - year) * 12 + last_month - month) >= 0 else []
+
+
 def month_bounds(month: str) -> tuple[datetime, datetime]:
     """First instant of the month and first instant of the next one, UTC and without a zone, as the table has them.
 

@@ -1,7 +1,8 @@
 """The sensor of one connection: lists, compares tokens, asks for one run per changed month."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -9,15 +10,29 @@ import dagster as dg
 from focus_pipeline.components import names
 from focus_pipeline.components.ingestion import delivery_of, named_failures
 from focus_pipeline.connections.delivery import Connection, Discovery, NoBillingPeriods
-from focus_pipeline.months import current_month, months_back
+from focus_pipeline.months import current_month, months_back, months_between
 from focus_pipeline.pipeline.check import verdict_on
 from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.land import current_token
 
 DELIVERY_TAG = "focus_pipeline/delivery"
+SINCE_TAG = "focus_pipeline/since"
 ATTEMPT_TAG = "focus_pipeline/attempt"
 
 # A delivery whose run failed before it was judged is asked for again after these waits, and then left to people.
 RETRY_AFTER = (timedelta(minutes=15), timedelta(hours=2))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the provider shows of a month. since: when that was first seen, UTC: one that comes back has a new one.
+
+    settled: nothing more is to be done for it.
+    """
+
+    token: str
+    since: str
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,8 @@ def deliveries_sensor(
 ) -> dg.SensorDefinition:
     """Looks at the months of the look-back and at every month already held, for an old bill can be restated.
 
-    The cursor holds one token per month: that of the delivery which is settled (published, or judged and rejected).
+    The cursor holds the token of each month, and since when it is shown, until it is settled: published, or judged and
+    rejected.
     """
     name = connection.name
 
@@ -51,36 +67,40 @@ def deliveries_sensor(
         description=f"Looks at what {name} delivers, without fetching it, and loads each month that changed.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        recent = months_back(current_month(), lookback_months)
-        first = names.monthly().get_first_partition_key()
-        watched = [m for m in sorted({*recent, *data_dir.held_months(name)}) if m >= first]
+        held = data_dir.held_months(name)
+        watched = _watched(held, lookback_months)
         with named_failures(name):
             try:
                 discovery = connection.discover(watched)
             except NoBillingPeriods as error:
                 return dg.SensorResult(skip_reason=f"{name}: {error}", cursor=context.cursor)
-        settled = _tokens(context.cursor)
+        former = _shown(context.cursor)
+        shown: dict[str, Shown] = {}
         requests: list[dg.RunRequest] = []
         seen: dict[str, list[str]] = {}
         for month in watched:
+            if month in former:
+                shown[month] = former[month]
             if month in discovery.held_back:
                 seen.setdefault(discovery.held_back[month], []).append(month)
                 continue
-            if month not in discovery.deliveries and month not in data_dir.held_months(name):
+            if month not in discovery.deliveries and month not in held:
                 continue
             delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
             if delivery is None:
                 seen.setdefault("no longer shown whole by the provider and kept", []).append(month)
                 continue
-            if settled.get(month) == delivery.token:
+            if month not in former or former[month].token != delivery.token:
+                shown[month] = Shown(delivery.token, datetime.now(UTC).isoformat(timespec="milliseconds"))
+            if shown[month].settled:
                 seen.setdefault("unchanged", []).append(month)
                 continue
-            state = _state(context.instance, name, month, delivery.token, data_dir)
+            state = _state(context.instance, name, month, shown[month], data_dir)
             seen.setdefault(state.words, []).append(month)
             if state.settled:
-                settled[month] = delivery.token
+                shown[month] = replace(shown[month], settled=True)
             if state.attempt is not None:
-                requests.append(_run_request(name, month, delivery.token, state.attempt))
+                requests.append(_run_request(name, month, shown[month], state.attempt))
         older = [m for m in discovery.months if m not in watched]
         if older:
             seen["before the look-back (load them with a backfill)"] = older
@@ -89,33 +109,65 @@ def deliveries_sensor(
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else summary,
-            cursor=json.dumps(settled, sort_keys=True),
+            cursor=_cursor(shown),
         )
 
     return sensor
 
 
-def _state(instance: dg.DagsterInstance, name: str, month: str, token: str, data_dir: DataDir) -> State:
-    accepted = verdict_on(name, month, token, data_dir)
+def _watched(held: list[str], lookback_months: int) -> list[str]:
+    """The months to look at: those that are held, those of the look-back, and all since the newest that is held, so
+    that nothing is missed while the sensor was off.
+    """
+    recent = months_back(current_month(), lookback_months)
+    since = months_between(held[-1], recent[0]) if held else []
+    first = names.monthly().get_first_partition_key()
+    return [month for month in sorted({*recent, *held, *since}) if month >= first]
+
+
+def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, data_dir: DataDir) -> State:
+    accepted = None
+    # Judged, but not since it is shown again: its checks would show those of what came between.
+    if current_token(name, month, data_dir) == shown.token:
+        accepted = verdict_on(name, month, shown.token, data_dir)
     if accepted is False:
         return State(True, "rejected, see its checks; waiting for a new delivery")
-    if accepted and _published_token(instance, name, month) == token:
+    if accepted and _published_token(instance, name, month) == shown.token:
         return State(True, "published")
-    runs = instance.get_run_records(
-        dg.RunsFilter(tags={DELIVERY_TAG: _delivery_id(name, month, token)}), limit=1, order_by="id", ascending=False
-    )
+    of_delivery = {DELIVERY_TAG: _delivery_id(name, month, shown.token)}
+    runs = _latest_run(instance, dg.RunsFilter(tags=of_delivery))
+    if runs and not runs[0].dagster_run.is_finished:
+        return State(False, "being loaded")
+    runs = _latest_run(instance, dg.RunsFilter(tags=of_delivery | {SINCE_TAG: shown.since}))
     if not runs:
         return State(False, "new or changed, run requested", attempt=1)
-    last = runs[0]
-    if not last.dagster_run.is_finished:
-        return State(False, "being loaded")
+    (last,) = runs
     attempt = int(last.dagster_run.tags.get(ATTEMPT_TAG, "1"))
+    why = _why(instance, last.dagster_run.run_id)
+    if accepted:
+        return State(False, f"accepted and not published yet{why}; run requested", attempt=attempt + 1)
     if attempt > len(RETRY_AFTER):
-        return State(False, f"failed {attempt} times before it was judged; materialise it in the UI once it is mended")
+        return State(
+            False, f"failed {attempt} times before it was judged{why}; materialise it in the UI once it is mended"
+        )
     ended = datetime.fromtimestamp(last.end_time or last.create_timestamp.timestamp(), UTC)
     if datetime.now(UTC) < ended + RETRY_AFTER[attempt - 1]:
-        return State(False, f"failed, next attempt after {ended + RETRY_AFTER[attempt - 1]:%Y-%m-%d %H:%M} UTC")
-    return State(False, f"failed, attempt {attempt + 1} requested", attempt=attempt + 1)
+        return State(False, f"failed, next attempt after {ended + RETRY_AFTER[attempt - 1]:%Y-%m-%d %H:%M} UTC{why}")
+    return State(False, f"failed, attempt {attempt + 1} requested{why}", attempt=attempt + 1)
+
+
+def _latest_run(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> Sequence[dg.RunRecord]:
+    return instance.get_run_records(wanted, limit=1, order_by="id", ascending=False)
+
+
+def _why(instance: dg.DagsterInstance, run_id: str) -> str:
+    """The sentence with which a step of the run failed, in brackets; "" where there is none."""
+    failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1).records
+    for record in failures:
+        failed = record.event_log_entry.dagster_event.step_failure_data
+        if failed.user_failure_data is not None and failed.user_failure_data.description:
+            return f" ({failed.user_failure_data.description})"
+    return ""
 
 
 def _published_token(instance: dg.DagsterInstance, name: str, month: str) -> str | None:
@@ -129,12 +181,13 @@ def _published_token(instance: dg.DagsterInstance, name: str, month: str) -> str
     return tokens.value.get(name) if tokens else None
 
 
-def _run_request(name: str, month: str, token: str, attempt: int) -> dg.RunRequest:
+def _run_request(name: str, month: str, shown: Shown, attempt: int) -> dg.RunRequest:
+    delivery = _delivery_id(name, month, shown.token)
     return dg.RunRequest(
-        # The attempt is part of the key: a key is never asked for twice, even when its run failed.
-        run_key=f"{_delivery_id(name, month, token)}/{attempt}",
+        # A key is never asked for twice, even when its run failed: so the attempt is part of it, and since when.
+        run_key=f"{delivery}/{shown.since}/{attempt}",
         partition_key=month,
-        tags={DELIVERY_TAG: _delivery_id(name, month, token), ATTEMPT_TAG: str(attempt)},
+        tags={DELIVERY_TAG: delivery, SINCE_TAG: shown.since, ATTEMPT_TAG: str(attempt)},
     )
 
 
@@ -142,13 +195,25 @@ def _delivery_id(name: str, month: str, token: str) -> str:
     return f"{name}/{month}/{token}"
 
 
-def _tokens(cursor: str | None) -> dict[str, str]:
-    """The cursor's tokens by month. One that cannot be read costs a look at the runs, not a second load."""
+def _shown(cursor: str | None) -> dict[str, Shown]:
+    """What the cursor holds, by month. One that cannot be read costs a look at the runs, not a second load."""
     try:
         content = json.loads(cursor or "{}")
-    except json.JSONDecodeError:
+        return {month: _read(written) for month, written in content.items()}
+    except (ValueError, AttributeError, TypeError, KeyError):
         return {}
-    return content if isinstance(content, dict) else {}
+
+
+def _read(written: str | Mapping[str, str]) -> Shown:
+    return Shown(written, "", settled=True) if isinstance(written, str) else Shown(written["token"], written["since"])
+
+
+def _cursor(shown: Mapping[str, Shown]) -> str:
+    """Of what is settled the token alone."""
+    content = {
+        month: one.token if one.settled else {"token": one.token, "since": one.since} for month, one in shown.items()
+    }
+    return json.dumps(content, sort_keys=True)
 
 
 def _in_words(name: str, discovery: Discovery, seen: dict[str, list[str]]) -> str:
@@ -160,4 +225,12 @@ def _in_words(name: str, discovery: Discovery, seen: dict[str, list[str]]) -> st
 
 
 def _months(months: list[str]) -> str:
-    return ", ".join(months) if len(months) <= 3 else f"{months[0]} … {months[-1]} ({len(months)} months)"
+    """Months in words: each run of them as its first and last, gaps and all."""
+    spans: list[list[str]] = []
+    for month in sorted(months):
+        if spans and months_between(spans[-1][-1], month)[1:] == [month]:
+            spans[-1].append(month)
+        else:
+            spans.append([month])
+    said = [span[0] if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in spans]
+    return ", ".join(said) if len(said) <= 6 else f"{', '.join(said[:5])} and {sum(map(len, spans[5:]))} more months"
