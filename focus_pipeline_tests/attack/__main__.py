@@ -38,7 +38,7 @@ PARTS: dict[str, tuple[int, Callable[[int, int, Path, int | None], Report]]] = {
     "manifests": (20_000, fuzzed_manifests.attack),
     "bombs": (len(bombs.BOMBS), bombs.attack),
     "full-disk": (45, full_disk.attack),
-    "memory": (len(memory_limits.MEGABYTES), memory_limits.attack),
+    "memory": (len(memory_limits.MEGABYTES) * len(memory_limits.MONTHS), memory_limits.attack),
 }
 
 

@@ -28,7 +28,7 @@ from focus_pipeline_tests.month_files import MONTH, charges_of, write_csv, write
 _CONNECTION = "colo_costs"
 _MEGABYTES = 96
 _VARIANTS = 2
-_ROWS = 20_000
+_ROWS = 8_000
 # A run after which there is space may have no more than this.
 _BLOCK = 64 * 1024
 

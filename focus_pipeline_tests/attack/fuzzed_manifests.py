@@ -63,7 +63,7 @@ def attack(count: int, seed: int, cache: Path, only: int | None = None) -> Repor
 
 def _share(seed: int, numbers: list[int], root: Path) -> Report:
     report = Report("manifests")
-    touched = _Touched(root)
+    touched = _Touched()
     (root / "secret").mkdir(parents=True)
     (root / "secret" / "part_0_0001.csv.gz").write_bytes(b"not of the export")
     (root / "secret" / "manifest.json").write_text("{}")
@@ -155,7 +155,7 @@ def vars_of(connection: Connection) -> dict[str, object]:
 class _Touched:
     """Files and folders that this process opens or lists outside of a root, its own code and temporary folders."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self) -> None:
         self._within: str | None = None
         self._outside: list[str] = []
         # Lazy imports read code; manifests are read through a temporary file.
@@ -188,7 +188,10 @@ class _Touched:
             return
         for argument in arguments[:2] if event != "open" else arguments[:1]:
             if isinstance(argument, str | bytes | os.PathLike):
-                path = os.path.abspath(os.fsdecode(argument))
+                path = os.fsdecode(argument)
+                if not os.path.isabs(path) and ".." not in path.split("/"):
+                    continue  # a step down from a folder that was opened before
+                path = os.path.abspath(path)
                 if path != self._within and not path.startswith((f"{self._within}/", *self._known)):
                     self._outside.append(path)
 

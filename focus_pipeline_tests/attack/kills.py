@@ -86,9 +86,9 @@ MONTHS = (
     Month("saas_tools", "2025-02", 90),
     Month("saas_tools", "2025-03", 40_000),
 )
-# The large one takes seconds: it is killed less often, and not among the first.
+# The large one takes seconds: it is killed less often. The first kills, all that a short form has, are of one month.
 _WEIGHTS = (4, 3, 3, 1)
-_FIRST_LARGE = 40
+_OF_ONE_MONTH = 10
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def planned(seed: int, number: int) -> Kill:
     chance = random.Random(f"kill {seed} {number}")
     return Kill(
         number,
-        chance.choices(*((MONTHS, _WEIGHTS) if number >= _FIRST_LARGE else (MONTHS[:-1], _WEIGHTS[:-1])))[0],
+        chance.choices(MONTHS, _WEIGHTS)[0] if number >= _OF_ONE_MONTH else MONTHS[0],
         chance.randrange(VARIANTS),
         chance.choice(STEPS),
         chance.choices(("at call", "within call", "at time"), (2, 1, 1))[0],

@@ -58,9 +58,9 @@ def mixed(chance: random.Random) -> list[Run]:
 
 
 RACES: dict[str, Callable[[random.Random], list[Run]]] = {
+    "an old and a new delivery": old_and_new,
     "other months": other_months,
     "the same month": same_month,
-    "an old and a new delivery": old_and_new,
     "all mixed": mixed,
 }
 
@@ -72,7 +72,7 @@ def attack(count: int, seed: int, cache: Path, only: int | None = None) -> Repor
         root = Path(name)
         in_child(lambda: predicates(cache) and None)
         _deliver(root / "delivered")
-        serial = _serial(root, cache)
+        serial: dict[Run, Shown] = {}
         for number in [only] if only is not None else range(count):
             _race(number, seed, serial, root, cache, report)
     return report
@@ -93,17 +93,15 @@ def _connection(root: Path, run: Run) -> MonthFolders:
     return MonthFolders(run.connection, (root / "delivered" / run.connection / str(run.variant)).as_uri())
 
 
-def _serial(root: Path, cache: Path) -> dict[Run, Shown]:
-    """What each delivery gives when nobody else is there."""
+def _serial(runs: list[Run], root: Path, cache: Path) -> dict[Run, Shown]:
+    """What each of the deliveries gives when nobody else is there."""
+    data_dir = DataDir(root / "serial", cache=cache)
 
     def load() -> dict[Run, Shown]:
         found = {}
-        for variant in range(_VARIANTS):
-            for name in _CONNECTIONS:
-                for month in _MONTHS:
-                    run = Run(name, month, variant)
-                    take(_connection(root, run), month, DataDir(root / "serial", cache=cache))
-                    found[run] = shown_after(name, month, DataDir(root / "serial", cache=cache))
+        for run in runs:
+            take(_connection(root, run), run.month, data_dir)
+            found[run] = shown_after(run.connection, run.month, data_dir)
         return found
 
     ended = in_child(load, 300)
@@ -117,6 +115,7 @@ def _race(number: int, seed: int, serial: dict[Run, Shown], root: Path, cache: P
     kind = list(RACES)[number % len(RACES)]
     runs = RACES[kind](chance)
     chance.shuffle(runs)
+    serial |= _serial([run for run in dict.fromkeys(runs) if run not in serial], root, cache)
     data_dir = DataDir(root / "raced", cache=cache)
     shutil.rmtree(data_dir.root, ignore_errors=True)
     repeat = f"races --seed {seed} --only {number}"

@@ -37,7 +37,7 @@ PLANTED = {
         from focus_pipeline.connections.manifests import ManifestReader
         read = ManifestReader.read
         def trusting(self, item, *a, **k):
-            open(self._store.root.parent.parent / "secret" / "manifest.json").close()
+            open("/etc/passwd").close()
             return read(self, item, *a, **k)
         ManifestReader.read = trusting
         """,
@@ -46,7 +46,6 @@ PLANTED = {
     "a month that is replaced in two transactions": (
         "kills",
         """
-        import os, random
         from focus_pipeline.pipeline import publish
         replace_month = publish.replace_month
         def in_two(warehouse, staged):
@@ -54,7 +53,7 @@ PLANTED = {
             return replace_month(warehouse, staged)
         publish.replace_month = in_two
         """,
-        "ILLEGAL",
+        "the table shows Shown(rows=0",
     ),
 }
 
