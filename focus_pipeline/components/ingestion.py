@@ -21,13 +21,14 @@ from focus_pipeline.connections.stores import AccessDenied, LimitExceeded, NotFo
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import current_month, months_back
-from focus_pipeline.pipeline.check import judge, verdict_path
+from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land
-from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.normalise import AmountsTooLarge, stage
 from focus_pipeline.pipeline.verdict import CHECKS
+from focus_pipeline.pipeline.verdicts_to_record import record_judged
 from focus_pipeline.secrets_filter import errors_without_secrets, raise_alone, without_secrets
-from focus_pipeline.warehouse import WarehouseDamaged, WarehouseLocked, open_warehouse, record_verdict
+from focus_pipeline.warehouse import NotReconciled, WarehouseDamaged, WarehouseLocked
 
 # A provider that is delivering right now, or is out of reach for a moment, is asked again within the run.
 FETCH_RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
@@ -122,8 +123,9 @@ def cost_and_usage_asset(connection: Connection, focus_version: str | None, data
                 f"{name} {month}: nothing was landed of this month yet; materialise {name}/raw_files first",
                 allow_retries=False,
             )
-        staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
-        verdict = judge(staged, data_dir, month_rule=month_rule)
+        with named_failures(name, month):
+            staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
+            verdict = judge(staged, data_dir, month_rule=month_rule)
         return dg.MaterializeResult(metadata=metadata.of_staged(staged) | metadata.of_conformance(verdict))
 
     return cost_and_usage
@@ -147,9 +149,7 @@ def ingestion_checks(connection: Connection, focus_version: str | None, data_dir
         if month_rule or check != "charge_month"
     ]
 
-    @dg.multi_asset_check(
-        name=f"{name}__checks", specs=specs, pool=names.WAREHOUSE_POOL, retry_policy=WAREHOUSE_RETRIES
-    )
+    @dg.multi_asset_check(name=f"{name}__checks", specs=specs, pool=names.WAREHOUSE_POOL)
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         month = context.partition_key
         landed = current_delivery(name, month, data_dir)
@@ -157,13 +157,10 @@ def ingestion_checks(connection: Connection, focus_version: str | None, data_dir
             raise dg.Failure(
                 f"{name} {month}: there is nothing to judge; materialise {name}/raw_files first", allow_retries=False
             )
-        staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
-        verdict = judge(staged, data_dir, month_rule=month_rule)
-        with (
-            named_failures(name, month),
-            open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse,
-        ):
-            record_verdict(warehouse, staged, verdict_path(name, month, staged.token, data_dir))
+        with named_failures(name, month):
+            staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
+            verdict = judge(staged, data_dir, month_rule=month_rule)
+            record_judged(staged, data_dir)
         for check in verdict.checks:
             yield dg.AssetCheckResult(
                 asset_key=asset,
@@ -194,8 +191,14 @@ def named_failures(name: str, month: str | None = None) -> Iterator[None]:
             NoBillingPeriods,
             InvalidUrl,
             HeldBack,
+            AmountsTooLarge,
+            NotReconciled,
             WarehouseDamaged,
         ) as error:
-            raise_alone(dg.Failure(without_secrets(f"{place}: {error}"), allow_retries=False))
+            raise_alone(dg.Failure(without_secrets(_about(place, error)), allow_retries=False))
         except (StoreError, IncompleteDownload, WarehouseLocked, MachineFault) as error:
-            raise_alone(dg.Failure(without_secrets(f"{place}: {error}")))
+            raise_alone(dg.Failure(without_secrets(_about(place, error))))
+
+
+def _about(place: str, error: Exception) -> str:
+    return str(error) if place in str(error) else f"{place}: {error}"

@@ -1,6 +1,8 @@
 """The sensor: one run for every changed month, none for the others."""
 
 import json
+import subprocess
+import sys
 from datetime import timedelta
 from decimal import Decimal
 
@@ -201,3 +203,154 @@ def test_a_bucket_that_refuses_fails_the_tick_and_says_so(site: Site) -> None:
 def test_the_running_month_is_looked_at(site: Site) -> None:
     site.deliver(current_month())
     assert months_of(site.tick()) == [current_month()]
+
+
+# Deliveries that come back
+
+
+def failed_checks(run: dg.ExecuteInProcessResult) -> set[str]:
+    return {e.check_name for e in run.get_asset_check_evaluations() if not e.passed}
+
+
+def test_a_delivery_that_comes_back_is_loaded_again_at_once(site: Site, recent: list[str]) -> None:
+    """A -> B -> A: a file is added and removed again."""
+    month = recent[-1]
+    site.deliver(month)
+    (first,) = site.tick().run_requests
+    assert site.load(first).success
+    for _ in range(2):
+        site.deliver(month, "additional.csv", cost="10")
+        assert [run.success for run in site.tick_and_load()] == [True]
+        assert site.billed(month) == Decimal("11.25")
+        (site.bucket / month / "additional.csv").unlink()
+        (again,) = site.tick().run_requests
+        assert again.run_key != first.run_key
+        assert site.load(again).success
+        assert site.billed(month) == Decimal("1.25")
+        assert not site.tick().run_requests
+
+
+def test_the_former_good_delivery_after_a_rejected_one_shows_its_own_checks(site: Site, recent: list[str]) -> None:
+    month = recent[-1]
+    good = site.bucket / month / "expenses.csv"
+    site.deliver(month, cost="5")
+    site.tick_and_load()
+    content, stat = good.read_bytes(), good.stat()
+    kept = good.rename(site.bucket.parent / "kept.csv")
+    site.deliver(month, cost="$5")
+    (run,) = site.tick_and_load()
+    assert "accepted" in failed_checks(run)
+    assert not site.tick().run_requests
+    kept.rename(good)
+    assert (good.read_bytes(), good.stat().st_ino) == (content, stat.st_ino)
+    (run,) = site.tick_and_load()
+    assert run.success
+    assert failed_checks(run) == set()
+    tokens = site.query("SELECT DISTINCT Token, count(*) FILTER (Verdict = 'failed') FROM focus.conformance GROUP BY 1")
+    assert [failed for _, failed in tokens] == [0]
+    assert site.billed(month) == Decimal(5)
+    assert "published" in site.tick().skip_reason.skip_message
+
+
+def test_attempts_are_counted_since_the_last_change(
+    site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries_sensor, "RETRY_AFTER", ())
+    month = recent[-1]
+    job = site.definitions.resolve_job_def("colo_costs_ingest")
+    site.deliver(month)
+    kept = (site.bucket / month / "expenses.csv").read_bytes()
+
+    def ask_and_fail() -> None:
+        (request,) = site.tick().run_requests
+        site.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.FAILURE)
+
+    ask_and_fail()
+    assert not site.tick().run_requests
+    site.deliver(month, "additional.csv", cost="10")
+    ask_and_fail()
+    (site.bucket / month / "additional.csv").unlink()
+    assert (site.bucket / month / "expenses.csv").read_bytes() == kept
+    assert [run.success for run in site.tick_and_load()] == [True], "it failed once, and is shown anew"
+
+
+def test_an_accepted_delivery_that_cannot_be_published_is_asked_for_as_long_as_that_lasts(
+    site: Site, recent: list[str]
+) -> None:
+    """The words name who holds the file; the verdict is on record as soon as the file is free."""
+    site.deliver(recent[0])
+    site.tick_and_load()
+    site.deliver(recent[1], cost="7")
+    script = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); input()"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", script, str(site.data_dir.warehouse)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with reader:
+        assert reader.stdout.readline() == b"open\n"
+        for attempt in range(5):
+            result = site.tick()
+            (request,) = result.run_requests
+            assert request.tags[deliveries_sensor.ATTEMPT_TAG] == str(attempt + 1)
+            run = site.load(request)
+            assert not run.success
+            assert {e.check_name for e in run.get_asset_check_evaluations()} >= {"accepted", "reconciliation"}
+            assert failed_checks(run) == set()
+        waiting = site.tick()
+        assert waiting.run_requests
+        reader.stdin.close()
+    assert [run.success for run in map(site.load, waiting.run_requests)] == [True]
+    assert site.billed(recent[1]) == Decimal(7)
+    judged = site.query(f"SELECT count(*) > 100 FROM focus.conformance WHERE Month = '{recent[1]}'")
+    assert judged == [(True,)]
+    assert "published" in site.tick().skip_reason.skip_message
+
+
+def test_a_rejection_while_the_warehouse_is_open_elsewhere_is_recorded_by_whoever_opens_it_next(
+    site: Site, recent: list[str]
+) -> None:
+    site.deliver(recent[0])
+    site.tick_and_load()
+    site.deliver(recent[1], cost="$5")
+    script = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(site.data_dir.warehouse)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as reader:
+        assert reader.stdout.readline() == b"open\n"
+        (run,) = site.tick_and_load()
+        assert "accepted" in failed_checks(run)
+        reader.stdin.close()
+    rejected = f"SELECT count(*) FROM focus.conformance WHERE Month = '{recent[1]}' AND Verdict = 'failed'"
+    assert site.query(rejected) == [(0,)]
+    site.deliver(recent[0], cost="2")
+    site.tick_and_load()
+    assert site.query(rejected) != [(0,)]
+    assert list(site.data_dir.root.glob("staged/*/*/unrecorded*")) == []
+
+
+# While the sensor was off
+
+
+def test_months_missed_while_the_sensor_was_off_are_loaded(
+    site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held until eight months ago, then nothing looked: what lies between is not left out for good."""
+    months = months_back(recent[-1], 8)
+    site.deliver(months[0])
+    assert site.run(months[0]).success
+    for month in months[1:]:
+        site.deliver(month)
+    assert months_of(site.tick()) == months[1:]
+
+
+@pytest.mark.parametrize(
+    ("months", "said"),
+    [
+        (["2026-01"], "2026-01"),
+        (["2026-01", "2026-02", "2026-03"], "2026-01 to 2026-03"),
+        (["2025-12", "2026-01", "2026-03", "2026-09"], "2025-12 to 2026-01, 2026-03, 2026-09"),
+        (["2026-01", "2026-02", "2026-03", "2026-09"], "2026-01 to 2026-03, 2026-09"),
+        ([f"20{year}-01" for year in range(10, 20)], "2010-01, 2011-01, 2012-01, 2013-01, 2014-01 and 5 more months"),
+    ],
+)
+def test_months_are_told_with_their_gaps(months: list[str], said: str) -> None:
+    assert deliveries_sensor._months(months) == said

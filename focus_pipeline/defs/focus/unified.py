@@ -6,6 +6,7 @@ from focus_pipeline.components import metadata, names
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.ingestion import WAREHOUSE_RETRIES, named_failures
 from focus_pipeline.pipeline.publish import publish_month
+from focus_pipeline.pipeline.verdicts_to_record import record_waiting
 from focus_pipeline.settings import load_settings
 from focus_pipeline.warehouse import delivered_twice, open_warehouse
 
@@ -61,6 +62,7 @@ def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
             named_failures("focus", month),
             open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse,
         ):
+            record_waiting(warehouse, data_dir)
             published = publish_month(month, data_dir, warehouse)
             data_sources = metadata.data_sources_preview(warehouse)
             twice = delivered_twice(warehouse, month, metadata.SHOWN_ACCOUNTS)
