@@ -98,7 +98,7 @@ def of_staged(staged: StagedMonth) -> dict[str, object]:
                     "file": file.key,
                     "rows": file.rows,
                     "FOCUS": file.layout.focus_version,
-                    "verdict": "loaded" if file.rejection is None else f"rejected: {file.rejection.reason}",
+                    "verdict": file.fate,
                 }
                 for file in staged.files[:_SHOWN_FILES]
             ],

@@ -13,7 +13,7 @@ from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, PRESENT, SHOULD, 
 from focus_pipeline.focus.specification import contract, judged_as
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
-from focus_pipeline.pipeline.examples import EXAMPLES
+from focus_pipeline.pipeline.examples import EXAMPLES, named
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
 from focus_pipeline.pipeline.row_rules import applies, row_failures
 from focus_pipeline.pipeline.staged_month import Layout, StagedFile, StagedMonth
@@ -107,6 +107,8 @@ def _accept(staged: StagedMonth, data_dir: DataDir) -> None:
 def _file_failures(staged: StagedMonth) -> list[Failure]:
     failures = [_rejection(file) for file in staged.rejected_files[:_REPORTED_FILES]]
     failures += _further_rejections(staged.rejected_files[_REPORTED_FILES:])
+    if doubled := [file for file in staged.files if file.same_as]:
+        failures.append(_doubled(doubled))
     alike: dict[Layout, list[StagedFile]] = {}
     for file in staged.files:
         if file.layout.columns and (file.rejection is None or file.rejection.rule == "required_columns"):
@@ -129,6 +131,22 @@ def _rejection(file: StagedFile) -> Failure:
         remedy="correct the file and upload it again; the month's other files are loaded without it",
         file=file.key,
         examples=[{"file": file.key, **example} for example in file.rejection.examples],
+    )
+
+
+def _doubled(files: list[StagedFile]) -> Failure:
+    """Files that hold the bytes of another one: what is delivered twice is no second charge."""
+    told = named([f"{file.key} as {file.same_as}" for file in files[:EXAMPLES]])
+    more = f" and {len(files) - EXAMPLES:,} more" if len(files) > EXAMPLES else ""
+    return Failure(
+        rule="repeated-file",
+        check="consistency",
+        level=SHOULD,
+        sentence=f"the same bytes are delivered twice, and counted once: {told}{more}",
+        violations=len(files),
+        rows=0,
+        remedy="delete the copies; if they are charges of their own, have their rows told apart",
+        file=files[0].key,
     )
 
 

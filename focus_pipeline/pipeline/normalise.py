@@ -4,6 +4,7 @@ A file that cannot be read, lacks a column of the contract or breaks the month r
 with examples; the month's other files are staged. Every value that cannot be read is kept beside its row.
 """
 
+import hashlib
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -179,7 +180,12 @@ class _Staging:
     def look_at(self, declared_version: str | None, limits: Limits) -> None:
         """Opens every file; those that are not read any further are done with it."""
         layouts: dict[tuple, Layout] = {}
+        same_as = _same_bytes(self._delivery.files)
         for number, landed in enumerate(self._delivery.files):
+            if landed.key in same_as:
+                self._staged[number] = StagedFile(landed.key, landed.size, same_as=same_as[landed.key])
+                self._layouts.setdefault(UNKNOWN_LAYOUT, len(self._layouts))
+                continue
             try:
                 source = open_source_file(landed.path, self._connection, limits)
             except UnreadableFile as error:
@@ -286,6 +292,22 @@ class _Staging:
                 reason = f"{fault}; correct the file and upload it again"
                 self._staged[opened.number] = _rejected(opened.landed, opened.layout, "files_readable", reason)
         return readable
+
+
+def _same_bytes(files: Sequence[LandedFile]) -> dict[str, str]:
+    """Key of a file -> key of an earlier one with the same bytes. Empty files have none to count twice."""
+    of_size: dict[int, list[LandedFile]] = {}
+    for file in files:
+        of_size.setdefault(file.path.stat().st_size, []).append(file)
+    same_as: dict[str, str] = {}
+    for size, alike in of_size.items():
+        first: dict[bytes, str] = {}
+        for file in alike if size and len(alike) > 1 else ():
+            with file.path.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").digest()
+            if first.setdefault(digest, file.key) != file.key:
+                same_as[file.key] = first[digest]
+    return same_as
 
 
 def _layout(source: SourceFile, declared_version: str | None) -> Layout:
@@ -408,7 +430,9 @@ def _log_verdicts(files: Sequence[StagedFile], delivery: LandedDelivery) -> None
         logger.info("%s files, %s of them rejected: %s rows", f"{len(files):,}", f"{len(rejected):,}", f"{rows:,}")
         return
     for file in files:
-        if file.rejection is None:
+        if file.same_as:
+            logger.warning("%s: %s", visible(file.key), visible(file.fate))
+        elif file.rejection is None:
             logger.info("%s: %s rows of FOCUS %s", visible(file.key), f"{file.rows:,}", file.layout.focus_version)
 
 

@@ -41,7 +41,8 @@ class StagedFile:
 
     layout: of a file that cannot be read, one without columns. first_row: number of its first row in the staged file,
     from 0. rows, billed_cost, providers, rounded, changed, broken: see written.Counted; counted in the delivered file
-    itself, apart from the staging.
+    itself, apart from the staging. same_as: the file of the delivery that holds the same bytes and is counted in its
+    place, "" where there is none.
     """
 
     key: str
@@ -55,6 +56,14 @@ class StagedFile:
     changed: dict[str, dict[str, int]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
     rejection: Rejection | None = None
+    same_as: str = ""
+
+    @property
+    def fate(self) -> str:
+        """What became of the file, in words."""
+        if self.rejection is not None:
+            return f"rejected: {self.rejection.reason}"
+        return f"left out, for {self.same_as} holds the same bytes" if self.same_as else "loaded"
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ def print_validation(validation: Validation, console: Console) -> None:
     staged, verdict = validation.staged, validation.verdict
     for file in staged.files:
         what = f"{file.rows:,} rows of FOCUS {file.layout.focus_version}, {file.layout.format}"
-        if file.rejection:
-            what = f"[red]rejected: {_shown(file.rejection.reason)}[/]"
+        if file.fate != "loaded":
+            what = f"[{'red' if file.rejection else 'yellow'}]{_shown(file.fate)}[/]"
         console.print(f"[bold]{_shown(file.key)}[/]: {what}", highlight=False, soft_wrap=True)
     for failure in failures(validation):
         style = _STYLES[failure.severity]

@@ -1,5 +1,6 @@
 """Judging a month: each rule is broken once, on purpose, and has to be found."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from focus_pipeline.focus.rules import ROW, Rule, compile_predicates, predicates
 from focus_pipeline.focus.specification import rule_data
 from focus_pipeline_tests.conftest import LoadMonth
 from focus_pipeline_tests.fakes.clean_months import VARIANTS, clean_charges
-from focus_pipeline_tests.month_files import MONTH, focus_row, without, write_csv
+from focus_pipeline_tests.month_files import MONTH, Row, focus_row, without, write_csv, write_parquet
 
 FAULTS = {
     "values_readable": "unreadable",
@@ -52,3 +53,44 @@ def test_rows_of_a_file_without_the_column_do_not_break_its_rule(folder: Path, l
 
 def test_the_kept_predicates_are_those_that_are_compiled_anew(compiled_rules: Path) -> None:
     assert predicates(compiled_rules) == compile_predicates()
+
+
+# The same bytes under two names
+
+
+@pytest.mark.parametrize("write", [write_csv, write_parquet], ids=["csv", "parquet"])
+def test_the_same_bytes_under_two_names_are_counted_once_and_named(
+    folder: Path, load_month: LoadMonth, write: Callable[[Path, list[Row]], None]
+) -> None:
+    suffix = ".csv" if write is write_csv else ".parquet"
+    for name in ("e", "e (1)", "f", "reissued"):
+        cost = "2" if name == "f" else "1.25"
+        write(folder / f"{name}{suffix}", [focus_row(BilledCost=cost, ResourceId=f"r{n}") for n in range(3)])
+    month = load_month(folder)
+    assert (month.staged.rows, month.rejections) == (6, {})
+    assert [total.billed_cost for total in month.staged.totals] == ["9.750000000000000000"]
+    (failure,) = [f for f in month.check("consistency").failures if f.rule == "repeated-file"]
+    assert (failure.severity, failure.violations) == ("WARN", 2)
+    assert f"{MONTH}/e{suffix} as {MONTH}/e (1){suffix}" in failure.sentence
+    assert f"{MONTH}/reissued{suffix} as {MONTH}/e (1){suffix}" in failure.sentence
+    assert month.verdict.accepted
+
+
+def test_equal_rows_in_files_that_differ_are_all_counted(folder: Path, load_month: LoadMonth) -> None:
+    write_csv(folder / "a.csv", [focus_row()])
+    write_csv(folder / "b.csv", [focus_row(), focus_row()])
+    (folder / "c.csv").write_bytes((folder / "a.csv").read_bytes() + b"\n")
+    (folder / "d.csv").write_bytes(b"")
+    (folder / "e.csv").write_bytes(b"")
+    month = load_month(folder)
+    assert month.staged.rows == 4
+    assert [file.same_as for file in month.staged.files] == [""] * 5
+
+
+def test_a_bad_file_that_is_there_twice_is_rejected_once(folder: Path, load_month: LoadMonth) -> None:
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_bytes(b"no,header\n1\n")
+    write_csv(folder / "good.csv", [focus_row()])
+    month = load_month(folder)
+    assert list(month.rejections) == ["a.csv"]
+    assert month.staged.files[1].fate == f"left out, for {MONTH}/a.csv holds the same bytes"
