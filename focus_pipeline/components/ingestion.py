@@ -32,8 +32,8 @@ from focus_pipeline.warehouse import NotReconciled, WarehouseDamaged, WarehouseL
 
 # A provider that is delivering right now, or is out of reach for a moment, is asked again within the run.
 FETCH_RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
-# Somebody may have the warehouse open for a look.
-WAREHOUSE_RETRIES = dg.RetryPolicy(max_retries=4, delay=3, backoff=dg.Backoff.EXPONENTIAL)
+# Somebody may have the warehouse open for a look. Who has it open for longer is named, and the sensor asks again.
+WAREHOUSE_RETRIES = dg.RetryPolicy(max_retries=3, delay=1, backoff=dg.Backoff.EXPONENTIAL)
 
 
 def raw_files_asset(connection: Connection, lookback_months: int, data_dir: DataDir) -> dg.AssetsDefinition:
