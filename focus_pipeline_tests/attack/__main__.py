@@ -11,7 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 from focus_pipeline_tests.attack import (
@@ -27,15 +28,17 @@ from focus_pipeline_tests.attack import (
 from focus_pipeline_tests.attack.children import Child
 from focus_pipeline_tests.attack.report import Report
 
-MOST_SECONDS = 30 * 60
+_MOST_SECONDS = 30 * 60
 
-# How many of each make up the whole attack. The kills of both ways of running are 1,000.
+# How many of each make up the whole attack. The kills of both ways of running are 1,000. Those of Dagster are waits for
+# the most part: they go on beside what follows, which has one process at a time.
+_BESIDE = "dagster-kills"
 PARTS: dict[str, tuple[int, Callable[[int, int, Path, int | None], Report]]] = {
     "kills": (990, kills.attack),
-    "dagster-kills": (10, dagster_kills.attack),
-    "races": (12, races.attack),
     "files": (20_000, fuzzed_files.attack),
     "manifests": (20_000, fuzzed_manifests.attack),
+    "dagster-kills": (10, dagster_kills.attack),
+    "races": (12, races.attack),
     "bombs": (len(bombs.BOMBS), bombs.attack),
     "full-disk": (45, full_disk.attack),
     "memory": (len(memory_limits.MEGABYTES) * len(memory_limits.MONTHS), memory_limits.attack),
@@ -54,49 +57,58 @@ def main(arguments: list[str]) -> int:
         parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
     # Thousands of files are rejected here, each with a line of its own.
     logging.disable(logging.CRITICAL)
-    until = time.monotonic() + MOST_SECONDS
+    until = time.monotonic() + _MOST_SECONDS
     illegal = 0
     with tempfile.TemporaryDirectory(prefix="attack-", ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = folder
         cache = chosen.rules_cache or Path(folder) / "rules"
-        for part in chosen.parts or PARTS:
-            count, attack = PARTS[part]
-            illegal += _attacked(part, attack, chosen.count or count, chosen.seed, cache, chosen.only, until)
+        with ExitStack() as stack:
+            beside: list[Attack] = []
+            for part in chosen.parts or PARTS:
+                count, attack = PARTS[part]
+                started = Attack(part, partial(attack, chosen.count or count, chosen.seed, cache, chosen.only))
+                stack.callback(started.stop)
+                if part == _BESIDE:
+                    beside.append(started)
+                else:
+                    illegal += started.ended(until)
+            illegal += sum(started.ended(until) for started in beside)
     print(f"{illegal:,} illegal states" if illegal else "no illegal state", flush=True)
     return 1 if illegal else 0
 
 
-def _attacked(
-    part: str,
-    attack: Callable[[int, int, Path, int | None], Report],
-    count: int,
-    seed: int,
-    cache: Path,
-    only: int | None,
-    until: float,
-) -> int:
-    """Prints the report of one part, which runs in a group of processes of its own; how many illegal states it has."""
+class Attack:
+    """One part, in a group of processes of its own."""
 
-    def run(say: Callable[[str], None]) -> Report:
-        os.setpgid(0, 0)
-        return attack(count, seed, cache, only)
+    def __init__(self, part: str, attack: Callable[[], Report]) -> None:
+        def run(say: Callable[[str], None]) -> Report:
+            os.setpgid(0, 0)
+            return attack()
 
-    left = until - time.monotonic()
-    child = Child(run)
-    try:
-        ended = child.wait(max(0.0, left))
-    finally:
-        # What it left behind, and all of it where it took too long.
-        with suppress(ProcessLookupError):
-            os.killpg(child.process_id, signal.SIGKILL)
-    if ended.value is None:
-        why = f"not ended within {MOST_SECONDS / 60:.0f} minutes of the whole attack" if ended.signal else ended.fault()
-        print(f"{part}: {why}", ended.raised.trace if ended.raised else "", sep="\n", flush=True)
-        return 1
-    report: Report = ended.value
-    report.seconds = ended.seconds
-    print(*report.lines(), sep="\n", flush=True)
-    return len(report.illegal)
+        self._part = part
+        self._stopped = False
+        self._child = Child(run)
+
+    def ended(self, until: float) -> int:
+        """Waits for it, and prints its report; how many illegal states it has. It is killed when it takes too long."""
+        ended = self._child.wait(max(0.0, until - time.monotonic()))
+        self.stop()
+        if ended.value is None:
+            late = f"it has not ended within the {_MOST_SECONDS / 60:.0f} minutes of the whole attack"
+            why = late if ended.signal else ended.fault()
+            print(f"{self._part}: {why}", ended.raised.trace if ended.raised else "", sep="\n", flush=True)
+            return 1
+        report: Report = ended.value
+        report.seconds = ended.seconds
+        print(*report.lines(), sep="\n", flush=True)
+        return len(report.illegal)
+
+    def stop(self) -> None:
+        """Kills what is left of it, once."""
+        if not self._stopped:
+            self._stopped = True
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.process_id, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Report:
             kinds.setdefault(illegal.kind or illegal.what, []).append(illegal)
         for of_kind in sorted(kinds.values(), key=len, reverse=True):
             for illegal in of_kind[:_SHOWN]:
-                yield f"  ILLEGAL {illegal.what}"
+                yield f"  ILLEGAL {' '.join(illegal.what.split())}"
                 yield f"          again: python -m focus_pipeline_tests.attack {illegal.repeat}"
                 yield from (f"          {line}" for line in illegal.detail.splitlines()[-_SHOWN_DETAIL:])
             if len(of_kind) > _SHOWN:
