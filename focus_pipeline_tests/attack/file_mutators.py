@@ -594,12 +594,8 @@ def _parquet_bytes(chance: Chance, table: pa.Table) -> bytes:
         pq.write_table(table, file, **options)
     except (pa.ArrowException, ValueError):  # a type that Parquet does not have
         file = io.BytesIO()
-        pq.write_table(
-            table.select(
-                [n for n in dict.fromkeys(table.column_names) if pa.types.is_string(table.schema.field(n).type)]
-            ),
-            file,
-        )
+        texts = [number for number, field in enumerate(table.schema) if pa.types.is_string(field.type)]
+        pq.write_table(table.select(texts), file)
     return file.getvalue()
 
 
