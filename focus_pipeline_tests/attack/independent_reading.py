@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 _EXACT = Context(prec=200)
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\s*")
+_CODE = re.compile("[A-Z]{3}")
 _NO_VALUE = ("", "NULL", "null")
 
 
@@ -38,11 +39,23 @@ class Reading:
     others: bool = True
 
     def agrees(self, rows: int, costs: dict[str, Decimal]) -> bool:
-        """Whether somebody else read the same, but for what rounding may change."""
-        if self.rows != rows or self.costs.keys() != costs.keys():
+        """Whether somebody else read the same, but for what rounding may change.
+
+        What is no code of a currency, for which no month is accepted, may be spelled in whatever way.
+        """
+        own, others = _by_code(self.costs), _by_code(costs)
+        if self.rows != rows or own.keys() != others.keys():
             return False
         most = Decimal("0.5e-18") * self.rounded
-        return all(abs(_EXACT.subtract(cost, costs[name])) <= most for name, cost in self.costs.items())
+        return all(abs(_EXACT.subtract(cost, others[code])) <= most for code, cost in own.items())
+
+
+def _by_code(costs: dict[str, Decimal]) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for currency, cost in costs.items():
+        code = currency if _CODE.fullmatch(currency) else ""
+        found[code] = _EXACT.add(found.get(code, Decimal(0)), cost)
+    return found
 
 
 class CannotRead(Exception):
@@ -108,7 +121,8 @@ def _csv_by_arrow(content: bytes) -> dict[str, list[str | None]]:
 
 def _parquet(path: Path) -> Reading:
     try:
-        file = pq.ParquetFile(path)
+        # Some writers give each page a check sum.
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         names = file.schema_arrow.names
         wanted = [_of(names, "BilledCost"), _of(names, "BillingCurrency")]
         try:
