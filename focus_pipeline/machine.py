@@ -87,7 +87,7 @@ def machine_faults(what: str, memory_limit: str | None = None) -> Iterator[None]
 
 def _system_error(error: BaseException) -> int | None:
     """The number of the system's error that DuckDB passes on, as text behind its own."""
-    if not isinstance(error, duckdb.IOException):
+    if not isinstance(error, duckdb.IOException | duckdb.TransactionException | duckdb.FatalException):
         return None
     text = str(error)
     return next((number for number in errno.errorcode if os.strerror(number) in text), None)

@@ -1,7 +1,7 @@
 """SQL as this project writes it: identifiers, literals, paths that DuckDB takes literally, and where it runs."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,20 @@ def open_duckdb(
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of the block or nothing of it, whatever ends it."""
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # DuckDB has rolled back by itself where the disk or the memory was wanting; that is not what there is to say.
+        with suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _listed(paths: Iterable[Path]) -> str:

@@ -24,7 +24,7 @@ from focus_pipeline.focus.specification import columns, columns_of, versions
 from focus_pipeline.machine import MachineFault, machine_fault, machine_faults
 from focus_pipeline.pipeline.data_dir import make_folder
 from focus_pipeline.pipeline.staged_month import StagedMonth
-from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
+from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted, transaction
 
 VERSION_VIEWS = {version: f"cost_and_usage_v{version.replace('.', '_')}" for version in versions()}
 """FOCUS version -> name of the view in schema focus that shows the table with the columns of that version."""
@@ -35,6 +35,10 @@ _VERDICT_COLUMNS = """{
     rules: 'STRUCT(rule VARCHAR, "column" VARCHAR, "check" VARCHAR, level VARCHAR, severity VARCHAR, verdict VARCHAR,
             violations BIGINT, "rows" BIGINT, gap VARCHAR, examples JSON)[]'
 }"""
+
+
+# DuckDB fails within itself, too, where a file is no database.
+_WITHIN_DUCKDB = (duckdb.InternalException, duckdb.FatalException)
 
 
 class WarehouseUnusable(Exception):
@@ -169,8 +173,7 @@ def replace_month(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) ->
     of_month = "WHERE x_Connection = $name AND x_Month = $month"
     names = ", ".join(map(quoted, CANONICAL))
     rows = f"read_parquet({path_literal(staged.path)})"
-    connection.execute("BEGIN")
-    try:
+    with transaction(connection):
         before = _totals(connection, f"focus.cost_and_usage {of_month}", key)
         connection.execute(f"DELETE FROM focus.cost_and_usage {of_month}", key)
         connection.execute(f"INSERT INTO focus.cost_and_usage ({names}) SELECT {names} FROM {rows}")
@@ -204,10 +207,6 @@ def replace_month(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) ->
             billed_cost_after={currency: billed for currency, (_, billed, _) in after.items()},
         )
         _record_load(connection, published, staged)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
     return published
 
 
@@ -236,8 +235,7 @@ def delivered_twice(connection: duckdb.DuckDBPyConnection, month: str, shown: in
 def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, verdict: Path) -> None:
     """Puts the verdict on a delivery, from its JSON file, and its rejected files in the place of the month's former."""
     key = {"name": staged.connection, "month": staged.month}
-    connection.execute("BEGIN")
-    try:
+    with transaction(connection):
         connection.execute("DELETE FROM focus.conformance WHERE Connection = $name AND Month = $month", key)
         connection.execute(
             f"""
@@ -269,10 +267,6 @@ def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, v
                     "examples": json.dumps(file.rejection.examples),
                 },
             )
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def _create(path: Path, sandbox: Sandbox) -> None:
@@ -292,21 +286,21 @@ def _create(path: Path, sandbox: Sandbox) -> None:
 
 @contextmanager
 def _named_faults(path: Path) -> Iterator[None]:
-    """What is wrong with the file itself, whenever DuckDB comes upon it."""
+    """What is wrong with the file itself, or with where it is, whenever DuckDB comes upon it."""
     try:
         yield
     except duckdb.Error as error:
         if _DAMAGE.search(str(error)) or f'bytes from file "{path}"' in str(error):
             raise WarehouseDamaged(_damaged(path, error)) from None
+        if not isinstance(error, _WITHIN_DUCKDB) and (said := machine_fault(error)) is not None:
+            raise MachineFault(f"the warehouse {path}: {said}") from error
         raise
 
 
 def _cannot_be_opened(path: Path, error: duckdb.Error) -> Exception:
     if "Could not set lock on file" in str(error):
         return WarehouseLocked(_who_holds(path, str(error)))
-    # DuckDB fails within itself, too, where a file is no database.
-    within = isinstance(error, duckdb.InternalException | duckdb.FatalException)
-    if not within and (said := machine_fault(error)) is not None:
+    if not isinstance(error, _WITHIN_DUCKDB) and (said := machine_fault(error)) is not None:
         return MachineFault(f"the warehouse {path} cannot be opened: {said}")
     return WarehouseDamaged(_damaged(path, error))
 

@@ -110,7 +110,7 @@ def test_a_data_directory_may_be_called_anything_that_duckdb_takes(
     (tmp_path / "delivered" / MONTH).mkdir(parents=True)
     for number in range(2):  # two files are joined
         write_csv(tmp_path / "delivered" / MONTH / f"{number}.csv", [focus_row(ResourceId=f"cab-{number}")])
-        write_parquet(tmp_path / "delivered" / MONTH / f"{number}.parquet", [focus_row()])
+        write_parquet(tmp_path / "delivered" / MONTH / f"{number}.parquet", [focus_row(ResourceId=f"r{number}")])
     connection = MonthFolders("colo_costs", (tmp_path / "delivered").as_uri())
     landed = land(connection, connection.discover().deliveries[MONTH], data_dir)
     assert judge(stage(landed, data_dir, month_rule=True), data_dir, month_rule=True).accepted

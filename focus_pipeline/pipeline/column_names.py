@@ -2,12 +2,19 @@
 
 from collections.abc import Sequence
 
+from focus_pipeline.visible import visible
+
 # The columns of FOCUS and hundreds for tags; what is there to read takes memory for each of them.
 _MOST_COLUMNS = 2_000
 
 
 class UnreadableFile(Exception):
-    """The file cannot be read as what it claims to be. The message says why and what its owner can do."""
+    """The file cannot be read as what it claims to be. The message says why and what its owner can do; what it repeats
+    of the file is to be seen, and nothing else: see visible().
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(message))
 
 
 def refuse_names(names: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from focus_pipeline.pipeline.column_names import UnreadableFile, refuse_doubled, refuse_names
 from focus_pipeline.pipeline.limits import Limits
+from focus_pipeline.visible import visible
 
 LONGEST_LINE = 16 * 1024 * 1024
 """A line may be this long: tags and SKU details can hold thousands of characters."""
@@ -133,7 +134,9 @@ def _counted_by_pyarrow(stream: BinaryIO, block: int) -> tuple[int | None, str]:
         )
         return sum(batch.num_rows for batch in batches) - 1, ""
     except pa.ArrowInvalid as error:
-        return None, str(error).splitlines()[0][:200]
+        # With the line that it means, which may have megabytes.
+        said = str(error).splitlines()[0]
+        return None, visible(re.sub(r"(columns, got \d+): .*", r"\1", said)[:200])
 
 
 def _header(stream: BinaryIO) -> list[str]:
@@ -145,6 +148,8 @@ def _header(stream: BinaryIO) -> list[str]:
         return []
     if start[:1] in b"\r\n":
         raise UnreadableFile("its first line is empty; the first line has to be the names of the columns")
+    if start.startswith(_BYTE_ORDER_MARK):
+        raise UnreadableFile("it begins with two byte order marks; save it with one, or without")
     # Bytes that are no UTF-8 further down are left to the reading, which tells their line.
     text = start.decode("utf-8", "surrogateescape")
     shown = re.split(r"[\r\n]", text[:80], maxsplit=1)[0]

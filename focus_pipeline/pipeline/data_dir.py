@@ -14,15 +14,19 @@ state, never half of a new one.
 
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from focus_pipeline.months import MONTH_PATTERN
 from focus_pipeline.pipeline.limits import USUAL_LIMITS, Limits
 from focus_pipeline.sql import Sandbox
+
+_ABANDONED_AFTER_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,22 @@ def make_folder(path: Path) -> None:
     for folder in (*reversed(path.parents), path):
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def remove_abandoned(*folders: Path) -> None:
+    """Removes what processes that were killed have left in these folders: hidden files, and anything in scratch/.
+
+    Younger ones than a day may belong to a process that is still at work.
+    """
+    for folder in folders:
+        for path in folder.glob("*" if folder.name == "scratch" else ".*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.lstat().st_mtime < _ABANDONED_AFTER_SECONDS:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
 
 
 def read_json(path: Path) -> dict | None:

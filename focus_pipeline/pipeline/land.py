@@ -5,23 +5,20 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from focus_pipeline.connections.delivery import Connection, Delivery, StoredObject
 from focus_pipeline.machine import machine_faults
-from focus_pipeline.pipeline.data_dir import DataDir, make_folder, read_json, write_json
+from focus_pipeline.pipeline.data_dir import DataDir, make_folder, read_json, remove_abandoned, write_json
 from focus_pipeline.visible import visible
 
 logger = logging.getLogger(__name__)
 
 _PARALLEL_DOWNLOADS = 8
-_ABANDONED_AFTER_SECONDS = 24 * 3600
 _LOGGED_FILES = 50
 
 
@@ -119,7 +116,7 @@ class IncompleteDownload(Exception):
 def _collect(connection: Connection, delivery: Delivery, folder: Path, target: Path) -> tuple[int, int]:
     make_folder(folder)
     kept = {(file.key, file.etag, file.size): file.path for file in _files_kept(folder)}
-    _remove_abandoned(folder)
+    remove_abandoned(folder)
     partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
     try:
         entries = []
@@ -174,14 +171,6 @@ def _log_arrival(arrived: list[tuple[StoredObject, Path]]) -> None:
         return
     for key, size in sizes.items():
         logger.info("%s: %s bytes", visible(key), f"{size:,}")
-
-
-def _remove_abandoned(folder: Path) -> None:
-    # What a killed process left. Younger ones may belong to a run that is still downloading, or is just done.
-    for partial in folder.glob(".partial-*"):
-        with suppress(FileNotFoundError):
-            if time.time() - partial.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
-                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _files_kept(folder: Path) -> Iterator[LandedFile]:

@@ -20,7 +20,7 @@ from focus_pipeline.focus.specification import columns, contract, detect_version
 from focus_pipeline.machine import can_be_of_a_file, machine_faults
 from focus_pipeline.months import month_bounds
 from focus_pipeline.pipeline.column_names import UnreadableFile
-from focus_pipeline.pipeline.data_dir import DataDir, make_folder, replacing
+from focus_pipeline.pipeline.data_dir import DataDir, make_folder, remove_abandoned, replacing
 from focus_pipeline.pipeline.examples import EXAMPLES, named
 from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
 from focus_pipeline.pipeline.limits import Limits
@@ -87,6 +87,7 @@ def stage(
     try:
         with machine_faults(f"staging {delivery.connection} {delivery.month}", data_dir.memory_limit):
             make_folder(folder)
+            remove_abandoned(data_dir.scratch, folder, data_dir.landed(delivery.connection, delivery.month))
             files, totals = _write(delivery, data_dir, path, month_rule, focus_version, watch)
     except duckdb.OutOfRangeException as error:
         raise AmountsTooLarge(
@@ -201,6 +202,8 @@ class _Staging:
                 self._staged[number] = StagedFile(landed.key, landed.size, layout)
             elif lacking := [name for name in contract().required if name not in layout.recognised]:
                 self._staged[number] = _rejected(landed, layout, "required_columns", _lacking(lacking, layout.columns))
+            elif nested := _nested(source):
+                self._staged[number] = _rejected(landed, layout, "required_columns", nested)
             else:
                 self._opened.append(_Opened(number, landed, source, layout))
 
@@ -389,8 +392,19 @@ def _month_rule_broken(outside: _Outside, month: str) -> Rejection:
     )
 
 
+def _nested(source: SourceFile) -> str:
+    """Why a file is rejected that stores a column of the contract as a list or a record; "" where it does not."""
+    matched = match_columns(source.columns)
+    for name in contract().required:
+        kind = source.columns[matched[name]] if name in matched else ""
+        # A list in a column with allowed values is read as one of them.
+        if kind.startswith(("STRUCT", "MAP")) or (kind.endswith("]") and not columns()[name].allowed):
+            return visible(f"its column {name} is stored as {kind[:100]}; store each value by itself")
+    return ""
+
+
 def _lacking(lacking: Sequence[str], sent: Sequence[str]) -> str:
-    return f"it has no column {', '.join(lacking)}; its columns are {named(sent)}"
+    return visible(f"it has no column {', '.join(lacking)}; its columns are {named(sent)}")
 
 
 def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path], path: Path) -> None:

@@ -1,18 +1,25 @@
-"""A Parquet file before DuckDB reads it: its columns, and its rows as pyarrow counts them."""
+"""A Parquet file before DuckDB reads it: its columns, and its rows as pyarrow decodes them."""
 
-import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from focus_pipeline.focus.canonical import match_columns
+from focus_pipeline.focus.specification import contract
 from focus_pipeline.machine import can_be_of_a_file
 from focus_pipeline.pipeline.column_names import UnreadableFile, refuse_doubled, refuse_names
+from focus_pipeline.pipeline.duckdb_faults import explained
 from focus_pipeline.pipeline.limits import Limits
 from focus_pipeline.sql import path_literal
 
 _WIDEST_DECIMAL = 38
 _VALUE_BYTES = 8
+# DuckDB takes twice as long for every level.
+_DEEPEST = 12
+_BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -25,59 +32,98 @@ class ParquetFile:
 
 
 def look_at_parquet(path: Path, connection: duckdb.DuckDBPyConnection, limits: Limits) -> ParquetFile:
-    """Reads the metadata of a file, by DuckDB and by pyarrow.
+    """Reads the metadata of a file, by DuckDB and by pyarrow, and by pyarrow the columns of the contract.
 
     Raises UnreadableFile where it is not whole, not what DuckDB reads exactly, or beyond the limits; duckdb.Error and
     OSError where this machine is at fault.
     """
     relation = f"read_parquet({path_literal(path)}, hive_partitioning = false)"
     try:
-        stored = connection.execute(f"SELECT name, precision FROM parquet_schema({path_literal(path)})").fetchall()
-        refuse_names([name for name, _ in stored[1:]])  # the first is the schema's own
+        stored = connection.execute(
+            f"SELECT name, precision, coalesce(num_children, 0) FROM parquet_schema({path_literal(path)})"
+        ).fetchall()
+        refuse_names([name for name, *_ in stored[1:]])  # the first is the schema's own
+        if _depth(children for *_, children in stored) > _DEEPEST:
+            raise UnreadableFile(f"it has a column that is nested more than {_DEEPEST} levels deep; store it as text")
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     except UnicodeDecodeError:
         raise UnreadableFile("a column name is not encoded as UTF-8; write the file anew") from None
     except duckdb.Error as error:
         if not can_be_of_a_file(error):
             raise
-        raise UnreadableFile(f"it is not a whole Parquet file ({first_line(error)}); upload it again") from None
+        raise UnreadableFile(f"it is not a whole Parquet file ({explained(error)}); upload it again") from None
     columns = {name: kind for name, kind, *_ in described}
     refuse_doubled(list(columns))
-    names = {name for name, _ in stored}
+    names = {name for name, *_ in stored}
     # DuckDB gives the second of two columns of one name another one, and reads decimals too wide for it as DOUBLE.
     if renamed := [name for name in columns if name not in names]:
         raise UnreadableFile(f"it has the column {renamed[0].rpartition('_')[0]} twice; leave one of them out")
-    if too_wide := [name for name, precision in stored if (precision or 0) > _WIDEST_DECIMAL]:
+    if too_wide := [name for name, precision, _ in stored if (precision or 0) > _WIDEST_DECIMAL]:
         raise UnreadableFile(f"its column {too_wide[0]} is a decimal of more than {_WIDEST_DECIMAL} digits; use fewer")
-    records, unpacked = _described_by_pyarrow(path)
-    # A column that repeats one value takes next to nothing in the file; once it is read, it does in every row.
-    unpacked = max(unpacked, records * len(columns) * _VALUE_BYTES)
-    if fault := limits.broken_by(unpacked, path.stat().st_size):
-        raise UnreadableFile(fault)
-    return ParquetFile(columns, records, unpacked)
+    with _arrow_faults():
+        rows, unpacked = _described_by_pyarrow(path)
+        # A column that repeats one value takes next to nothing in the file; once it is read, it does in every row.
+        unpacked = max(unpacked, rows * len(columns) * _VALUE_BYTES)
+        if fault := limits.broken_by(unpacked, path.stat().st_size):
+            raise UnreadableFile(fault)
+        matched = match_columns(columns)
+        telling = [matched[name] for name in contract().required if name in matched]
+        decoded = _decoded_by_pyarrow(path, telling) if telling else rows
+    if decoded != rows:
+        raise UnreadableFile(f"the Parquet file is damaged: it says that it has {rows:,} rows, and holds {decoded:,}")
+    return ParquetFile(columns, decoded, unpacked)
+
+
+def _depth(children: Iterable[int]) -> int:
+    """How deep the columns of a schema are nested. children: how many each element has, each before its own."""
+    deepest, open_elements = 0, []
+    for count in children:
+        while open_elements and not open_elements[-1]:
+            open_elements.pop()
+        if open_elements:
+            open_elements[-1] -= 1
+        open_elements.append(count)
+        deepest = max(deepest, len(open_elements))
+    return deepest
 
 
 def _described_by_pyarrow(path: Path) -> tuple[int, int]:
-    """Rows and unpacked bytes of a Parquet file, by pyarrow."""
-    import pyarrow as pa
+    """Rows and unpacked bytes of a Parquet file, as its metadata says."""
     import pyarrow.parquet as pq
 
-    try:
-        metadata = pq.read_metadata(path)
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
-            raise
-        raise UnreadableFile(
-            f"it is not a whole Parquet file: pyarrow cannot read its metadata ({str(error).splitlines()[0][:200]}); "
-            "write it anew"
-        ) from None
+    metadata = pq.read_metadata(path)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     if metadata.num_rows != (rows := sum(group.num_rows for group in groups)):
         raise UnreadableFile(
             f"the Parquet file is damaged: it says that it has {metadata.num_rows:,} rows, and its row groups have "
             f"{rows:,}; upload it again"
         )
     return rows, sum(group.total_byte_size for group in groups)
+
+
+def _decoded_by_pyarrow(path: Path, columns: list[str]) -> int:
+    """Reads columns of a file to their end, by checksums where it has them; how many rows there are.
+
+    DuckDB looks neither at the checksum of a page nor at that of what is packed in it: flipped bits become other costs.
+    """
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        return sum(batch.num_rows for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns))
+
+
+@contextmanager
+def _arrow_faults() -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        # Arrow's own faults of a file are OSErrors without a number; those of this machine have one.
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise
+        said = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+        raise UnreadableFile(f"the Parquet file is damaged ({said}); upload it again, or write it anew") from None
 
 
 def is_damaged(path: Path) -> bool:
@@ -94,9 +140,3 @@ def is_damaged(path: Path) -> bool:
     except (pa.ArrowException, OSError):
         return True
     return False
-
-
-def first_line(error: duckdb.Error) -> str:
-    """DuckDB's account of what is wrong, without its hints and its own SQL."""
-    text = re.split(r"\nPossible |\n +file = |\n\nLINE ", str(error))[0].strip()
-    return (text.splitlines() or [type(error).__name__])[0][:300]

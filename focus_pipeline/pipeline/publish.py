@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.check import accepted_delivery
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.staged_month import StagedMonth, staged_month
@@ -29,7 +30,8 @@ class PublishedMonth:
 def publish_month(month: str, data_dir: DataDir, warehouse: duckdb.DuckDBPyConnection) -> PublishedMonth:
     """Publishes the accepted delivery of every connection that has one; those that the table shows already stay.
 
-    Raises NotReconciled when the table would not hold what was staged; the month of that connection stays as it was.
+    Raises NotReconciled when the table would not hold what was staged, and MachineFault where memory or disk space is
+    wanting; the month of that connection stays as it was.
     """
     replaced: list[Published] = []
     shown: dict[str, StagedMonth] = {}
@@ -41,7 +43,8 @@ def publish_month(month: str, data_dir: DataDir, warehouse: duckdb.DuckDBPyConne
             logger.info("%s %s: not judged since it was staged anew; the table keeps what it shows", name, month)
             continue
         if published_identity(warehouse, name, month) != staged.identity:
-            published = replace_month(warehouse, staged)
+            with machine_faults(f"publishing {name} {month}", data_dir.memory_limit):
+                published = replace_month(warehouse, staged)
             logger.info(
                 "%s %s: %s rows in place of %s", name, month, f"{published.rows_after:,}", f"{published.rows_before:,}"
             )

@@ -4,7 +4,6 @@ Every file is held against a second reader: pyarrow counts its records, and Duck
 DuckDB skip a part of a file in silence ends in a rejection that names the file.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -15,21 +14,14 @@ import duckdb
 from focus_pipeline.machine import can_be_of_a_file
 from focus_pipeline.pipeline.column_names import UnreadableFile
 from focus_pipeline.pipeline.csv_files import GZIP, LONGEST_LINE, PARQUET, look_at_csv
+from focus_pipeline.pipeline.duckdb_faults import explained
 from focus_pipeline.pipeline.limits import Limits
-from focus_pipeline.pipeline.parquet_files import first_line, is_damaged, look_at_parquet
+from focus_pipeline.pipeline.parquet_files import is_damaged, look_at_parquet
 from focus_pipeline.sql import literal, path_literal, quoted, unused
 
 _CSV_BUFFER = 32 * 1024 * 1024
 # Of the columns that DuckDB's readers add to those of a file, in the same namespace.
 _READER_COLUMNS = ("file_index", "file_row_number", "filename")
-
-# What DuckDB says about a line of a CSV file -> what it means for the file's owner.
-_CSV_FAULTS = {
-    r"Expected Number of Columns: (\d+) Found: (\d+).*": r"it has \2 values where the header has \1 columns",
-    r"Value with unterminated quote found.*": "a quote is not closed, or text follows the closing one",
-    r"Invalid unicode.*": "it is not encoded as UTF-8",
-    r"Maximum line size of.*": f"it is longer than {LONGEST_LINE:,} bytes",
-}
 
 # Of the Parquet files that are written here. DuckDB's own row groups have 122,880 rows; a Parquet row group that is
 # longer by a few rows, as they are when the rows come from a CSV file, makes it insert twice as slowly. A group is
@@ -164,20 +156,6 @@ def reading_fault(file: SourceFile, connection: duckdb.DuckDBPyConnection) -> st
     except duckdb.Error as error:
         if not can_be_of_a_file(error) and not (file.format == "parquet" and is_damaged(file.path)):
             raise
-        fault = _explained(error)
+        fault = explained(error)
         return f"the Parquet file is damaged ({fault})" if file.format == "parquet" else fault
     return None
-
-
-def _explained(error: duckdb.Error) -> str:
-    """DuckDB's account of what is wrong: the line and the reason, without its own options and hints."""
-    text = re.split(r"\nPossible |\n +file = |\n\nLINE ", str(error))[0].strip()
-    if "state machine reached an invalid state" in text:
-        return "its lines end in different ways (some in CRLF, some in LF), or a quote stands in a wrong place"
-    told = re.search(r"CSV Error on Line: (\d+)\s+Original Line:\s*(.*)\n(.+)", text, re.DOTALL)
-    if told is None:
-        return first_line(error)
-    number, line, fault = told.groups()
-    for said, meant in _CSV_FAULTS.items():
-        fault = re.sub(said, meant, fault)
-    return f"line {number}: {fault}; it begins with {line.strip()[:100]!r}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.check import verdict_path
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
 from focus_pipeline.pipeline.staged_month import StagedMonth, staged_month
@@ -24,8 +25,9 @@ def record_judged(staged: StagedMonth, data_dir: DataDir) -> bool:
     """
     try:
         with open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse:
-            record_waiting(warehouse, data_dir)
-            record_verdict(warehouse, staged, _path(staged, data_dir))
+            with machine_faults(f"recording the verdict on {staged.connection} {staged.month}", data_dir.memory_limit):
+                record_waiting(warehouse, data_dir)
+                record_verdict(warehouse, staged, _path(staged, data_dir))
         return True
     except WarehouseUnusable as error:
         # A name of its own: another process may be recording an earlier one at this moment.

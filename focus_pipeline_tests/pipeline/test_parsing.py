@@ -317,7 +317,7 @@ def test_archives_within_are_rejected_with_what_they_are(folder: Path, load_mont
         opened.writestr("bill.csv", as_csv([focus_row()]))
     write_parquet(folder / "good.parquet", [focus_row()])
     (folder / "zip.csv").write_bytes(archive.getvalue())
-    (folder / "zip.csv.gz").write_bytes(archive.getvalue())
+    (folder / "zip.csv.gz").write_bytes(archive.getvalue() + b" ")
     (folder / "zip_within.csv.gz").write_bytes(gzip.compress(archive.getvalue()))
     (folder / "twice.csv.gz").write_bytes(gzip.compress(gzip.compress(as_csv([focus_row()]))))
     (folder / "parquet_within.csv.gz").write_bytes(gzip.compress((folder / "good.parquet").read_bytes()))
@@ -513,7 +513,7 @@ def test_costs_that_add_up_to_more_than_the_table_holds_fail_the_month_by_name(
     """T26"""
     rows = [focus_row(BilledCost="99999999999999999999")] * 2
     for number in range(files):
-        write_csv(folder / f"{number}.csv", rows[number::files])
+        write_csv(folder / f"{number}.csv", [row | {"ResourceId": f"r{number}"} for row in rows[number::files]])
     with pytest.raises(AmountsTooLarge, match=r"colo_costs 2025-03: its costs add up to more than .* correct its file"):
         load_month(folder)
 
@@ -884,7 +884,7 @@ def test_identical_rows_are_all_kept(folder: Path, load_month: LoadMonth) -> Non
 
 def test_rows_know_where_they_come_from(folder: Path, load_month: LoadMonth) -> None:
     write_csv(folder / "1.csv", [focus_row()])
-    write_csv(folder / "2.csv", [focus_row()])
+    write_csv(folder / "2.csv", [focus_row(ResourceId="cab-2")])
     loaded = load_month(folder)
     assert loaded.values("x_SourceFile") == ["2025-03/1.csv", "2025-03/2.csv"]
     assert loaded.values("x_Connection") == ["colo_costs"] * 2
