@@ -141,6 +141,40 @@ def _as_usage_errors() -> Iterator[None]:
 
 
 @main.command()
+@click.argument("connection")
+@click.argument("month")
+def accept(connection: str, month: str) -> None:
+    """Takes what is held back of CONNECTION's MONTH (YYYY-MM) for what it would take away.
+
+    The latest delivery that was fetched is accepted, if it fulfils the contract. The sensor then publishes it at its
+    next look; materialising focus/cost_and_usage of the month does so at once.
+    """
+    from focus_pipeline.pipeline.check import judge
+    from focus_pipeline.pipeline.land import current_delivery
+    from focus_pipeline.pipeline.losses import held_back
+    from focus_pipeline.pipeline.normalise import stage
+
+    keep_files_private()
+    component = _connection_components().get(connection)
+    if component is None:
+        raise click.ClickException(f"there is no connection {connection!r}")
+    data_dir = load_settings().storage
+    landed = current_delivery(connection, month, data_dir)
+    lost = held_back(connection, month, landed.token, data_dir) if landed else ""
+    if landed is None or not lost:
+        raise click.ClickException(f"nothing of {connection} {month} is held back")
+    month_rule = component.connection().month_rule
+    with _as_usage_errors():
+        staged = stage(landed, data_dir, month_rule=month_rule, focus_version=component.focus_version)
+        verdict = judge(staged, data_dir, month_rule=month_rule, accept_loss=True)
+    if not verdict.accepted:
+        raise click.ClickException(f"{connection} {month} is not accepted: {verdict.checks[0].summary}")
+    console.print(
+        f"accepted, although {lost}. The sensor publishes it at its next look.", highlight=False, soft_wrap=True
+    )
+
+
+@main.command()
 def specification() -> None:
     """Prints columns, rules and known gaps as Markdown, from the data that files are judged by."""
     from focus_pipeline.reports.specification import as_markdown

@@ -20,7 +20,10 @@ class Settings:
         default 2); a connection's own `lookback_months` wins.
     memory_limit: what DuckDB may use in a step (`FOCUS_MEMORY_LIMIT`, such as 1GB; without it 80 % of the machine). The
         process needs some 300 MB more.
-    limits: of the files that are delivered (`FOCUS_UNPACKED_LIMIT`, default 100GB: what one may hold, unpacked).
+    limits: of what is delivered (`FOCUS_UNPACKED_LIMIT`, default 100GB: what a file may hold, unpacked;
+        `FOCUS_LOSS_LIMIT`, default 50: per cent of a month that may be gone at once).
+    loss_wait_hours: how long a delivery that takes more away has to stay as it is before it is taken
+        (`FOCUS_LOSS_WAIT_HOURS`, default 6).
     """
 
     data_dir: Path
@@ -28,6 +31,7 @@ class Settings:
     lookback_months: int
     memory_limit: str | None
     limits: Limits = USUAL_LIMITS
+    loss_wait_hours: int = 6
 
     @property
     def storage(self) -> DataDir:
@@ -44,9 +48,9 @@ def load_settings() -> Settings:
     start_month = os.environ.get("FOCUS_START_MONTH", "2024-01")
     if not MONTH_PATTERN.fullmatch(start_month):
         raise ValueError(f"FOCUS_START_MONTH is {start_month!r}; set it to a month such as 2024-01")
-    lookback = os.environ.get("FOCUS_LOOKBACK_MONTHS", "2")
-    if not lookback.isdecimal():
-        raise ValueError(f"FOCUS_LOOKBACK_MONTHS is {lookback!r}; set it to a whole number of months such as 2")
+    lookback = _whole_number("FOCUS_LOOKBACK_MONTHS", "2", "months")
+    loss = _whole_number("FOCUS_LOSS_LIMIT", "50", "per cent")
+    loss_wait = _whole_number("FOCUS_LOSS_WAIT_HOURS", "6", "hours")
     limit = os.environ.get("FOCUS_MEMORY_LIMIT") or None
     unpacked = os.environ.get("FOCUS_UNPACKED_LIMIT") or None
     for name, amount in {"FOCUS_MEMORY_LIMIT": limit, "FOCUS_UNPACKED_LIMIT": unpacked}.items():
@@ -61,7 +65,15 @@ def load_settings() -> Settings:
     return Settings(
         data_dir=data_dir,
         start_month=start_month,
-        lookback_months=int(lookback),
+        lookback_months=lookback,
         memory_limit=limit,
-        limits=Limits(bytes_of(unpacked)) if unpacked else USUAL_LIMITS,
+        limits=Limits(bytes_of(unpacked) if unpacked else USUAL_LIMITS.unpacked, loss / 100),
+        loss_wait_hours=loss_wait,
     )
+
+
+def _whole_number(name: str, default: str, unit: str) -> int:
+    text = os.environ.get(name) or default
+    if not text.isdecimal():
+        raise ValueError(f"{name} is {text!r}; set it to a whole number of {unit} such as {default}")
+    return int(text)

@@ -9,15 +9,13 @@ import dagster as dg
 
 from focus_pipeline.components import names
 from focus_pipeline.components.ingestion import delivery_of, named_failures
-from focus_pipeline.connections.delivery import Connection, Discovery, NoBillingPeriods
+from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
 from focus_pipeline.months import current_month, months_back, months_between
 from focus_pipeline.pipeline.check import verdict_on
 from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import current_token
-
-DELIVERY_TAG = "focus_pipeline/delivery"
-SINCE_TAG = "focus_pipeline/since"
-ATTEMPT_TAG = "focus_pipeline/attempt"
+from focus_pipeline.pipeline.land import current_delivery, current_token
+from focus_pipeline.pipeline.losses import held_back
+from focus_pipeline.settings import load_settings
 
 # A delivery whose run failed before it was judged is asked for again after these waits, and then left to people.
 RETRY_AFTER = (timedelta(minutes=15), timedelta(hours=2))
@@ -43,6 +41,8 @@ class State:
     words: str
     attempt: int | None = None
     """Set where a run is to be asked for."""
+    accepts_loss: bool = False
+    """Whether that run takes what is held back for its losses."""
 
 
 def deliveries_sensor(
@@ -95,12 +95,16 @@ def deliveries_sensor(
             if shown[month].settled:
                 seen.setdefault("unchanged", []).append(month)
                 continue
+            if (until := _quiet_until(connection, delivery, shown[month], data_dir)) > datetime.now(UTC):
+                words = f"changed a short while ago, taken once unchanged until {until:%Y-%m-%d %H:%M} UTC"
+                seen.setdefault(words, []).append(month)
+                continue
             state = _state(context.instance, name, month, shown[month], data_dir)
             seen.setdefault(state.words, []).append(month)
             if state.settled:
                 shown[month] = replace(shown[month], settled=True)
             if state.attempt is not None:
-                requests.append(_run_request(name, month, shown[month], state.attempt))
+                requests.append(_run_request(name, month, shown[month], state))
         older = [m for m in discovery.months if m not in watched]
         if older:
             seen["before the look-back (load them with a backfill)"] = older
@@ -134,15 +138,17 @@ def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, da
         return State(True, "rejected, see its checks; waiting for a new delivery")
     if accepted and _published_token(instance, name, month) == shown.token:
         return State(True, "published")
-    of_delivery = {DELIVERY_TAG: _delivery_id(name, month, shown.token)}
+    of_delivery = {names.DELIVERY_TAG: names.delivery_id(name, month, shown.token)}
     runs = _latest_run(instance, dg.RunsFilter(tags=of_delivery))
     if runs and not runs[0].dagster_run.is_finished:
         return State(False, "being loaded")
-    runs = _latest_run(instance, dg.RunsFilter(tags=of_delivery | {SINCE_TAG: shown.since}))
+    runs = _latest_run(instance, dg.RunsFilter(tags=of_delivery | {names.SINCE_TAG: shown.since}))
     if not runs:
         return State(False, "new or changed, run requested", attempt=1)
     (last,) = runs
-    attempt = int(last.dagster_run.tags.get(ATTEMPT_TAG, "1"))
+    attempt = int(last.dagster_run.tags.get(names.ATTEMPT_TAG, "1"))
+    if accepted and (lost := held_back(name, month, shown.token, data_dir)):
+        return _after_loss(name, month, shown, lost, attempt)
     why = _why(instance, last.dagster_run.run_id)
     if accepted:
         return State(False, f"accepted and not published yet{why}; run requested", attempt=attempt + 1)
@@ -154,6 +160,30 @@ def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, da
     if datetime.now(UTC) < ended + RETRY_AFTER[attempt - 1]:
         return State(False, f"failed, next attempt after {ended + RETRY_AFTER[attempt - 1]:%Y-%m-%d %H:%M} UTC{why}")
     return State(False, f"failed, attempt {attempt + 1} requested{why}", attempt=attempt + 1)
+
+
+def _after_loss(name: str, month: str, shown: Shown, lost: str, attempt: int) -> State:
+    """Whoever exports a month anew may have begun by deleting it: what is still so after a while is meant."""
+    due = datetime.fromisoformat(shown.since) + timedelta(hours=load_settings().loss_wait_hours)
+    if datetime.now(UTC) >= due:
+        return State(False, f"shown unchanged although {lost}; accepted, run requested", attempt + 1, True)
+    return State(
+        False,
+        f"held back: {lost}; taken if it is still so at {due:%Y-%m-%d %H:%M} UTC, or by `focus-pipeline accept {name} "
+        f"{month}`",
+    )
+
+
+def _quiet_until(connection: Connection, delivery: Delivery, shown: Shown, data_dir: DataDir) -> datetime:
+    """When a month has stayed as it is for as long as it has to. What was removed has no time: since it was noticed."""
+    if not connection.quiet:
+        return datetime.min.replace(tzinfo=UTC)
+    since = datetime.fromisoformat(shown.since)
+    landed = current_delivery(connection.name, delivery.month, data_dir)
+    keys = {item.key for item in delivery.objects}
+    if not keys or any(file.key not in keys for file in (landed.files if landed else ())):
+        return since + connection.quiet
+    return min(since, max(item.last_modified for item in delivery.objects)) + connection.quiet
 
 
 def _latest_run(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> Sequence[dg.RunRecord]:
@@ -181,18 +211,19 @@ def _published_token(instance: dg.DagsterInstance, name: str, month: str) -> str
     return tokens.value.get(name) if tokens else None
 
 
-def _run_request(name: str, month: str, shown: Shown, attempt: int) -> dg.RunRequest:
-    delivery = _delivery_id(name, month, shown.token)
+def _run_request(name: str, month: str, shown: Shown, state: State) -> dg.RunRequest:
+    delivery = names.delivery_id(name, month, shown.token)
+    tags = {
+        names.DELIVERY_TAG: delivery,
+        names.SINCE_TAG: shown.since,
+        names.ATTEMPT_TAG: str(state.attempt),
+    }
     return dg.RunRequest(
         # A key is never asked for twice, even when its run failed: so the attempt is part of it, and since when.
-        run_key=f"{delivery}/{shown.since}/{attempt}",
+        run_key=f"{delivery}/{shown.since}/{state.attempt}",
         partition_key=month,
-        tags={DELIVERY_TAG: delivery, SINCE_TAG: shown.since, ATTEMPT_TAG: str(attempt)},
+        tags=tags | ({names.ACCEPT_LOSS_TAG: shown.token} if state.accepts_loss else {}),
     )
-
-
-def _delivery_id(name: str, month: str, token: str) -> str:
-    return f"{name}/{month}/{token}"
 
 
 def _shown(cursor: str | None) -> dict[str, Shown]:

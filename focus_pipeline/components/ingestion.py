@@ -53,16 +53,31 @@ def raw_files_asset(connection: Connection, lookback_months: int, data_dir: Data
         with named_failures(name, month):
             discovery = connection.discover([month])
             delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
+            landed = None
             if delivery is None:
                 landed = current_delivery(name, month, data_dir)
                 context.log.info(
                     f"{discovery.looked_in} no longer shows {month} whole; what was delivered of it earlier is kept"
                 )
-            else:
+            elif connection.quiet and _is_another(delivery, name, context.run.tags.get(names.DELIVERY_TAG)):
+                landed = current_delivery(name, month, data_dir)
+                changed = f"{discovery.looked_in} shows {month} otherwise than when this run was asked for"
+                if landed is None:
+                    raise HeldBack(f"{changed}; it is taken once it has stayed the same for {connection.quiet}")
+                context.log.warning(f"{changed}; what was landed before is kept until it has stayed the same")
+            if landed is None:
                 landed = land(connection, delivery, data_dir)
         return dg.MaterializeResult(metadata=metadata.of_landed(landed, discovery.ignored))
 
     return raw_files
+
+
+def _is_another(delivery: Delivery, name: str, asked_for: str | None) -> bool:
+    return asked_for is not None and asked_for != names.delivery_id(name, delivery.month, delivery.token)
+
+
+def _accepts_loss(run: dg.DagsterRun, token: str) -> bool:
+    return run.tags.get(names.ACCEPT_LOSS_TAG) in ("yes", token)
 
 
 def delivery_of(
@@ -125,7 +140,9 @@ def cost_and_usage_asset(connection: Connection, focus_version: str | None, data
             )
         with named_failures(name, month):
             staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
-            verdict = judge(staged, data_dir, month_rule=month_rule)
+            verdict = judge(
+                staged, data_dir, month_rule=month_rule, accept_loss=_accepts_loss(context.run, staged.token)
+            )
         return dg.MaterializeResult(metadata=metadata.of_staged(staged) | metadata.of_conformance(verdict))
 
     return cost_and_usage
@@ -159,7 +176,9 @@ def ingestion_checks(connection: Connection, focus_version: str | None, data_dir
             )
         with named_failures(name, month):
             staged = stage(landed, data_dir, month_rule=month_rule, focus_version=focus_version)
-            verdict = judge(staged, data_dir, month_rule=month_rule)
+            verdict = judge(
+                staged, data_dir, month_rule=month_rule, accept_loss=_accepts_loss(context.run, staged.token)
+            )
             record_judged(staged, data_dir)
         for check in verdict.checks:
             yield dg.AssetCheckResult(

@@ -128,7 +128,7 @@ def of_conformance(verdict: Verdict) -> dict[str, object]:
     broken = [failure for check in verdict.checks if check.name != "accepted" for failure in check.failures]
     judged = [rule for rule in verdict.rules if rule.verdict != "not applicable"]
     return {
-        "Conformance score (%)": verdict.score,
+        **({} if verdict.score is None else {"Conformance score (%)": verdict.score}),
         "Rules judged": len(judged),
         "Rules broken": sum(rule.severity in ("ERROR", "WARN") for rule in judged),
         **_broken_rules(broken),

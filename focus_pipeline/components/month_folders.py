@@ -1,11 +1,12 @@
 """`focus_pipeline.MonthFolders`: FOCUS files in folders named YYYY-MM, in a bucket, a container or a local folder."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import dagster as dg
 from pydantic import Field
 
-from focus_pipeline.components.connection import Text
+from focus_pipeline.components.connection import OptionalText, Text
 from focus_pipeline.components.scaffolding import ConnectionScaffolder
 from focus_pipeline.components.store_connection import StoreConnection
 from focus_pipeline.connections.month_folders import MonthFolders as MonthFoldersConnection
@@ -41,7 +42,31 @@ class MonthFolders(StoreConnection):
         ),
     ] = True
 
+    quiet_minutes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="How long a month has to stay as it is before the sensor takes it, for whoever writes it may "
+            "not be done yet. A run that a person starts takes what is there.",
+        ),
+    ] = 10
+
+    marker: Annotated[
+        OptionalText,
+        Field(
+            description="Name of a file that the source writes last into each month's folder, such as _SUCCESS: a "
+            "month without it is still being delivered. With it, quiet_minutes is not waited for."
+        ),
+    ] = None
+
     def connection(self) -> MonthFoldersConnection:
         return MonthFoldersConnection(
-            self.name, self.url, self.auth, self.endpoint_url, tuple(self.precedence), self.month_rule
+            self.name,
+            self.url,
+            self.auth,
+            self.endpoint_url,
+            tuple(self.precedence),
+            self.month_rule,
+            quiet=timedelta(minutes=0 if self.marker else self.quiet_minutes),
+            marker=self.marker,
         )

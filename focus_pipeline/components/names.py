@@ -10,6 +10,12 @@ UNIFIED = dg.AssetKey(["focus", "cost_and_usage"])
 DATA_SOURCES = dg.AssetKey(["focus", "data_sources"])
 
 # One writer at a time into the DuckDB file; its limit is pools.default_limit in dagster.yaml.
+DELIVERY_TAG = "focus_pipeline/delivery"
+SINCE_TAG = "focus_pipeline/since"
+ATTEMPT_TAG = "focus_pipeline/attempt"
+ACCEPT_LOSS_TAG = "focus_pipeline/accept_loss"
+"""Tags of runs. With the last one, `yes` or the token of a delivery, a run takes what is held back for its losses."""
+
 WAREHOUSE_POOL = "warehouse"
 
 
@@ -25,3 +31,8 @@ def cost_and_usage(connection: str) -> dg.AssetKey:
 def monthly() -> dg.MonthlyPartitionsDefinition:
     """One partition a month, `YYYY-MM`, from the start month of the settings to the running month."""
     return dg.MonthlyPartitionsDefinition(start_date=load_settings().start_month, fmt="%Y-%m", end_offset=1)
+
+
+def delivery_id(name: str, month: str, token: str) -> str:
+    """A delivery in the tags of its runs."""
+    return f"{name}/{month}/{token}"

@@ -11,6 +11,7 @@ the two spellings of a month are one month (AWS Data Exports user guide, "Unders
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Annotated
 from urllib.parse import unquote
@@ -70,6 +71,7 @@ class AwsDataExport:
     month_rule: bool = False
     missing_month_is_empty: bool = False
     additive: bool = False
+    quiet: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)
@@ -152,7 +154,8 @@ class AwsDataExport:
                 f"pending: {newer[0]} is newer than the manifest, so AWS is writing the month anew; its manifest "
                 "comes last"
             )
-        return Delivery(month, objects), [*ignored, *not_in_the_manifest(listed.values(), keys)]
+        ignored += not_in_the_manifest(listed.values(), keys)
+        return Delivery(month, objects, declares_empty=not objects), ignored
 
     def _key(self, uri: str, month: str, manifest: StoredObject) -> str:
         """The key in this store of a file that a manifest names."""

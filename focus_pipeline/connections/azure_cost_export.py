@@ -12,7 +12,7 @@ anew, each day.
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Annotated, Self
 
@@ -127,6 +127,7 @@ class AzureCostExport:
     month_rule: bool = False
     missing_month_is_empty: bool = False
     additive: bool = False
+    quiet: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)
@@ -251,7 +252,7 @@ def _delivery(run: _Run, listed: dict[str, StoredObject]) -> Delivery:
                 "this copy of the export; copy it with its folders"
             )
         objects[key] = item
-    return Delivery(run.month, tuple(sorted(objects.values())), run.version)
+    return Delivery(run.month, tuple(sorted(objects.values())), run.version, declares_empty=not objects)
 
 
 def _run(content: bytes, key: str) -> _Run | str:

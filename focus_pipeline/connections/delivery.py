@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -32,17 +32,19 @@ class Delivery:
     """A snapshot of one month: publishing it replaces that month of its connection whole.
 
     focus_version: what the provider declares it to be, rows: how many it says it has, None where it says nothing.
+    declares_empty: it has no objects, and the provider says so; a folder without files says nothing.
     """
 
     month: str
     objects: tuple[StoredObject, ...]
     focus_version: str | None = None
     rows: int | None = None
+    declares_empty: bool = False
 
     @property
     def token(self) -> str:
         """Fingerprint: equal token, equal content. Depends on keys, ETags and sizes only, never on a clock or order."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"declared empty" if self.declares_empty else b"")
         for item in sorted(self.objects):
             # As JSON, for keys may hold any character, separators too.
             digest.update(json.dumps([item.key, item.etag, item.size]).encode())
@@ -106,6 +108,8 @@ class Connection(Protocol):
     """Whether a month of the look-back that is no longer shown has become empty, rather than gone to retention."""
     additive: bool
     """Whether files only ever add to a month: one that is no longer shown stays part of it."""
+    quiet: timedelta
+    """How long a month has to stay as it is before it is taken: whoever writes it may not be done yet."""
 
     def discover(self, months: Collection[str] | None = None) -> Discovery:
         """Lists the months, and the content of those in `months` (None: of all). Reads no data.

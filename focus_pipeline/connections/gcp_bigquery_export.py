@@ -94,6 +94,7 @@ class GcpBigQueryExport:
     month_rule: bool = False
     missing_month_is_empty: bool = False
     additive: bool = False
+    quiet: timedelta = timedelta(0)
 
     @property
     def address(self) -> str:

@@ -6,6 +6,7 @@ The month's delivery is every file directly in its folder, merged. Files are tol
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,8 @@ class MonthFolders:
     month_rule: reject a file that has a row whose ChargePeriodStart lies outside its folder's month.
     precedence: patterns of file names, first to last. Of the files of a month that match any of them, only those of the
     first pattern that has some are taken: for a source that delivers days, and later the whole month beside them.
+    quiet: see Connection. marker: name of a file, such as `_SUCCESS`, that the source writes last; a month without it
+    is still being delivered.
     Raises InvalidUrl when the url, its auth and the endpoint cannot be used or hold a secret in the open.
     """
 
@@ -50,6 +53,8 @@ class MonthFolders:
     month_rule: bool = True
     missing_month_is_empty: bool = True
     additive: bool = False
+    quiet: timedelta = timedelta(0)
+    marker: str | None = None
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)
@@ -69,12 +74,18 @@ class MonthFolders:
                 ignored.append(Ignored(folder, _folder_reason(name)))
         if not folders:
             raise NoBillingPeriods(_no_billing_periods(looked_in, store, prefix, ignored))
-        deliveries = {}
+        deliveries, held_back = {}, {}
         for month, folder in sorted(folders.items()):
             if months is None or month in months:
                 objects = []
                 listed, unreadable = apart(store.list(folder))
                 ignored += unreadable
+                if self.marker is not None:
+                    files = [item for item in listed if item.key != f"{folder}{self.marker}"]
+                    if len(files) == len(listed):
+                        held_back[month] = f"pending: {looked_in}{month}/ has no {self.marker} yet"
+                        continue
+                    listed = files
                 for item in listed:
                     reason = _file_reason(item, folder)
                     if reason is None:
@@ -89,7 +100,7 @@ class MonthFolders:
                 objects, yielding = _preceding(objects, self.precedence)
                 ignored += yielding
                 deliveries[month] = Delivery(month, tuple(sorted(objects)))
-        return Discovery(tuple(sorted(folders)), deliveries, tuple(ignored), looked_in)
+        return Discovery(tuple(sorted(folders)), deliveries, tuple(ignored), looked_in, held_back)
 
     def download(self, item: StoredObject, path: Path) -> None:
         self._place[0].download(item, path)

@@ -8,6 +8,7 @@ year) stays part of the month.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 from focus_pipeline.connections.auth import Auth
@@ -35,6 +36,7 @@ class OciReports:
     month_rule: bool = False
     missing_month_is_empty: bool = False
     additive: bool = True
+    quiet: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)

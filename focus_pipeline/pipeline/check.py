@@ -15,8 +15,9 @@ from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
 from focus_pipeline.pipeline.examples import EXAMPLES, named
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
+from focus_pipeline.pipeline.losses import hold_back, let_go, loss
 from focus_pipeline.pipeline.row_rules import applies, row_failures
-from focus_pipeline.pipeline.staged_month import Layout, StagedFile, StagedMonth
+from focus_pipeline.pipeline.staged_month import Layout, StagedFile, StagedMonth, staged_month
 from focus_pipeline.pipeline.verdict import (
     CHECKS,
     SEVERITIES,
@@ -25,6 +26,7 @@ from focus_pipeline.pipeline.verdict import (
     Verdict,
     acceptance,
     check_verdict,
+    held,
     recorded_verdict,
 )
 from focus_pipeline.pipeline.watch import Watch, unwatched
@@ -36,9 +38,12 @@ _REPORTED_FILES = 50
 _EXACT = Context(prec=80)
 
 
-def judge(staged: StagedMonth, data_dir: DataDir, *, month_rule: bool, watch: Watch = unwatched) -> Verdict:
+def judge(
+    staged: StagedMonth, data_dir: DataDir, *, month_rule: bool, accept_loss: bool = False, watch: Watch = unwatched
+) -> Verdict:
     """Judges a staged month, records the verdict beside it, and accepts it for publishing if it fulfils the contract.
 
+    One that takes more of the month away than the limits allow is held back, unless `accept_loss`.
     What was judged before, and is the same since, is not judged again. A delivery that the provider showed earlier
     never takes the place of an accepted later one. Raises MachineFault where memory, disk or permissions are wanting:
     nothing is recorded then.
@@ -49,9 +54,23 @@ def judge(staged: StagedMonth, data_dir: DataDir, *, month_rule: bool, watch: Wa
         if verdict is None or verdict.identity != staged.identity:
             verdict = _judged(staged, data_dir, month_rule, watch)
             write_json(path, asdict(verdict))
+        lost = "" if accept_loss or not verdict.accepted else _lost(staged, data_dir)
+        if lost:
+            hold_back(staged, lost, data_dir)
+            return held(verdict, lost)
+        let_go(staged, data_dir)
         if verdict.accepted:
             _accept(staged, data_dir)
     return verdict
+
+
+def _lost(staged: StagedMonth, data_dir: DataDir) -> str:
+    """What of the accepted month a delivery would take away; "" where that is within the limits."""
+    accepted = accepted_delivery(staged.connection, staged.month, data_dir)
+    if accepted is None or accepted["token"] == staged.token or accepted["listed_at"] > staged.listed_at:
+        return ""
+    before = staged_month(staged.connection, staged.month, accepted["token"], data_dir)
+    return "" if before is None else loss(before, staged, data_dir.limits.loss)
 
 
 def verdict_path(connection: str, month: str, token: str, data_dir: DataDir) -> Path:
@@ -378,7 +397,7 @@ def _rule_verdict(rule: str, column: str, check: str, level: str, rows: int, fai
     )
 
 
-def _score(judged: list[RuleVerdict]) -> float:
+def _score(judged: list[RuleVerdict]) -> float | None:
     counted = [verdict for verdict in judged if verdict.verdict not in ("not applicable", "note")]
     kept = sum(verdict.verdict == "passed" for verdict in counted)
-    return round(100 * kept / len(counted), 1) if counted else 100.0
+    return round(100 * kept / len(counted), 1) if counted else None

@@ -1,4 +1,4 @@
-"""How much a delivered file may unpack to."""
+"""How much a delivered file may unpack to, and how much of a month a delivery may take away."""
 
 import re
 from dataclasses import dataclass
@@ -14,9 +14,14 @@ _RATIO_COUNTS_FROM = 10**9
 
 @dataclass(frozen=True)
 class Limits:
-    """unpacked: the bytes that a file may have once it is unpacked (`FOCUS_UNPACKED_LIMIT`)."""
+    """unpacked: the bytes that a file may have once it is unpacked (`FOCUS_UNPACKED_LIMIT`).
+
+    loss: the share of a month's rows or costs that may be gone from one delivery to the next, before it is held back
+    (`FOCUS_LOSS_LIMIT`, in per cent).
+    """
 
     unpacked: int = 100 * 10**9
+    loss: float = 0.5
 
     def broken_by(self, unpacked: int, packed: int) -> str:
         """What to tell of a file of `packed` bytes that holds at least `unpacked`; "" where it keeps the limits."""

@@ -106,6 +106,7 @@ def stage(
             size=path.stat().st_size,
             totals=totals,
             files=files,
+            declares_empty=delivery.declares_empty,
         )
     )
 

@@ -78,7 +78,10 @@ class Total:
 
 @dataclass(frozen=True)
 class StagedMonth:
-    """What was staged of a delivery. identity changes with the delivery, and with the code and data that read it."""
+    """What was staged of a delivery.
+
+    identity: changes with the delivery, and with the code and data that read it. declares_empty: see Delivery.
+    """
 
     connection: str
     month: str
@@ -90,6 +93,7 @@ class StagedMonth:
     size: int
     totals: list[Total]
     files: list[StagedFile]
+    declares_empty: bool = False
 
     @cached_property
     def accepted_files(self) -> list[StagedFile]:
@@ -161,7 +165,7 @@ def record_staged(staged: StagedMonth) -> StagedMonth:
         }
         for file in staged.files
     ]
-    facts = ("connection", "month", "token", "listed_at", "identity", "rows", "size")
+    facts = ("connection", "month", "token", "listed_at", "identity", "rows", "size", "declares_empty")
     content = {name: getattr(staged, name) for name in facts} | {
         "path": staged.path.name,
         "totals": [asdict(total) for total in staged.totals],

@@ -96,14 +96,17 @@ class RuleVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement of one staged month. score: percentage of the rules that were judged and not broken."""
+    """The judgement of one staged month.
+
+    score: percentage of the rules that were judged and not broken, None where there was nothing to judge.
+    """
 
     connection: str
     month: str
     token: str
     identity: str
     accepted: bool
-    score: float
+    score: float | None
     checks: list[CheckVerdict]
     rules: list[RuleVerdict]
 
@@ -199,6 +202,20 @@ def _in_words(failure: Failure) -> str:
     )
 
 
+def held(verdict: Verdict, lost: str) -> Verdict:
+    """The verdict on a month that fulfils the contract and is held back all the same."""
+    summary = (
+        f"held back: {lost}. It is taken once the provider has shown the same for a while, or by "
+        f"`focus-pipeline accept {verdict.connection} {verdict.month}`; until then the last good month stays in the "
+        "table"
+    )
+    checks = [
+        replace(check, passed=False, severity="ERROR", summary=summary) if check.name == "accepted" else check
+        for check in verdict.checks
+    ]
+    return replace(verdict, accepted=False, checks=checks)
+
+
 def acceptance(
     accepted: bool, whole_delivery_rejected: bool, failures: list[Failure], staged: StagedMonth
 ) -> CheckVerdict:
@@ -208,6 +225,9 @@ def acceptance(
         summary = (
             f"FOCUS validation failed: none of the {rejected_files} files of {staged.month} can be loaded: {reasons}"
         )
+    elif not staged.files:
+        said = "says that it is empty" if staged.declares_empty else "shows nothing of it"
+        summary = f"no rows: the provider {said}"
     elif accepted:
         without = f", without {rejected_files} rejected files" if rejected_files else ""
         summary = f"{staged.rows:,} rows of {len(staged.accepted_files)} files are accepted{without}"

@@ -46,7 +46,7 @@ def print_validation(validation: Validation, console: Console) -> None:
     console.print(
         "\nThe files "
         + ("[green]can be loaded[/]" if verdict.accepted else "[red]cannot be loaded as they are[/]")
-        + f"; {verdict.score} % of the judged rules are kept.",
+        + ("." if verdict.score is None else f"; {verdict.score} % of the judged rules are kept."),
         highlight=False,
     )
 

@@ -75,12 +75,14 @@ def make_site(tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPa
     """Makes a Site with the given connection names; each delivers below tmp_path/bucket/<name>."""
     instances = []
 
-    def make(*names: str) -> Site:
+    def make(*names: str, quiet_minutes: int = 0) -> Site:
         data_dir = DataDir(tmp_path / "data")
         data_dir.root.mkdir()
         shutil.copytree(compiled_rules, data_dir.root / "cache")
         monkeypatch.setenv("FOCUS_DATA_DIR", str(data_dir.root))
-        components = [MonthFolders(name=name, url=str(tmp_path / "bucket" / name)) for name in names]
+        components = [
+            MonthFolders(name=name, url=str(tmp_path / "bucket" / name), quiet_minutes=quiet_minutes) for name in names
+        ]
         definitions = dg.Definitions.merge(
             *(component.build_defs(None) for component in components),
             dg.Definitions(assets=[unified_assets(list(names))], executor=dg.in_process_executor),

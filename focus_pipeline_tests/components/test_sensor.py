@@ -9,7 +9,7 @@ from decimal import Decimal
 import dagster as dg
 import pytest
 
-from focus_pipeline.components import deliveries_sensor
+from focus_pipeline.components import deliveries_sensor, names
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline_tests.components.conftest import Site
 
@@ -116,13 +116,18 @@ def test_a_changed_added_or_removed_file_loads_its_month_again_and_only_it(site:
     assert site.billed(recent[1]) == Decimal("1.25")
 
 
-def test_a_month_within_the_look_back_whose_files_are_all_gone_is_emptied(site: Site, recent: list[str]) -> None:
+def test_a_month_within_the_look_back_whose_files_stay_gone_is_emptied(
+    site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """T15"""
     for month in recent[:2]:
         site.deliver(month)
     site.tick_and_load()
     (site.bucket / recent[0] / "expenses.csv").unlink()
     (site.bucket / recent[0]).rmdir()
+    assert [run.success for run in site.tick_and_load()] == [False]
+    assert site.billed(recent[0]) == Decimal("1.25")
+    monkeypatch.setenv("FOCUS_LOSS_WAIT_HOURS", "0")
     assert [run.success for run in site.tick_and_load()] == [True]
     assert site.billed(recent[0]) is None
     assert site.billed(recent[1]) == Decimal("1.25")
@@ -219,9 +224,9 @@ def test_a_delivery_that_comes_back_is_loaded_again_at_once(site: Site, recent: 
     (first,) = site.tick().run_requests
     assert site.load(first).success
     for _ in range(2):
-        site.deliver(month, "additional.csv", cost="10")
+        site.deliver(month, "additional.csv", cost="1")
         assert [run.success for run in site.tick_and_load()] == [True]
-        assert site.billed(month) == Decimal("11.25")
+        assert site.billed(month) == Decimal("2.25")
         (site.bucket / month / "additional.csv").unlink()
         (again,) = site.tick().run_requests
         assert again.run_key != first.run_key
@@ -300,7 +305,7 @@ def test_an_accepted_delivery_that_cannot_be_published_is_asked_for_as_long_as_t
         job = site.definitions.resolve_job_def("colo_costs_ingest")
         for attempt in range(2, 6):
             (request,) = site.tick().run_requests
-            assert request.tags[deliveries_sensor.ATTEMPT_TAG] == str(attempt)
+            assert request.tags[names.ATTEMPT_TAG] == str(attempt)
             site.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.FAILURE)
         waiting = site.tick()
         reader.stdin.close()

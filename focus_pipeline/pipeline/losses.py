@@ -1,0 +1,47 @@
+"""Holds back a delivery that takes much of a month away, until it is sure that this is meant.
+
+staged/<connection>/<YYYY-MM>/held_back.json     the delivery that is held back, and why
+"""
+
+from decimal import Decimal
+
+from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
+from focus_pipeline.pipeline.staged_month import StagedMonth
+
+
+def loss(before: StagedMonth, now: StagedMonth, limit: float) -> str:
+    """What of a month would be gone, in words; "" where no more than the limit is, a share of its rows or costs.
+
+    A provider's manifest that says that there is nothing is believed.
+    """
+    if now.declares_empty and not now.files:
+        return ""
+    lost = []
+    if now.rows < before.rows * (1 - limit):
+        lost.append(f"from {before.rows:,} rows to {now.rows:,}")
+    costs = {total.currency: Decimal(total.billed_cost) for total in now.totals}
+    for total in before.totals:
+        cost, left = Decimal(total.billed_cost), costs.get(total.currency, Decimal(0))
+        # A cost that turned into its opposite, too, is one that was lost.
+        if cost > 0 and left < cost * Decimal(1 - limit):
+            lost.append(f"from {cost:,.2f} to {left:,.2f} {total.currency or 'without currency'}")
+    return f"it would take {now.connection} {now.month} {' and '.join(lost)}" if lost else ""
+
+
+def hold_back(staged: StagedMonth, sentence: str, data_dir: DataDir) -> None:
+    """Records that a delivery waits, and why."""
+    write_json(
+        data_dir.staged(staged.connection, staged.month) / "held_back.json",
+        {"token": staged.token, "sentence": sentence},
+    )
+
+
+def let_go(staged: StagedMonth, data_dir: DataDir) -> None:
+    """Nothing of the month is held back any more."""
+    (data_dir.staged(staged.connection, staged.month) / "held_back.json").unlink(missing_ok=True)
+
+
+def held_back(connection: str, month: str, token: str, data_dir: DataDir) -> str:
+    """Why a delivery is held back; "" where it is not."""
+    record = read_json(data_dir.staged(connection, month) / "held_back.json")
+    return record["sentence"] if record is not None and record["token"] == token else ""
