@@ -155,7 +155,7 @@ class AwsDataExport:
                 "comes last"
             )
         ignored += not_in_the_manifest(listed.values(), keys)
-        return Delivery(month, objects, declares_empty=not objects), ignored
+        return Delivery(month, objects, declared=True), ignored
 
     def _key(self, uri: str, month: str, manifest: StoredObject) -> str:
         """The key in this store of a file that a manifest names."""

@@ -252,7 +252,7 @@ def _delivery(run: _Run, listed: dict[str, StoredObject]) -> Delivery:
                 "this copy of the export; copy it with its folders"
             )
         objects[key] = item
-    return Delivery(run.month, tuple(sorted(objects.values())), run.version, declares_empty=not objects)
+    return Delivery(run.month, tuple(sorted(objects.values())), run.version, declared=True)
 
 
 def _run(content: bytes, key: str) -> _Run | str:

@@ -32,19 +32,19 @@ class Delivery:
     """A snapshot of one month: publishing it replaces that month of its connection whole.
 
     focus_version: what the provider declares it to be, rows: how many it says it has, None where it says nothing.
-    declares_empty: it has no objects, and the provider says so; a folder without files says nothing.
+    declared: the provider says in a manifest that this is all; a folder that holds less than it did says nothing.
     """
 
     month: str
     objects: tuple[StoredObject, ...]
     focus_version: str | None = None
     rows: int | None = None
-    declares_empty: bool = False
+    declared: bool = False
 
     @property
     def token(self) -> str:
         """Fingerprint: equal token, equal content. Depends on keys, ETags and sizes only, never on a clock or order."""
-        digest = hashlib.sha256(b"declared empty" if self.declares_empty else b"")
+        digest = hashlib.sha256(b"declared empty" if self.declared and not self.objects else b"")
         for item in sorted(self.objects):
             # As JSON, for keys may hold any character, separators too.
             digest.update(json.dumps([item.key, item.etag, item.size]).encode())

@@ -48,14 +48,12 @@ class CsvFile:
 
 
 def look_at_csv(path: Path, limits: Limits, *, packed: bool) -> CsvFile:
-    """Reads a file to its end without keeping it. packed: with gzip. One of empty lines has no columns and no rows.
+    """Reads a file to its end without keeping it. packed: with gzip.
 
     Raises UnreadableFile where its header or its compression is at fault, or it is beyond the limits.
     """
     with _unpacked(path, packed) as stream:
         header = _header(stream)
-    if not header:
-        return CsvFile([], 0, 0)
     refuse_names(header)
     refuse_doubled(header)
     for block in _COUNTED_BLOCKS:
@@ -140,12 +138,12 @@ def _counted_by_pyarrow(stream: BinaryIO, block: int) -> tuple[int | None, str]:
 
 
 def _header(stream: BinaryIO) -> list[str]:
-    """The names of a CSV file's columns; none where it is empty, or has nothing but empty lines."""
+    """The names of a CSV file's columns."""
     start = stream.read(_LONGEST_HEADER)
     _refuse_other_content(start[:4])
     start = start.removeprefix(_BYTE_ORDER_MARK)
     if not start.strip(b"\r\n") and len(start) < _LONGEST_HEADER - len(_BYTE_ORDER_MARK):
-        return []
+        raise UnreadableFile("it is empty, without even a header; upload it again, or delete it")
     if start[:1] in b"\r\n":
         raise UnreadableFile("its first line is empty; the first line has to be the names of the columns")
     if start.startswith(_BYTE_ORDER_MARK):

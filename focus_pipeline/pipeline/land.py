@@ -37,7 +37,7 @@ class LandedDelivery:
     """listed_at: when the provider showed this delivery, UTC; a later one is never replaced by an earlier one.
 
     focus_version: what the provider declared it to be, None where it declared nothing.
-    facts: what was worth showing when it was fetched, see Connection.download. declares_empty: see Delivery.
+    facts: what was worth showing when it was fetched, see Connection.download. declared: see Delivery.
     """
 
     connection: str
@@ -49,7 +49,7 @@ class LandedDelivery:
     reused: int
     focus_version: str | None = None
     facts: dict[str, str | int] = field(default_factory=dict)
-    declares_empty: bool = False
+    declared: bool = False
 
     @property
     def size(self) -> int:
@@ -142,7 +142,7 @@ def _collect(connection: Connection, delivery: Delivery, folder: Path, target: P
                 "month": delivery.month,
                 "token": delivery.token,
                 "focus_version": delivery.focus_version,
-                "declares_empty": delivery.declares_empty,
+                "declared": delivery.declared,
                 "facts": {name: value for shown in facts for name, value in shown.items()},
                 "files": entries,
             },
@@ -199,7 +199,7 @@ def _landed(connection: str, month: str, target: Path, listed_at: str, downloade
         reused,
         written.get("focus_version"),
         written.get("facts", {}),
-        written.get("declares_empty", False),
+        written.get("declared", False),
     )
 
 

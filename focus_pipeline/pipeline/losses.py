@@ -12,9 +12,9 @@ from focus_pipeline.pipeline.staged_month import StagedMonth
 def loss(before: StagedMonth, now: StagedMonth, limit: float) -> str:
     """What of a month would be gone, in words; "" where no more than the limit is, a share of its rows or costs.
 
-    A provider's manifest that says that there is nothing is believed.
+    What a provider says in a manifest is believed; what is gone because a file is rejected is in no manifest.
     """
-    if now.declares_empty and not now.files:
+    if now.declared and not now.rejected_files:
         return ""
     lost = []
     if now.rows < before.rows * (1 - limit):

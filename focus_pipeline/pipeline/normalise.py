@@ -106,7 +106,7 @@ def stage(
             size=path.stat().st_size,
             totals=totals,
             files=files,
-            declares_empty=delivery.declares_empty,
+            declared=delivery.declared,
         )
     )
 
@@ -199,9 +199,7 @@ class _Staging:
                 layouts[kind] = _layout(source, declared_version)
             layout = layouts[kind]
             self._layouts.setdefault(layout, len(self._layouts))
-            if not source.columns:
-                self._staged[number] = StagedFile(landed.key, landed.size, layout)
-            elif lacking := [name for name in contract().required if name not in layout.recognised]:
+            if lacking := [name for name in contract().required if name not in layout.recognised]:
                 self._staged[number] = _rejected(landed, layout, "required_columns", _lacking(lacking, layout.columns))
             elif nested := _nested(source):
                 self._staged[number] = _rejected(landed, layout, "required_columns", nested)

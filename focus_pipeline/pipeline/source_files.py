@@ -69,7 +69,7 @@ class Source:
 
 
 def open_source_file(path: Path, connection: duckdb.DuckDBPyConnection, limits: Limits) -> SourceFile:
-    """Looks at a landed file. A file without any column (an empty CSV file) has no rows either.
+    """Looks at a landed file.
 
     Raises UnreadableFile for anything that is not a whole CSV, gzip CSV or Parquet file in UTF-8, or is beyond the
     limits; OSError and duckdb.Error where this machine cannot read it.

@@ -80,7 +80,7 @@ class Total:
 class StagedMonth:
     """What was staged of a delivery.
 
-    identity: changes with the delivery, and with the code and data that read it. declares_empty: see Delivery.
+    identity: changes with the delivery, and with the code and data that read it. declared: see Delivery.
     """
 
     connection: str
@@ -93,7 +93,7 @@ class StagedMonth:
     size: int
     totals: list[Total]
     files: list[StagedFile]
-    declares_empty: bool = False
+    declared: bool = False
 
     @cached_property
     def accepted_files(self) -> list[StagedFile]:
@@ -165,7 +165,7 @@ def record_staged(staged: StagedMonth) -> StagedMonth:
         }
         for file in staged.files
     ]
-    facts = ("connection", "month", "token", "listed_at", "identity", "rows", "size", "declares_empty")
+    facts = ("connection", "month", "token", "listed_at", "identity", "rows", "size", "declared")
     content = {name: getattr(staged, name) for name in facts} | {
         "path": staged.path.name,
         "totals": [asdict(total) for total in staged.totals],

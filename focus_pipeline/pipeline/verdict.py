@@ -226,7 +226,7 @@ def acceptance(
             f"FOCUS validation failed: none of the {rejected_files} files of {staged.month} can be loaded: {reasons}"
         )
     elif not staged.files:
-        said = "says that it is empty" if staged.declares_empty else "shows nothing of it"
+        said = "says that it is empty" if staged.declared else "shows nothing of it"
         summary = f"no rows: the provider {said}"
     elif accepted:
         without = f", without {rejected_files} rejected files" if rejected_files else ""

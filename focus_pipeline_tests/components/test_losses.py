@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 import dagster as dg
@@ -152,13 +153,32 @@ def test_a_manifest_that_says_empty_is_believed(site: Site, recent: list[str]) -
     site.deliver(month, rows=10)
     site.tick_and_load()
     connection = MonthFoldersConnection(NAME, site.bucket.as_uri())
-    declared = Delivery(month, (), declares_empty=True)
+    declared = Delivery(month, (), declared=True)
     assert declared.token != Delivery(month, ()).token
     staged = stage(land(connection, declared, site.data_dir), site.data_dir, month_rule=True)
     verdict = judge(staged, site.data_dir, month_rule=True)
     assert verdict.accepted
     assert verdict.checks[0].summary == "no rows: the provider says that it is empty"
     assert accepted_delivery(NAME, month, site.data_dir)["token"] == declared.token
+
+
+def test_a_manifest_that_says_less_is_believed_unless_a_file_of_it_is_rejected(site: Site, recent: list[str]) -> None:
+    month = recent[-1]
+    connection = MonthFoldersConnection(NAME, site.bucket.as_uri())
+
+    def judged(*rows: int) -> bool:
+        for number, count in enumerate(rows):
+            site.deliver(month, f"{number}.csv", rows=count or 1, ResourceName=f"file {number} of {rows}")
+            if not count:
+                (site.bucket / month / f"{number}.csv").write_text("broken\n1,2\n")
+        delivery = replace(connection.discover([month]).deliveries[month], declared=True)
+        staged = stage(land(connection, delivery, site.data_dir), site.data_dir, month_rule=True)
+        return judge(staged, site.data_dir, month_rule=True).accepted
+
+    assert judged(10, 10)
+    assert judged(1, 1)
+    assert judged(10, 10)
+    assert not judged(3, 0)
 
 
 def test_a_month_that_the_provider_does_not_show_is_no_perfect_one(site: Site, recent: list[str]) -> None:

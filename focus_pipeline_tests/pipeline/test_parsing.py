@@ -201,10 +201,6 @@ def test_what_is_no_csv_file_is_rejected_with_what_it_is(folder: Path, load_mont
         ("header_only.csv", as_csv([focus_row()]).split(b"\n")[0]),
         ("header_line_only.csv", as_csv([focus_row()]).split(b"\n")[0] + b"\r\n"),
         ("header_only.csv.gz", gzip.compress(as_csv([focus_row()]).split(b"\n")[0] + b"\n")),
-        ("nothing.csv", b""),
-        ("byte_order_mark_only.csv", BOM),
-        ("newline_only.csv", b"\n"),
-        ("gzip_of_nothing.csv.gz", gzip.compress(b"")),
     ],
 )
 def test_a_file_without_rows_adds_none_and_is_no_failure(
@@ -217,6 +213,27 @@ def test_a_file_without_rows_adds_none_and_is_no_failure(
     write_csv(folder / "good.csv", [focus_row()])
     beside = load_month(folder)
     assert (beside.staged.rows, beside.rejections, beside.verdict.accepted) == (1, {}, True)
+
+
+def test_a_file_without_a_header_is_rejected_and_takes_nothing_away(folder: Path, load_month: LoadMonth) -> None:
+    """T23: an upload that broke off at its very beginning."""
+    empty = {
+        "nothing.csv": b"",
+        "byte_order_mark_only.csv": BOM,
+        "newline_only.csv": b"\n",
+        "newlines_only.csv": b"\r\n\r\n",
+        "gzip_of_nothing.csv.gz": gzip.compress(b""),
+        "gzip_of_newlines.csv.gz": gzip.compress(b"\n\n"),
+    }
+    for name, content in empty.items():
+        (folder / name).write_bytes(content)
+    alone = load_month(folder)
+    assert set(alone.rejections) == set(empty)
+    assert all(reason.startswith("it is empty, without even a header") for reason in alone.rejections.values())
+    assert not alone.verdict.accepted
+    write_csv(folder / "good.csv", [focus_row()])
+    beside = load_month(folder)
+    assert (beside.staged.rows, set(beside.rejections), beside.verdict.accepted) == (1, set(empty), True)
 
 
 def test_a_parquet_file_without_rows_adds_none(folder: Path, load_month: LoadMonth) -> None:
