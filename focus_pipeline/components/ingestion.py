@@ -21,10 +21,11 @@ from focus_pipeline.connections.stores import AccessDenied, LimitExceeded, NotFo
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import current_month, months_back
-from focus_pipeline.pipeline.check import judge
+from focus_pipeline.pipeline.check import accepted_delivery, judge
 from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land
+from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land, landed_delivery
 from focus_pipeline.pipeline.normalise import AmountsTooLarge, stage
+from focus_pipeline.pipeline.staged_month import staged_month
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.pipeline.verdicts_to_record import record_judged
 from focus_pipeline.secrets_filter import errors_without_secrets, raise_alone, without_secrets
@@ -105,13 +106,20 @@ def delivery_of(
 
 
 def _with_what_was_deleted(delivery: Delivery, name: str, data_dir: DataDir) -> Delivery:
-    """The delivery with the files that were landed once and are no longer shown."""
-    landed = current_delivery(name, delivery.month, data_dir)
-    shown = {item.key for item in delivery.objects}
+    """The delivery with the files of the accepted one that are no longer shown.
+
+    One that was rejected, or kept its month from being accepted, and was withdrawn since does not come back.
+    """
+    accepted = accepted_delivery(name, delivery.month, data_dir)
+    landed = accepted and landed_delivery(name, delivery.month, accepted["token"], data_dir)
+    staged = accepted and staged_month(name, delivery.month, accepted["token"], data_dir)
+    left_out = {item.key for item in delivery.objects} | {
+        file.key for file in (staged.rejected_files if staged else ())
+    }
     kept = [
         StoredObject(file.key, file.etag, file.size, datetime.min)
         for file in (landed.files if landed else ())
-        if file.key not in shown
+        if file.key not in left_out
     ]
     return replace(delivery, objects=tuple(sorted([*delivery.objects, *kept], key=lambda item: item.key)))
 

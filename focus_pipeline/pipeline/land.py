@@ -85,6 +85,15 @@ def current_delivery(connection: str, month: str, data_dir: DataDir) -> LandedDe
     return _landed(connection, month, folder / current["token"], current["listed_at"], 0, 0)
 
 
+def landed_delivery(connection: str, month: str, token: str, data_dir: DataDir) -> LandedDelivery | None:
+    """A delivery whose bytes are kept, whether or not it is the current one; None where they are not."""
+    folder = data_dir.landed(connection, month) / token
+    if (written := read_json(folder / "delivery.json")) is None or written["token"] != token:
+        return None
+    fetched = datetime.fromtimestamp((folder / "delivery.json").stat().st_mtime, UTC)
+    return _landed(connection, month, folder, fetched.isoformat(), 0, 0)
+
+
 def landed_deliveries(connection: str, month: str, data_dir: DataDir) -> list[LandedDelivery]:
     """Every delivery of the month whose bytes are kept, the current one first, then the others from the latest on."""
     current = current_delivery(connection, month, data_dir)

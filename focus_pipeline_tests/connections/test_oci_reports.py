@@ -1,7 +1,9 @@
 """Oracle's FOCUS reports in stores that they are copied to."""
 
+import shutil
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +64,37 @@ def test_a_file_that_oracle_deleted_stays_part_of_its_month(place: Place, load: 
     assert load(connection, MONTH).billed == billed(ROWS)
     export.deliver(MONTH, 3, ROWS[:1])
     assert load(connection, MONTH).staged.rows == len(ROWS) + 1
+
+
+def test_a_bad_file_that_was_withdrawn_does_not_come_back(place: Place, load: Load) -> None:
+    """Neither one that kept its month from being accepted, nor one that was rejected by itself."""
+    export = OciExport(place.put)
+    export.deliver(MONTH, 1, ROWS[:5])
+    connection = connection_to(place)
+    load(connection, MONTH)
+    broken = export.deliver(MONTH, 2, [ROWS[5] | {"BilledCost": "a lot"}])
+    assert not load(connection, MONTH).verdict.accepted
+    place.delete(broken)
+    again = load(connection, MONTH)
+    assert (again.verdict.accepted, again.billed) == (True, billed(ROWS[:5]))
+    unreadable = export.deliver(MONTH, 3, ROWS[6:7])
+    place.put(unreadable, b"no report at all")
+    assert [file.key for file in load(connection, MONTH).staged.rejected_files] == [unreadable]
+    place.delete(unreadable)
+    assert load(connection, MONTH).staged.rejected_files == []
+
+
+def test_a_stray_file_goes_with_what_was_landed_of_its_month(place: Place, load: Load, tmp_path: Path) -> None:
+    """A valid file that should not have been there stays part of the month, until a person says otherwise."""
+    export = OciExport(place.put)
+    export.deliver(MONTH, 1, ROWS[:5])
+    stray = export.deliver(MONTH, 2, ROWS[5:9])
+    connection = connection_to(place)
+    load(connection, MONTH)
+    place.delete(stray)
+    assert load(connection, MONTH).billed == billed(ROWS[:9])
+    shutil.rmtree(tmp_path / "data" / "landing" / "oracle" / MONTH)
+    assert load(connection, MONTH).billed == billed(ROWS[:5])
 
 
 @pytest.mark.parametrize("folder", ["copies/", "copies/FOCUS Reports/"])
