@@ -52,16 +52,20 @@ def check(connection: str | None, view: str | None) -> None:
     Credentials, listing, reading one object, the months found, what would be ignored and why, and what would be
     loaded. Exit status 1 when a connection cannot be used.
     """
-    components = _connection_components()
-    if connection is not None and connection not in components:
+    components, not_loaded = _connections()
+    if connection is not None and connection not in (*components, *not_loaded):
         known = ", ".join(components) or "none yet; `dg scaffold defs focus_pipeline.MonthFolders NAME` makes one"
         raise click.ClickException(f"there is no connection {connection!r}. Connections: {known}")
-    from focus_pipeline.checklist import check_connection
+    from focus_pipeline.checklist import check_connection, line
 
-    names = [connection] if connection else list(components)
+    names = [connection] if connection else [*components, *not_loaded]
     if not names:
         console.print("There is no connection yet. `dg scaffold defs focus_pipeline.MonthFolders NAME` makes one.")
-    usable = [check_connection(components[name], view=view) for name in names]
+    usable = [check_connection(components[name], view=view) for name in names if name in components]
+    for name in names:
+        for sentence in not_loaded.get(name, ()):
+            line(False, sentence)
+            usable.append(False)
     sys.exit(0 if all(usable) else 1)
 
 
@@ -155,9 +159,7 @@ def accept(connection: str, month: str) -> None:
     from focus_pipeline.pipeline.normalise import stage
 
     keep_files_private()
-    component = _connection_components().get(connection)
-    if component is None:
-        raise click.ClickException(f"there is no connection {connection!r}")
+    component = _defined(connection)
     data_dir = load_settings().storage
     landed = current_delivery(connection, month, data_dir)
     lost = held_back(connection, month, landed.token, data_dir) if landed else ""
@@ -323,16 +325,35 @@ def _progress() -> Progress:
     )
 
 
-def _connection_components() -> dict:
-    """The connections of defs/, by name. Raises ClickException naming the file whose YAML cannot be used."""
-    import dagster as dg
-
+def _connections() -> tuple[dict, dict[str, list[str]]]:
+    """The connections of defs/, by name: those that can be used, and what is wrong with each that cannot."""
     from focus_pipeline.components.connection import connections
+    from focus_pipeline.components.connection_tree import ConnectionTree
 
     try:
-        return connections(dg.ComponentTree.for_project(PROJECT_ROOT))
+        load_settings()
+        tree = ConnectionTree.for_project(PROJECT_ROOT)
+        loaded, faults = connections(tree), {}
+        for bad in tree.not_loaded():
+            faults.setdefault(bad.connection, []).extend(bad.sentences)
+        return loaded, faults
     except Exception as error:
         raise click.ClickException(f"{error}\n`dg check defs` shows the place") from error
+
+
+def _connection_components() -> dict:
+    """The connections of defs/ that can be used, by name."""
+    return _connections()[0]
+
+
+def _defined(name: str):
+    """The connection of that name. Raises ClickException where there is none, or it cannot be used."""
+    loaded, faults = _connections()
+    if name in faults:
+        raise click.ClickException("\n".join(faults[name]))
+    if name not in loaded:
+        raise click.ClickException(f"there is no connection {name!r}. Connections: {', '.join(loaded) or 'none'}")
+    return loaded[name]
 
 
 @contextmanager

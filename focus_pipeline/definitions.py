@@ -1,13 +1,16 @@
 """The code location: everything in defs/, run in one process per run."""
 
+import os
 import warnings
 from pathlib import Path
 
 import dagster as dg
 
-from focus_pipeline.components.connection import connections
+from focus_pipeline.components.connection_tree import ConnectionTree
+from focus_pipeline.components.not_loaded import NotLoadedError
 from focus_pipeline.pipeline.data_dir import keep_files_private
 from focus_pipeline.run_workers import locked_in_process_executor, missed_retries
+from focus_pipeline.settings import load_settings
 
 # Partitioned checks are a preview of Dagster 1.13; components/ingestion.py says why they are used.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*AssetCheckSpec.*")
@@ -16,10 +19,21 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partiti
 @dg.definitions
 def defs() -> dg.Definitions:
     keep_files_private()  # of the code location and of every run
-    loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
-    connections(loaded.component_tree)  # says which name two of them have, where Dagster says which asset
     return dg.Definitions.merge(
-        loaded,
+        definitions_of(ConnectionTree.for_project(Path(__file__).parent)),
         # A process per step costs more than the steps of a month do.
         dg.Definitions(executor=locked_in_process_executor, sensors=[missed_retries]),
     )
+
+
+def definitions_of(tree: ConnectionTree) -> dg.Definitions:
+    """Everything in defs/. A connection that cannot be loaded is shown as such, and the others are loaded.
+
+    Raises ValueError when a setting cannot be used, and NotLoadedError for `dg check defs` when a connection cannot.
+    """
+    load_settings()  # a setting that cannot be used is no fault of a connection
+    loaded = tree.build_defs()
+    sentences = [said for bad in tree.not_loaded() for said in bad.sentences]
+    if sentences and os.environ.get("DAGSTER_IS_DEFS_VALIDATION_CLI"):
+        raise NotLoadedError("\n".join(sentences))
+    return loaded

@@ -1,10 +1,11 @@
 """What every connection component has in common: its attributes, and the definitions made of them."""
 
 from abc import abstractmethod
-from itertools import pairwise
 from typing import Annotated
 
 import dagster as dg
+from jinja2 import Environment
+from jinja2.meta import find_undeclared_variables
 from pydantic import Field
 
 from focus_pipeline.components import names
@@ -35,7 +36,12 @@ def resolve_text(context: dg.ResolutionContext, written: str | float | None) -> 
     if written is None:
         return None
     text = from_environment(str(written))
-    return text if "{{" not in text or unset_variable(text) else context.resolve_value(text)
+    if "{{" not in text or unset_variable(text):
+        return text
+    # Jinja would leave out what it does not know: a url that begins with it would be another place.
+    for name in sorted(find_undeclared_variables(Environment().parse(text)) - set(context.scope)):
+        raise ValueError(f"`{{{{ {name} }}}}` is not known; there are {{{{ env.NAME }}}} and {{{{ data_dir }}}}")
+    return context.resolve_value(text)
 
 
 Text = Annotated[str, dg.Resolver(resolve_text, model_field_type=str, inject_before_resolve=False)]
@@ -104,12 +110,6 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
 
 
 def connections(tree: dg.ComponentTree) -> dict[str, ConnectionComponent]:
-    """The connections of a project, by name, in order. Raises ValueError when two have the same name."""
+    """The connections of a project that can be loaded, by name, in order."""
     found = sorted(tree.get_all_components(of_type=ConnectionComponent), key=lambda component: component.name)
-    for one, other in pairwise(found):
-        if one.name == other.name:
-            raise ValueError(
-                f"two connections are named {one.name!r}; give one of them another name. "
-                f"`grep -rl 'name: {one.name}' {tree.defs_module_path}` finds their files"
-            )
     return {component.name: component for component in found}

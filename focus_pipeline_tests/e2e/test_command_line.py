@@ -74,6 +74,24 @@ def test_two_connections_of_one_name_are_named(project: Project) -> None:
         assert complaint in answer.stdout + answer.stderr
 
 
+def test_a_connection_that_cannot_be_loaded_is_named_and_the_others_are_loaded(project: Project) -> None:
+    bad = project.root / "focus_pipeline" / "defs" / "bad"
+    bad.mkdir()
+    (bad / "defs.yaml").write_text(
+        "type: focus_pipeline.MonthFolders\nattributes:\n  name: bad\n  url: http://127.0.0.1/\n"
+    )
+    complaint = "defs/bad/defs.yaml:4: `url`: a url of the kind http:// is not known; use s3://"
+    for command in (("focus-pipeline", "check"), ("focus-pipeline", "check", "bad"), ("dg", "check", "defs")):
+        answer = typed(project, *command)
+        assert answer.returncode == 1
+        assert complaint in answer.stdout + answer.stderr
+    assert "✓ content: 50 rows of that file can be loaded" in check(project).stdout
+    assert check(project, CONNECTION).returncode == 0
+    assert load(project, MONTHS[-1]).returncode == 0
+    assert list(billed(project)) == [MONTHS[-1]]
+    assert "bad/not_loaded" in typed(project, "dg", "list", "defs", "--json").stdout
+
+
 def test_check_fails_in_words_when_a_connection_cannot_be_used(project: Project, tmp_path: Path) -> None:
     broken = project.root / "focus_pipeline" / "defs" / CONNECTION / "defs.yaml"
     broken.write_text(broken.read_text().replace(str(tmp_path / "bucket"), str(tmp_path / "nowhere")))

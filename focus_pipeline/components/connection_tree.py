@@ -1,0 +1,190 @@
+"""defs/ as Dagster loads it, but for one thing: a connection that cannot be loaded is shown, and stops no other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from dagster.components.core.component_tree import ComponentTree
+from dagster.components.core.context import ComponentDeclLoadContext, ComponentLoadContext
+from dagster.components.core.decl import (
+    ComponentDecl,
+    DefsFolderDecl,
+    YamlBackedComponentDecl,
+    YamlDecl,
+    YamlFileDecl,
+    build_component_decl_from_yaml_document,
+    build_filesystem_component_decl_from_context,
+)
+from dagster.components.core.defs_module import (
+    EXPLICITLY_IGNORED_GLOB_PATTERNS,
+    ComponentFileModel,  # noqa: F401  (a record looks here for the types of the fields that it inherits)
+    ComponentLoc,  # noqa: F401
+    ComponentPath,
+    find_defs_or_component_yaml,
+)
+from dagster_shared.record import record
+from dagster_shared.yaml_utils import parse_yamls_with_source_position
+from dagster_shared.yaml_utils.source_position import (
+    LineCol,
+    SourcePosition,
+    SourcePositionTree,
+    ValueAndSourcePositionTree,
+)
+
+from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.not_loaded import NotLoaded, NotLoadedError
+from focus_pipeline.components.yaml_faults import document_faults, sentence, syntax_fault
+from focus_pipeline.secrets_filter import without_secrets
+
+__all__ = ["ConnectionTree", "NotLoadedError"]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a document of a defs.yaml is. file: as it is named in messages."""
+
+    context: ComponentDeclLoadContext
+    file: str
+    tree: ValueAndSourcePositionTree
+
+    @property
+    def name(self) -> str | None:
+        """What the document says that its connection is called."""
+        attributes = self.tree.value.get("attributes") if isinstance(self.tree.value, dict) else None
+        name = attributes.get("name") if isinstance(attributes, dict) else None
+        return name if isinstance(name, str) else None
+
+
+class ConnectionTree(ComponentTree):
+    """Dagster's tree of components. In the place of a connection that cannot be loaded there is a NotLoaded.
+
+    A fault in a Python file of defs/ is raised, as Dagster does: it is the project's, not a connection's.
+    """
+
+    def not_loaded(self) -> list[NotLoaded]:
+        """The connections that cannot be loaded, in the order of their files."""
+        return self.get_all_components(of_type=NotLoaded)
+
+    def _get_filesystem_decl(self) -> ComponentDecl:
+        loc = ComponentPath.from_path(self.defs_module_path)
+        if self.state_tracker.get_cache_data(loc).component_decl is None:
+            decl = self._folder(self.decl_load_context.for_component_loc(loc))
+            self.state_tracker.set_cache_data(loc, component_decl=self._without_namesakes(decl))
+        return self.state_tracker.get_cache_data(loc).component_decl
+
+    def _folder(self, context: ComponentDeclLoadContext) -> DefsFolderDecl:
+        children: dict[Path, ComponentDecl] = {}
+        for path in sorted(context.path.iterdir()):
+            if any(Path(path.name).match(pattern) for pattern in EXPLICITLY_IGNORED_GLOB_PATTERNS):
+                continue
+            inner = context.for_component_loc(ComponentPath.from_path(path))
+            if written := find_defs_or_component_yaml(path):
+                children[path] = self._file(inner, written)
+            elif path.is_dir():
+                folder = self._folder(inner)
+                if folder.children:
+                    children[path] = folder
+            elif (decl := build_filesystem_component_decl_from_context(inner)) is not None:
+                children[path] = decl
+        return DefsFolderDecl(
+            context=context,
+            loc=ComponentPath.from_path(context.path),
+            children=children,
+            source_tree=None,
+            component_file_model=None,
+        )
+
+    def _file(self, context: ComponentDeclLoadContext, written: Path) -> ComponentDecl:
+        file = written.relative_to(self.defs_module_path.parent).as_posix()
+        try:
+            trees = list(parse_yamls_with_source_position(written.read_text("utf-8"), str(written)))
+            faults = [] if trees and trees[0].value is not None else [sentence(file, 1, "the file is empty")]
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            faults = [syntax_fault(file, error)]
+        if faults:
+            beginning = SourcePosition(str(written), LineCol(1, 1), LineCol(1, 1))
+            trees = [ValueAndSourcePositionTree(None, SourcePositionTree(beginning, {}))]
+        decls = []
+        for number, tree in enumerate(trees):
+            place = _Place(context.for_component_loc(ComponentPath.from_path(context.path, number)), file, tree)
+            decls.append(_not_loaded(place, faults) if faults else self._document(place))
+            if isinstance(decls[-1], DefsFolderDecl):
+                return decls[-1]  # settings of Dagster for a whole folder
+        return YamlFileDecl(
+            loc=ComponentPath.from_path(context.path),
+            context=context,
+            decls=decls,
+            source_positions=[tree.source_position_tree.position for tree in trees],
+        )
+
+    def _document(self, place: _Place) -> ComponentDecl:
+        """The declaration of a connection that is loaded once to see that it can be."""
+        try:
+            decl = build_component_decl_from_yaml_document(place.context, place.tree, place.context.component_path)
+            if isinstance(decl, YamlDecl) and issubclass(decl.component_type, ConnectionComponent):
+                component = decl._load_component()
+                component.build_defs(ComponentLoadContext.from_decl_load_context(place.context, decl))
+        except Exception as error:  # whatever it is, it is said, and is this connection's alone
+            return _not_loaded(place, document_faults(place.file, place.tree, error))
+        return decl
+
+    def _without_namesakes(self, root: ComponentDecl) -> ComponentDecl:
+        """Of several connections of one name none is loaded: their deliveries would replace each other's."""
+        found: dict[str, list[tuple[YamlFileDecl, int, YamlDecl]]] = {}
+        for file in _files(root):
+            for number, decl in enumerate(file.decls):
+                if isinstance(decl, YamlDecl) and issubclass(decl.component_type, ConnectionComponent):
+                    found.setdefault(decl.component_file_model.attributes["name"], []).append((file, number, decl))
+        for name, namesakes in found.items():
+            for file, number, decl in namesakes if len(namesakes) > 1 else ():
+                other = next(one for _, _, one in namesakes if one is not decl)
+                place = _Place(decl.context, self._named(decl), decl.source_tree)
+                line = decl.source_tree.source_position_tree.lookup(["attributes", "name"]).start.line
+                said = (
+                    f"`name`: {self._named(other)} has the name {name!r}, too: two connections are named {name!r}; "
+                    "give one of them another name"
+                )
+                file.decls[number] = _not_loaded(place, [sentence(place.file, line, said)])
+        return root
+
+    def _named(self, decl: YamlDecl) -> str:
+        return find_defs_or_component_yaml(decl.context.path).relative_to(self.defs_module_path.parent).as_posix()
+
+
+def _files(decl: ComponentDecl) -> Iterator[YamlFileDecl]:
+    if isinstance(decl, YamlFileDecl):
+        yield decl
+    for child in decl.iterate_child_component_decls():
+        yield from _files(child)
+
+
+@record
+class _NotLoadedDecl(YamlBackedComponentDecl[NotLoaded]):
+    """Stands where the declaration of the connection would."""
+
+    component: NotLoaded
+
+    @property
+    def component_type(self) -> type[NotLoaded]:
+        return NotLoaded
+
+    def _load_component(self) -> NotLoaded:
+        return self.component
+
+
+def _not_loaded(place: _Place, sentences: list[str]) -> _NotLoadedDecl:
+    number = place.context.component_path.instance_key
+    folder = place.context.path.relative_to(place.context.defs_module_path)
+    component = NotLoaded(
+        folder=(*folder.parts, *([str(number + 1)] if number else [])),
+        connection=place.name or folder.name,
+        sentences=tuple(map(without_secrets, sentences)),
+    )
+    return _NotLoadedDecl(
+        context=place.context,
+        loc=place.context.component_path,
+        source_tree=None,
+        component_file_model=None,
+        component=component,
+    )

@@ -1,0 +1,60 @@
+"""What the UI shows in the place of a connection whose defs.yaml cannot be used."""
+
+import re
+from dataclasses import dataclass
+
+import dagster as dg
+
+
+class NotLoadedError(Exception):
+    """A connection cannot be loaded. The message says where and why, a line for each fault."""
+
+
+@dataclass
+class NotLoaded(dg.Component):
+    """
+    folder: where it is, below defs/. connection: its name, or that of its folder where it says none. sentences: what is
+    wrong, each with file and line.
+    """
+
+    folder: tuple[str, ...]
+    connection: str
+    sentences: tuple[str, ...]
+
+    def build_defs(self, context: dg.ComponentLoadContext | None) -> dg.Definitions:
+        """An asset that stands for it, with a check that fails, and a sensor that fails until it is mended."""
+        key = dg.AssetKey([*self.folder, "not_loaded"])
+        said = "\n".join(self.sentences)
+
+        @dg.asset_check(
+            asset=key,
+            name="loaded",
+            description="The connection's defs.yaml can be used.",
+        )
+        def loaded() -> dg.AssetCheckResult:
+            return dg.AssetCheckResult(passed=False, description=said)
+
+        @dg.sensor(
+            name=re.sub(r"[^A-Za-z0-9_]", "_", f"{'_'.join(self.folder)}_not_loaded"),
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=300,
+            description=f"Fails for as long as this cannot be used: {said}",
+        )
+        def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+            if context.cursor == said:
+                raise NotLoadedError(said)
+            failed = dg.AssetCheckEvaluation(asset_key=key, check_name="loaded", passed=False, description=said)
+            return dg.SensorResult(asset_events=[failed], skip_reason=said, cursor=said)
+
+        return dg.Definitions(
+            assets=[
+                dg.AssetSpec(
+                    key,
+                    group_name="not_loaded",
+                    description=f"The connection {self.connection} is not loaded. {said}\n\nMend it, then reload the "
+                    "code location. Its months stay in the table meanwhile.",
+                )
+            ],
+            asset_checks=[loaded],
+            sensors=[sensor],
+        )

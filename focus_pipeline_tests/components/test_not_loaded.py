@@ -1,0 +1,172 @@
+"""A connection whose defs.yaml cannot be used stops itself alone, and one line says where and why."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from focus_pipeline.components.connection import ConnectionComponent, connections
+from focus_pipeline.components.connection_tree import ConnectionTree, NotLoadedError
+from focus_pipeline.definitions import definitions_of
+
+GOOD = "type: focus_pipeline.MonthFolders\nattributes:\n  name: good\n  url: s3://bucket/good/\n"
+HEAD = "type: focus_pipeline.MonthFolders\nattributes:\n  name: bad\n"
+
+Loaded = Callable[..., ConnectionTree]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
+    """A project whose defs/ has a connection that loads, and what is given: folder -> text of its defs.yaml."""
+
+    def of(**folders: str) -> ConnectionTree:
+        for folder, text in {"good": GOOD, **folders}.items():
+            (tmp_path / "some_defs" / folder).mkdir(parents=True)
+            (tmp_path / "some_defs" / folder / "defs.yaml").write_text(text)
+        (tmp_path / "some_defs" / "__init__.py").touch()
+        (tmp_path / "some_defs" / "unified.py").write_text("from focus_pipeline.defs.focus.unified import unified\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        importlib.invalidate_caches()
+        return ConnectionTree(defs_module=importlib.import_module("some_defs"), project_root=tmp_path)
+
+    yield of
+    sys.modules.pop("some_defs", None)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (
+            HEAD + "  url: s3://b/\n  lookback: 3\n",
+            "5: there is no attribute `lookback`; the nearest is `lookback_months`",
+        ),
+        (HEAD + "  adress: s3://b/\n", "2: the attribute `url` is missing"),
+        (HEAD + "  url: s3://b/\n  zzzz: 1\n", "5: there is no attribute `zzzz`; there are auth, check_every_seconds"),
+        (HEAD + "  url: http://127.0.0.1/b/\n", "4: `url`: a url of the kind http:// is not known; use s3://"),
+        (HEAD + "  url: ftp://b/\n", "4: `url`: a url of the kind ftp:// is not known; use s3://"),
+        (HEAD + "  url: 5\n", "4: `url` is 5; allowed is a text"),
+        (
+            HEAD + "  url: s3://b/\n  lookback_months: -1\n",
+            "5: `lookback_months` is -1; allowed is a whole number from 0",
+        ),
+        (HEAD + "  url: s3://b/\n  lookback_months: two\n", "5: `lookback_months` is 'two'; allowed is a whole number"),
+        (
+            HEAD + "  url: s3://b/\n  check_every_seconds: 0\n",
+            "5: `check_every_seconds` is 0; allowed is a whole number",
+        ),
+        (HEAD + "  url: s3://b/\n  month_rule: maybe\n", "5: `month_rule` is 'maybe'; allowed is true or false"),
+        (HEAD + "  url: s3://b/\n  precedence: '*'\n", "5: `precedence` is '*'; allowed is a list of texts"),
+        (
+            HEAD + "  url: s3://b/\n  auth: {acess_key_id: a}\n",
+            "5: there is no attribute `auth.acess_key_id`; the nearest",
+        ),
+        (HEAD + "  url: s3://b/\n  auth: {access_key_id: a}\n", "5: `auth`: access_key_id and secret_access_key go"),
+        (HEAD + "  url: gs://b/\n  auth: {profile: a}\n", "5: `auth`: the auth does not fit the url"),
+        (
+            HEAD + "  url: s3://b/\n  auth: a-key\n",
+            "5: `auth` has to hold attributes of its own, such as access_key_id",
+        ),
+        (
+            HEAD + "  url: s3://b/\n  auth:\n    role_arn: '{{ env.TORN }}'\n",
+            "6: `auth.role_arn`: it holds a line break",
+        ),
+        (
+            HEAD + "  url: '{{ data_dri }}/x'\n",
+            "4: `url`: `{{ data_dri }}` is not known; there are {{ env.NAME }} and {{ data_dir }}",
+        ),
+        (
+            HEAD.replace("bad", "Bad-One") + "  url: s3://b/\n",
+            "3: `name` is 'Bad-One'; allowed are small letters, digits",
+        ),
+        (HEAD.replace("bad", "focus") + "  url: s3://b/\n", "3: `name`: a connection cannot be named 'focus'"),
+        (HEAD + "  url: s3://b/\n bad: [\n", "5: this is not YAML"),
+        (
+            "type: focus_pipeline.MonthFolder\n",
+            "1: there is no type `focus_pipeline.MonthFolder`; the nearest is `focus_",
+        ),
+        ("type: MonthFolders\n", "1: there is no type `MonthFolders`; the nearest is `focus_pipeline.MonthFolders`"),
+        (
+            "type: focus_pipeline.MonthFolders\natributes: {}\n",
+            "2: there is no `atributes`; the nearest is `attributes`",
+        ),
+        ("attributes: {}\n", "1: `type` is missing, such as focus_pipeline.MonthFolders"),
+        ("type: focus_pipeline.MonthFolders\nattributes: []\n", "2: `attributes` has to hold attributes"),
+        (
+            "type: focus_pipeline.GcpBigQueryExport\nattributes: {name: bad, project: p, dataset: ''}\n",
+            "2: the attribute",
+        ),
+        ("", "1: the file is empty"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_with_its_place_and_the_others_load(
+    tree: Loaded, monkeypatch: pytest.MonkeyPatch, written: str, said: str
+) -> None:
+    monkeypatch.setenv("TORN", "arn:aws:iam::1:role/x\nsecret-half")
+    tree = tree(bad=written)
+    sentences = [sentence for bad in tree.not_loaded() for sentence in bad.sentences]
+    assert any(f"bad/defs.yaml:{said}" in sentence for sentence in sentences), sentences
+    for sentence in sentences:
+        assert "\n" not in sentence
+        assert "secret-half" not in sentence
+        assert not any(
+            word in sentence.lower() for word in ("pydantic", "validation error", "constraint", "input should")
+        )
+    assert list(connections(tree)) == ["good"]
+    definitions = definitions_of(tree)
+    dg.Definitions.validate_loadable(definitions)
+    assert definitions.resolve_job_def("good_ingest")
+    node = definitions.resolve_asset_graph().get(dg.AssetKey(["bad", "not_loaded"]))
+    assert sentences[0] in node.description
+
+
+def test_every_fault_of_a_file_is_told(tree: Loaded) -> None:
+    (bad,) = tree(bad=HEAD + "  lookback: 1\n  month_rule: x\n").not_loaded()
+    assert len(bad.sentences) == 3
+
+
+def test_of_several_connections_in_one_file_only_the_bad_one_is_left_out(tree: Loaded) -> None:
+    one = GOOD.replace("good", "third")
+    loaded = tree(several=f"{one}---\n{HEAD}  url: http://b/\n")
+    assert list(connections(loaded)) == ["good", "third"]
+    assert loaded.not_loaded()[0].sentences[0].startswith("some_defs/several/defs.yaml:9: `url`")
+
+
+def test_two_connections_of_one_name_stop_each_other_and_nobody_else(tree: Loaded) -> None:
+    loaded = tree(one=HEAD + "  url: s3://b/\n", two=HEAD + "  url: s3://c/\n")
+    assert list(connections(loaded)) == ["good"]
+    sentences = [bad.sentences[0] for bad in loaded.not_loaded()]
+    assert sentences[0].startswith("some_defs/one/defs.yaml:3: `name`: some_defs/two/defs.yaml has the name 'bad', too")
+    assert sentences[1].startswith("some_defs/two/defs.yaml:3: `name`: some_defs/one/defs.yaml has the name 'bad', too")
+    dg.Definitions.validate_loadable(definitions_of(loaded))
+
+
+def test_dg_check_defs_fails_for_it(tree: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_IS_DEFS_VALIDATION_CLI", "1")
+    with pytest.raises(NotLoadedError, match=r"bad/defs.yaml:4: `url`: a url of the kind http://"):
+        definitions_of(tree(bad=HEAD + "  url: http://b/\n"))
+
+
+def test_its_sensor_fails_its_check_and_then_every_look_so_that_the_ui_shows_it(tree: Loaded) -> None:
+    definitions = definitions_of(tree(bad=HEAD + "  url: http://b/\n"))
+    sensor = definitions.get_sensor_def("bad_not_loaded")
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = sensor(dg.build_sensor_context(instance=instance))
+        (event,) = first.asset_events
+        assert (event.passed, event.asset_key) == (False, dg.AssetKey(["bad", "not_loaded"]))
+        assert "a url of the kind http:// is not known" in event.description
+        with pytest.raises(NotLoadedError, match="a url of the kind http:// is not known"):
+            sensor(dg.build_sensor_context(instance=instance, cursor=first.cursor))
+
+
+def test_a_start_month_that_is_none_is_blamed_on_no_connection(tree: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOCUS_START_MONTH", "2024-13")
+    with pytest.raises(ValueError, match=r"^FOCUS_START_MONTH is '2024-13'; set it to a month such as 2024-01"):
+        definitions_of(tree())
+
+
+def test_the_unified_asset_waits_for_no_connection_that_is_not_loaded(tree: Loaded) -> None:
+    loaded = tree(bad=HEAD + "  url: http://b/\n")
+    assert [c.name for c in loaded.get_all_components(of_type=ConnectionComponent)] == ["good"]
