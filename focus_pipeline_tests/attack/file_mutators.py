@@ -248,6 +248,8 @@ def _own_column(chance: Chance, lines: Lines) -> Lines:
 
 
 def _without_column(chance: Chance, lines: Lines) -> Lines:
+    if not lines[0]:
+        return lines
     at = chance.randrange(len(lines[0]))
     return [[value for i, value in enumerate(line) if i != at] for line in lines]
 
