@@ -19,6 +19,7 @@ def attacked(part: str, count: int, rules: Path) -> dict[str, int]:
     return {what: int(count.replace(",", "")) for count, what in counted}
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_anywhere_leaves_the_former_month_or_the_new_one(compiled_rules: Path) -> None:
     counted = attacked("kills", 6, compiled_rules)
     assert counted["reads of the whole table by a concurrent reader"] >= 60
@@ -32,6 +33,7 @@ def test_a_run_that_is_killed_anywhere_leaves_the_former_month_or_the_new_one_wi
     assert all(counted[f"kills in {step}"] for step in ("land", "stage", "judge", "publish"))
 
 
+@pytest.mark.slow
 def test_publishers_at_once_end_in_what_one_after_the_other_gives(compiled_rules: Path) -> None:
     assert attacked("races", 1, compiled_rules)["runs"] == 10
 
@@ -74,6 +76,7 @@ def test_small_files_that_unpack_to_far_too_much_end_in_a_sentence(compiled_rule
     attacked("bombs", 10, compiled_rules)
 
 
+@pytest.mark.slow
 def test_a_full_disk_loads_no_part_of_a_month(compiled_rules: Path) -> None:
     counted = attacked("full-disk", 1, compiled_rules)
     if not counted.get("runs on a full disk"):
@@ -85,6 +88,7 @@ def test_a_disk_that_fills_up_at_any_time_loads_no_part_of_a_month(compiled_rule
     attacked("full-disk", 12, compiled_rules)
 
 
+@pytest.mark.slow
 def test_little_memory_is_said_and_held_against_no_file(compiled_rules: Path) -> None:
     assert attacked("memory", 1, compiled_rules)["ended in a sentence about memory"] == 1
 
