@@ -257,7 +257,17 @@ def _json_entries(entries: list[str]) -> str:
 def _json(value: str, source_type: str) -> str:
     # JSON numbers are binary floating point to most readers, DuckDB included: exact ones are written as text.
     exact = re.sub(r"DECIMAL\(\d+,\d+\)|\bFLOAT\b", "VARCHAR", source_type)
-    return f"to_json({value})" if exact == source_type else f"to_json(CAST({value} AS {exact}))"
+    written = f"to_json({value})" if exact == source_type else f"to_json(CAST({value} AS {exact}))"
+    # JSON has no NaN and no infinity: where there is one, the numbers are text, and so is JSON that is none.
+    if source_type == "JSON":
+        return f"CASE WHEN is_lax_json({value}) THEN to_json(CAST({value} AS VARCHAR)) ELSE {written} END"
+    if source_type == "DOUBLE":
+        return f"CASE WHEN isfinite({value}) THEN {written} ELSE to_json(CAST({value} AS VARCHAR)) END"
+    if "DOUBLE" in exact or "JSON" in exact:
+        texts = re.sub(r"\b(DOUBLE|JSON)\b", "VARCHAR", exact)
+        as_text = f"to_json(CAST({value} AS {texts}))"
+        return f"CASE WHEN is_lax_json(CAST({written} AS VARCHAR)) THEN {as_text} ELSE {written} END"
+    return written
 
 
 def _lines(parts: list[str]) -> str:

@@ -148,8 +148,37 @@ CREATE OR REPLACE TEMP MACRO are_pairs(value) AS
 CREATE OR REPLACE TEMP MACRO python_dictionary_to_json(value) AS
     CASE WHEN starts_with(value, '{''') AND NOT regexp_matches(value, '["\\]') THEN replace(value, '''', '"') END;
 
--- A JSON object, however it was written: an object; a string that holds one; pairs; a Python dictionary.
-CREATE OR REPLACE TEMP MACRO to_json_object(value) AS
+-- json_valid() lets pass what JSON has not: NaN, Infinity and -Infinity in any case, and a comma before a closing
+-- bracket. Three patterns, each with one letter in front, take a third of the time of one; they find such text within
+-- strings, too.
+CREATE OR REPLACE TEMP MACRO may_be_lax_json(value) AS
+    regexp_matches(value, ',\s*(?:[\]}]|-?(?:[Nn][Aa]|[Ii]))')
+    OR regexp_matches(value, ':\s*-?(?:[Nn][Aa]|[Ii])')
+    OR regexp_matches(value, '\[\s*-?(?:[Nn][Aa]|[Ii])');
+
+-- Of text that json_valid() lets pass.
+CREATE OR REPLACE TEMP MACRO is_lax_json(value) AS
+    CASE
+        WHEN may_be_lax_json(value)
+            THEN regexp_matches(
+                regexp_replace(value, '"(?:[^"\\]|\\.)*"', '""', 'g'), '(?i)nan|inf|,\s*[\]}]'
+            )
+        ELSE false
+    END;
+
+CREATE OR REPLACE TEMP MACRO is_json_object(value) AS
+    CASE WHEN json_valid(value) THEN json_type(value) = 'OBJECT' AND NOT is_lax_json(value) ELSE false END;
+
+-- Without commas before a closing bracket: they mean nothing. NULL for what is no JSON even so: nobody can say what a
+-- NaN stands for.
+CREATE OR REPLACE TEMP MACRO strict_json(value) AS
+    list_transform(
+        [regexp_replace(value, '("(?:[^"\\]|\\.)*")|,(\s*[\]}])', '\1\2', 'g')],
+        lambda text: CASE WHEN json_valid(value) AND json_valid(text) AND NOT is_lax_json(text) THEN text END
+    )[1];
+
+-- The object that JSON text stands for: one, a string that holds one, or pairs.
+CREATE OR REPLACE TEMP MACRO object_in_json(value) AS
     CASE
         WHEN json_valid(value) THEN
             CASE json_type(value)
@@ -159,8 +188,15 @@ CREATE OR REPLACE TEMP MACRO to_json_object(value) AS
                     CASE
                         WHEN json_valid(json_extract_string(value, '$'))
                             AND json_type(json_extract_string(value, '$')) = 'OBJECT'
-                            THEN json_extract_string(value, '$')
+                            THEN strict_json(json_extract_string(value, '$'))
                     END
             END
-        WHEN json_valid(python_dictionary_to_json(value)) THEN python_dictionary_to_json(value)
+    END;
+
+-- A JSON object, however it was written: an object; a string that holds one; pairs; a Python dictionary.
+CREATE OR REPLACE TEMP MACRO to_json_object(value) AS
+    CASE
+        WHEN starts_with(value, '{''') THEN strict_json(python_dictionary_to_json(value))
+        WHEN may_be_lax_json(value) THEN object_in_json(strict_json(value))
+        ELSE object_in_json(value)
     END;

@@ -26,8 +26,10 @@ _PLAIN = {
     "Decimal": (
         "(coalesce(isfinite(TRY_CAST({0} AS DOUBLE)), false) AND NOT contains({0}, '+') AND NOT contains({0}, '_'))"
     ),
-    "DateTime": "({0} LIKE '____-__-__T__:__:__Z' OR {0} LIKE '____-__-__T__:__:__.%Z')",
-    "KeyValue": """(starts_with({0}, '{{"') OR {0} = '{{}}')""",
+    "DateTime": (
+        "(({0} LIKE '____-__-__T__:__:__Z' OR {0} LIKE '____-__-__T__:__:__._%Z') AND NOT contains({0}, ' '))"
+    ),
+    "KeyValue": "is_json_object({0})",
 }
 
 
@@ -203,7 +205,7 @@ def _tests_of(column: Column, sent: str, source_type: str) -> Iterator[_Test]:
 
 def _breaks(rule: Rule, sent: str) -> str:
     if rule.forbidden is None:
-        return f"CASE WHEN json_valid({sent}) THEN json_type({sent}) <> 'OBJECT' ELSE true END"
+        return f"NOT is_json_object({sent})"
     return f"regexp_matches({sent}, {literal(rule.forbidden)})"
 
 

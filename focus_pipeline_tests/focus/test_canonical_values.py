@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Context, Decimal
 from itertools import count
@@ -229,3 +229,54 @@ def test_a_providers_columns_survive_name_and_value(new_path: NewPath, read: Rea
     for path in (text, typed):
         found = read(path, "x_ProviderColumns")
         assert [value and json.loads(value) for value in found] == expected
+
+
+def is_json_object(text: str) -> bool:
+    """By the standard: Python reads NaN and Infinity, too."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        return isinstance(json.loads(text, parse_constant=refuse), dict)
+    except ValueError:
+        return False
+
+
+JSON_PARTS = [
+    *['{"a":', "{", "}", "[", "]", ",", ":", " ", "\n", '"', '"b"', '"a":', "1", "1.5e3", "true", "null", "{}", "[1]"],
+    *["NaN", "nan", "-Infinity", "inf", "True", "None", "'", "'a'", "01", ".5", "+1", "0x1", "/*c*/", "//", "#", "\\"],
+    *['"\t"', '", NaN"', '": inf"', '",}"', '"\\""', "\ufeff", "\xa0", "undefined", ";"],
+]
+
+
+@pytest.fixture(scope="module")
+def macros() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the macros of canonical.sql."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        create_macros(connection)
+        yield connection
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.sampled_from(JSON_PARTS), max_size=7).map("".join)
+        | st.lists(st.sampled_from(JSON_PARTS), min_size=1, max_size=4).map(lambda p: '{"a": ' + "".join(p) + "}"),
+        min_size=20,
+        max_size=60,
+    )
+)
+def test_json_objects_are_told_as_the_standard_has_them_and_nothing_else_is_read_as_one(
+    macros: duckdb.DuckDBPyConnection, texts: list[str]
+) -> None:
+    """T30: DuckDB's json_valid() lets NaN, Infinity and trailing commas pass."""
+    found = macros.execute(
+        "SELECT is_json_object(text), to_json_object(text) FROM (SELECT unnest($texts) AS text)", {"texts": texts}
+    ).fetchall()
+    assert [is_object for is_object, _ in found] == [is_json_object(text) for text in texts]
+    for text, (_, read) in zip(texts, found, strict=True):
+        if is_json_object(text):
+            assert read == text
+        assert read is None or is_json_object(read), f"{text} is read as {read}"
