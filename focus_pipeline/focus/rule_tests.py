@@ -139,6 +139,7 @@ _OPERATORS = {
     "product_of": _product_of,
     "listed_under": _listed_under,
     "whole_hour": lambda table, column, operand: column == column.truncate("h"),
+    "first_of_month": lambda table, column, operand: column == column.truncate("M"),
     "month_after": _month_after,
     "not_written_as": _not_written_as,
     "spelled_as": _spelled_as,

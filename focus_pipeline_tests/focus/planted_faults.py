@@ -355,6 +355,9 @@ SPELLING = (
     Fault("NumericFormat-A-011-M", AWS, {"BilledCost": "(12.5)"}, "credit", "parentheses for a minus sign", NO_COST),
     Fault("KeyValueFormat-A-001-M", AWS, {"Tags": "team=web"}, "usage", "tags that are not JSON", NO_TAGS),
     Fault("KeyValueFormat-A-001-M", AWS, {"Tags": "{'team': 'web'}"}, "usage", "tags in single quotes"),
+    Fault("KeyValueFormat-A-001-M", AWS, {"Tags": '{"team": "web",}'}, "usage", "tags with a comma at their end"),
+    Fault("KeyValueFormat-A-001-M", AWS, {"Tags": '{"team": NaN}'}, "usage", "tags with a NaN", NO_TAGS),
+    Fault("KeyValueFormat-A-001-M", AWS, {"Tags": '{"team": "web"'}, "usage", "tags that break off", NO_TAGS),
     Fault("KeyValueFormat-A-001-M", AWS, {"Tags": '["team", "web"]'}, "usage", "tags that are an array", NO_TAGS),
     Fault(
         "KeyValueFormat-A-001-M", AWS, {"SkuPriceDetails": '"fast"'}, "usage", "price details that are a text",

@@ -884,6 +884,77 @@ def test_tags_that_are_no_object_are_reported_as_sent(folder: Path, load_month: 
     assert loaded.verdict.accepted
 
 
+# What is no JSON to a strict reader; DuckDB's json_valid() lets most of it pass.
+MENDED = {
+    '{"a": "b",}': {"a": "b"},
+    '{"a": "b",\n}': {"a": "b"},
+    '{"a": {"b": 1,}, "c": ", }",}': {"a": {"b": 1}, "c": ", }"},
+    '[{"key": "a", "value": "b"},]': {"a": "b"},
+    r'"{\"a\": 1,}"': {"a": 1},
+    "{'a': ',}',}": {"a": ",}"},
+}
+NO_JSON = [
+    *['{"env": NaN}', '{"a": 1, "env":nan}', '{"env": Infinity}', '{"env":-Infinity}', '{"env": inf}', '{"a": [-NAN]}'],
+    *['[{"key": "env", "value": NaN}]', r'"{\"env\": NaN}"', "{'env': NaN}", '{"a": NaN,}', '{"a": 1', '{"a": 1,,}'],
+    *['{"a": .5}', '{"a": 01}', '{"a": "\t"}', '{"a": 1} // b', '{"a": True}', '{"a": None}', '{"a": 1}{"b": 2}'],
+]
+
+
+def test_what_is_no_strict_json_is_told_and_none_of_it_gets_into_a_json_column(
+    folder: Path, load_month: LoadMonth
+) -> None:
+    """T30: commas that mean nothing are left out, and what stands for nothing that JSON has is kept aside."""
+    kept = ['{"env": "NaN"}', '{"note": "a, }", "b": ": inf", "c": "[nan"}', r'{"a": "\", NaN"}', '{"a": 1.50e3}']
+    sent = [*MENDED, *NO_JSON, *kept]
+    write_csv(folder / "bill.csv", [focus_row(Tags=value) for value in sent])
+    write_parquet(folder / "bill.parquet", [focus_row(Tags=value) for value in sent])
+    loaded = load_month(folder)
+    expected = [*MENDED.values(), *[None] * len(NO_JSON), *map(json.loads, kept)]
+    assert [value and strict(value) for value in loaded.values("Tags")] == expected * 2
+    aside = [value and strict(value) for value in loaded.values("x_ProviderColumns")]
+    assert (
+        aside == [None if value is not None else {"Tags": text} for text, value in zip(sent, expected, strict=True)] * 2
+    )
+    assert loaded.failures["KeyValueFormat-A-001-M"].violations == 2 * (len(MENDED) + len(NO_JSON))
+    assert loaded.failures["Tags-type"].violations == 2 * len(NO_JSON)
+
+
+def test_what_is_kept_of_typed_columns_is_json_even_where_a_number_is_none(folder: Path, load_month: LoadMonth) -> None:
+    """T39"""
+    nan, inf = float("nan"), float("inf")
+    record = pa.struct({"rate": pa.float64(), "unit": pa.string()})
+    sent = {
+        "Tags": (pa.map_(pa.string(), pa.float64()), [("env", nan), ("size", 1.5)]),
+        "x_Rate": (pa.float64(), nan),
+        "x_Single": (pa.float32(), -inf),
+        "x_Rates": (pa.list_(pa.float64()), [0.5, -inf]),
+        "x_Record": (record, {"rate": nan, "unit": "GB, nan"}),
+        "x_Fine": (record, {"rate": 0.5, "unit": ": nan"}),
+        "x_Json": (pa.json_(), '{"a": NaN}'),
+        "x_JsonFine": (pa.json_(), '{"a": 1}'),
+    }
+    row = focus_row(**{name: value for name, (_, value) in sent.items()})
+    write_parquet(folder / "bill.parquet", [row], {name: kind for name, (kind, _) in sent.items()})
+    loaded = load_month(folder)
+    assert [strict(value) for value in loaded.values("Tags")] == [{"env": "nan", "size": "1.5"}]
+    assert [strict(value) for value in loaded.values("x_ProviderColumns")] == [
+        {
+            "x_Rate": "nan",
+            "x_Single": "-inf",
+            "x_Rates": ["0.5", "-inf"],
+            "x_Record": {"rate": "nan", "unit": "GB, nan"},
+            "x_Fine": {"rate": 0.5, "unit": ": nan"},
+            "x_Json": '{"a": NaN}',
+            "x_JsonFine": {"a": 1},
+        }
+    ]
+
+
+def strict(text: str) -> object:
+    """JSON as the standard has it: Python reads NaN and Infinity, too."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in {text}"))
+
+
 # Rows
 
 
