@@ -10,6 +10,7 @@ from focus_pipeline.components.connection import OptionalText, Text
 from focus_pipeline.components.scaffolding import ConnectionScaffolder
 from focus_pipeline.components.store_connection import StoreConnection
 from focus_pipeline.connections.month_folders import MonthFolders as MonthFoldersConnection
+from focus_pipeline.connections.month_paths import USUAL
 from focus_pipeline.connections.store_urls import SCHEMES
 
 
@@ -42,6 +43,15 @@ class MonthFolders(StoreConnection):
         ),
     ] = True
 
+    month_path: Annotated[
+        OptionalText,
+        Field(
+            description="How the month of a file is told: YYYY-MM/ (the default), billing_period=YYYY-MM/, YYYY/MM/ "
+            "and the like for folders, *_focus_YYYYMM.csv and the like for names of files. YYYY, MM and DD stand for "
+            "digits, * for any characters."
+        ),
+    ] = None
+
     quiet_minutes: Annotated[
         int,
         Field(
@@ -69,4 +79,5 @@ class MonthFolders(StoreConnection):
             self.month_rule,
             quiet=timedelta(minutes=0 if self.marker else self.quiet_minutes),
             marker=self.marker,
+            month_path=self.month_path or USUAL,
         )

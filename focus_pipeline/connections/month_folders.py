@@ -3,7 +3,6 @@
 The month's delivery is every file directly in its folder, merged. Files are told apart by their ETags.
 """
 
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +20,7 @@ from focus_pipeline.connections.delivery import (
     NoBillingPeriods,
     StoredObject,
 )
+from focus_pipeline.connections.month_paths import USUAL, MonthPath
 from focus_pipeline.connections.store_urls import check_url, open_store
 from focus_pipeline.connections.stores import ObjectStore, StoreError, apart
 from focus_pipeline.months import is_month
@@ -30,6 +30,7 @@ _STALE = (
     "statement can run; delete the month's files before each export"
 )
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
+_TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".filepart")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class MonthFolders:
     precedence: patterns of file names, first to last. Of the files of a month that match any of them, only those of the
     first pattern that has some are taken: for a source that delivers days, and later the whole month beside them.
     quiet: see Connection. marker: name of a file, such as `_SUCCESS`, that the source writes last; a month without it
-    is still being delivered.
+    is still being delivered. month_path: how the month is told, see month_paths.py.
     Raises InvalidUrl when the url, its auth and the endpoint cannot be used or hold a secret in the open.
     """
 
@@ -55,43 +56,36 @@ class MonthFolders:
     additive: bool = False
     quiet: timedelta = timedelta(0)
     marker: str | None = None
+    month_path: str = USUAL
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)
+        MonthPath(self.month_path)
 
     def discover(self, months: Collection[str] | None = None) -> Discovery:
         store, prefix = self._place
         looked_in = f"{store.address}/{prefix}"
-        level = store.list_level(prefix)
-        folders: dict[str, str] = {}
-        outside, ignored = apart([*level.objects, *level.ignored])
-        ignored += [Ignored(item.key, _outside_reason(item, prefix)) for item in outside]
-        for folder in level.folders:
-            name = folder.removeprefix(prefix).rstrip("/")
-            if is_month(name):
-                folders[name] = folder
-            else:
-                ignored.append(Ignored(folder, _folder_reason(name)))
-        if not folders:
-            raise NoBillingPeriods(_no_billing_periods(looked_in, store, prefix, ignored))
+        path = MonthPath(self.month_path)
+        places, ignored = path.find(store, prefix)
+        if not places:
+            raise NoBillingPeriods(_no_billing_periods(looked_in, store, prefix, ignored, self.month_path))
         deliveries, held_back = {}, {}
-        for month, folder in sorted(folders.items()):
+        for month, place in places.items():
             if months is None or month in months:
-                objects = []
-                listed, unreadable = apart(store.list(folder))
-                ignored += unreadable
+                objects = list(place.objects)
+                for folder in place.folders:
+                    listed, unreadable = apart(store.list(folder))
+                    ignored += unreadable
+                    objects += [item for item in listed if not _is_below(item, folder, ignored)]
                 if self.marker is not None:
-                    files = [item for item in listed if item.key != f"{folder}{self.marker}"]
-                    if len(files) == len(listed):
-                        held_back[month] = f"pending: {looked_in}{month}/ has no {self.marker} yet"
+                    files = [item for item in objects if item.key.rpartition("/")[2] != self.marker]
+                    if len(files) == len(objects):
+                        held_back[month] = f"pending: {month} in {looked_in} has no {self.marker} yet"
                         continue
-                    listed = files
-                for item in listed:
-                    reason = _file_reason(item, folder)
-                    if reason is None:
-                        objects.append(item)
-                    else:
-                        ignored.append(Ignored(item.key, reason))
+                    objects = files
+                reasons = {item: _file_reason(item) for item in objects}
+                ignored += [Ignored(item.key, reason) for item, reason in reasons.items() if reason is not None]
+                objects = [item for item, reason in reasons.items() if reason is None]
                 if self.url.startswith("gs://"):
                     # Elsewhere they are copies, with the times of their copying.
                     stale = stale_shards(objects)
@@ -100,7 +94,7 @@ class MonthFolders:
                 objects, yielding = _preceding(objects, self.precedence)
                 ignored += yielding
                 deliveries[month] = Delivery(month, tuple(sorted(objects)))
-        return Discovery(tuple(sorted(folders)), deliveries, tuple(ignored), looked_in, held_back)
+        return Discovery(tuple(places), deliveries, tuple(ignored), looked_in, held_back)
 
     def download(self, item: StoredObject, path: Path) -> None:
         self._place[0].download(item, path)
@@ -110,26 +104,23 @@ class MonthFolders:
         return open_store(self.url, self.auth, self.endpoint_url)
 
 
-def _folder_reason(name: str) -> str:
-    if not name:
-        return "an empty folder name (two slashes in a row); put the second slash into the connection's url to read it"
-    if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", name):
-        return "not a month that a bill can be of; months are those of the years 2000 to 2099"
-    return "not a month folder; months are named YYYY-MM, such as 2025-03"
-
-
-def _outside_reason(item: StoredObject, prefix: str) -> str:
-    if item.key == prefix:
-        return "an empty placeholder of the folder itself"
-    return "a file outside of any month folder; put it into a folder named YYYY-MM"
-
-
-def _file_reason(item: StoredObject, folder: str) -> str | None:
+def _is_below(item: StoredObject, folder: str, ignored: list[Ignored]) -> bool:
+    """Whether an object is not directly in the month's folder; it is then among those that are ignored."""
     name = item.key.removeprefix(folder)
     if name.endswith("/") or not name:
-        return "an empty placeholder of a folder"
-    if "/" in name:
-        return "in a folder below the month folder; only files directly in YYYY-MM/ are read"
+        ignored.append(Ignored(item.key, "an empty placeholder of a folder"))
+    elif "/" in name:
+        reason = "in a folder below the month folder; only files directly in YYYY-MM/ are read"
+        ignored.append(Ignored(item.key, reason))
+    else:
+        return False
+    return True
+
+
+def _file_reason(item: StoredObject) -> str | None:
+    name = item.key.rpartition("/")[2]
+    if name.startswith((".", "~$")) or name.lower().endswith(_TEMPORARY):
+        return "a hidden or temporary file"
     if name.endswith(SUFFIXES):
         return None
     if name.lower().endswith(SUFFIXES):
@@ -154,7 +145,12 @@ def _rank(item: StoredObject, precedence: tuple[str, ...]) -> int | None:
     return next((rank for rank, pattern in enumerate(precedence) if fnmatchcase(name, pattern)), None)
 
 
-def _no_billing_periods(looked_in: str, store: ObjectStore, prefix: str, ignored: list[Ignored]) -> str:
+def _no_billing_periods(
+    looked_in: str, store: ObjectStore, prefix: str, ignored: list[Ignored], month_path: str
+) -> str:
+    if month_path != USUAL:
+        found = f" Found there instead: {_names(i.key.removeprefix(prefix) for i in ignored)}." if ignored else ""
+        return f"No billing periods found: {looked_in} has nothing named {month_path} (see month_path).{found}"
     message = f"No billing periods found: {looked_in} has no folder named YYYY-MM (such as 2025-03)."
     above, _, last = looked_in.rstrip("/").rpartition("/")
     if is_month(last):

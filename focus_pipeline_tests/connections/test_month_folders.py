@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.delivery import Delivery, Discovery, NoBillingPeriods, StoredObject
 from focus_pipeline.connections.month_folders import MonthFolders
+from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import AccessDenied, NotFound
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import LandedDelivery, land
@@ -98,8 +99,12 @@ def test_folders_that_are_no_months_are_ignored_and_named(place: Place) -> None:
 
 UNREAD = {
     "_SUCCESS": "the extension is none of .csv, .csv.gz, .parquet",
-    ".DS_Store": "the extension is none of .csv, .csv.gz, .parquet",
-    "expenses.csv.gz.tmp": "the extension is none of .csv, .csv.gz, .parquet",
+    ".DS_Store": "a hidden or temporary file",
+    "._expenses.csv": "a hidden or temporary file",
+    "~$expenses.csv": "a hidden or temporary file",
+    ".expenses.parquet": "a hidden or temporary file",
+    "expenses.csv.gz.tmp": "a hidden or temporary file",
+    "expenses.csv.part": "a hidden or temporary file",
     "expenses.xlsx": "the extension is none of .csv, .csv.gz, .parquet",
     "expenses.gz": "the extension is none of .csv, .csv.gz, .parquet",
     "expenses.csv.zip": "the extension is none of .csv, .csv.gz, .parquet",
@@ -493,3 +498,48 @@ def test_a_token_does_not_mistake_two_objects_for_one() -> None:
     for between in ("\0", ",", '", "', "\n"):
         one = (StoredObject(f"a{between}1{between}1\nb", "2", 2, moment),)
         assert Delivery(MONTH, one).token != Delivery(MONTH, two).token
+
+
+# Months that are told otherwise
+
+
+@pytest.mark.parametrize(
+    ("month_path", "keys"),
+    [
+        ("billing_period=YYYY-MM/", ["billing_period=2025-03/a.csv", "billing_period=2025-03/b.parquet"]),
+        ("month=YYYY-MM/", ["month=2025-03/a.csv", "month=2025-03/b.csv"]),
+        ("YYYY/MM/", ["2025/03/a.csv", "2025/03/b.csv.gz"]),
+        ("YYYY/MM/DD/", ["2025/03/01/a.csv", "2025/03/31/b.csv"]),
+        ("YYYYMM/", ["202503/a.csv", "202503/b.csv"]),
+        ("*_focus_YYYYMM.csv", ["UID_focus_202503.csv", "other_focus_202503.csv"]),
+        ("costs-YYYYMMDD.csv.gz", ["costs-20250301.csv.gz", "costs-20250331.csv.gz"]),
+        ("YYYY/costs-MM*.csv", ["2025/costs-03.csv", "2025/costs-03-late.csv"]),
+    ],
+)
+def test_months_are_told_by_folders_or_names_of_any_form(tmp_path: Path, month_path: str, keys: list[str]) -> None:
+    others = [key.replace("03", "04", 1) for key in keys]
+    noise = ["readme.txt", "2025-03/x.csv", "billing_period=2025-13/a.csv", "x/y/z.csv", "UID_focus_2025.csv"]
+    for key in (*keys, *others, *noise):
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_text("x")
+    discovery = MonthFolders("colo", tmp_path.as_uri(), month_path=month_path).discover()
+    assert discovery.months == ("2025-03", "2025-04")
+    delivered = {month: [item.key for item in d.objects] for month, d in discovery.deliveries.items()}
+    assert delivered == {"2025-03": sorted(keys), "2025-04": sorted(others)}
+    named = {ignored.key for ignored in discovery.ignored}
+    assert {"readme.txt"} <= named
+    assert not named & {*keys, *others}
+    only = MonthFolders("colo", tmp_path.as_uri(), month_path=month_path).discover(["2025-04"])
+    assert list(only.deliveries) == ["2025-04"]
+
+
+@pytest.mark.parametrize("month_path", ["", "MM/", "YYYY/", "YYYY-MM-YYYY/", "year/month/"])
+def test_a_path_that_tells_no_month_is_refused(month_path: str) -> None:
+    with pytest.raises(InvalidUrl, match=r"month_path is .*, and has to hold (YYYY|MM) once"):
+        MonthFolders("colo", "/tmp/x", month_path=month_path)
+
+
+def test_a_place_without_such_months_says_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "2025-03").mkdir()
+    with pytest.raises(NoBillingPeriods, match=r"has nothing named month=YYYY-MM/ \(see month_path\)\..*'2025-03/'"):
+        MonthFolders("colo", tmp_path.as_uri(), month_path="month=YYYY-MM/").discover()
