@@ -2,8 +2,9 @@
 
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from uuid import uuid4
@@ -174,6 +175,113 @@ def accept(connection: str, month: str) -> None:
     console.print(
         f"accepted, although {lost}. The sensor publishes it at its next look.", highlight=False, soft_wrap=True
     )
+
+
+@main.command()
+@click.argument("old")
+@click.argument("new")
+@click.option("--yes", is_flag=True, help="Do it. Without this, it is only said what would be done.")
+def rename(old: str, new: str, yes: bool) -> None:
+    """Makes what is kept of the connection OLD that of NEW: files, rows, verdicts. Nothing is downloaded.
+
+    Change the name in defs.yaml first. Of a month that NEW has loaded itself already, the rows of OLD go.
+    """
+    from focus_pipeline.pipeline.rebuild import Reading
+    from focus_pipeline.pipeline.renamed_and_removed import held_of, rename_connection
+
+    keep_files_private()
+    _refuse_if_defined(old, f"change its name to {new} there first")
+    component = _defined(new)
+    data_dir = load_settings().storage
+    with _warehouse_in_words():
+        held, there = _held(old), held_of(new, data_dir)
+    both = sorted({*held.rows, *held.staged} & {*there.rows, *there.staged})
+    said = [f"{old} has {_in_words(held)}."]
+    if both:
+        said.append(
+            f"{new} has loaded {', '.join(both)} itself: its rows of them stay, and those of {old} go; the files that "
+            f"{old} has fetched are kept with its own."
+        )
+    if not yes:
+        said.append(f"Nothing is changed yet. `focus-pipeline rename {old} {new} --yes` makes it {new}'s.")
+        click.echo("\n".join(said))
+        return
+    reading = Reading(component.connection().month_rule, component.focus_version)
+    with _warehouse_in_words(), console.status("renaming") as status:
+        lacking = rename_connection(old, new, data_dir, reading, lambda what: status.update(f"staging {what}"))
+        there = held_of(new, data_dir)
+    said.append(f"Done. {new} has {_in_words(there)}. Its sensor looks at each month once more, and downloads nothing.")
+    if lacking:
+        said.append(
+            f"The files of {', '.join(lacking)} are no longer in landing/: the rows are {new}'s, and a rebuild of the "
+            "warehouse would not bring them back. Load these months again if the provider still has them."
+        )
+    click.echo("\n".join(said))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--keep-files", is_flag=True, help="Leave what was fetched in landing/.")
+@click.option("--yes", is_flag=True, help="Do it. Without this, it is only said what would go.")
+def remove(name: str, keep_files: bool, yes: bool) -> None:
+    """Takes what is kept of the connection NAME away: its rows, verdicts and history, staged and fetched files.
+
+    Delete its defs.yaml first.
+    """
+    from focus_pipeline.pipeline.renamed_and_removed import remove_connection
+
+    _refuse_if_defined(name, "delete that first, or its sensor loads it again")
+    with _warehouse_in_words():
+        held = _held(name)
+        what = _in_words(held) + (", of which the fetched files stay" if keep_files and held.landed else "")
+        if not yes:
+            options = " --keep-files" if keep_files else ""
+            click.echo(
+                f"{name} has {what}.\nNothing is removed yet. `focus-pipeline remove {name}{options} --yes` removes it."
+            )
+            return
+        remove_connection(name, load_settings().storage, keep_files=keep_files)
+    click.echo(f"Removed of {name}: {what}.")
+
+
+def _held(name: str):
+    from focus_pipeline.pipeline.renamed_and_removed import held_of
+
+    held = held_of(name, load_settings().storage)
+    if not held.anything:
+        raise click.ClickException(f"nothing is kept of a connection {name!r}")
+    return held
+
+
+def _in_words(held) -> str:
+    """What is kept of a connection, as the rest of a sentence."""
+    rows = (
+        f"{sum(held.rows.values()):,} rows of {_span(held.rows)} in the table" if held.rows else "no rows in the table"
+    )
+    return f"{rows}, and files of {_span(held.landed)} in landing/, of {_span(held.staged)} in staged/"
+
+
+def _span(months: Collection[str]) -> str:
+    if not months:
+        return "no month"
+    return f"{len(months)} months ({min(months)} to {max(months)})" if len(months) > 1 else min(months)
+
+
+def _refuse_if_defined(name: str, advice: str) -> None:
+    """Raises ClickException for what is no name of a connection, or the name of one that is defined."""
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise click.ClickException(f"{name!r} is not the name of a connection: small letters, digits and _")
+    loaded, faults = _connections()
+    if name in loaded or name in faults:
+        raise click.ClickException(f"a defs.yaml still defines the connection {name}; {advice}")
+
+
+@contextmanager
+def _warehouse_in_words() -> Iterator[None]:
+    try:
+        yield
+    except (WarehouseUnusable, MachineFault) as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()

@@ -387,3 +387,59 @@ def _who_holds(path: Path, message: str) -> str:
         f"{path} is open in {holder}, and DuckDB lets one writing process in at a time. Close it there, or end that "
         "process, and run this again; read the table with a connection that is opened read-only and closed after use"
     )
+
+
+# Table -> its column that names the connection.
+_NAMED_BY = {
+    "cost_and_usage": "x_Connection",
+    "data_source_months": "Connection",
+    "loads": "Connection",
+    "conformance": "Connection",
+    "rejected_files": "Connection",
+}
+
+
+def rows_of_connections(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+    """Connection -> month -> rows that the table shows, of all that the warehouse names, be it with no row."""
+    found: dict[str, dict[str, int]] = {}
+    for table in ("loads", "conformance", "rejected_files"):
+        for (name,) in connection.execute(f"SELECT DISTINCT Connection FROM focus.{table}").fetchall():
+            found.setdefault(name, {})
+    counted = connection.execute(
+        'SELECT Connection, Month, CAST(sum("Rows") AS BIGINT) FROM focus.data_source_months GROUP BY ALL ORDER BY ALL'
+    )
+    for name, month, rows in counted.fetchall():
+        found.setdefault(name, {})[month] = rows
+    return found
+
+
+def rename_in_tables(connection: duckdb.DuckDBPyConnection, old: str, new: str) -> None:
+    """Everything of one connection is another's from now on, in one transaction.
+
+    Of a month that the other one has published itself, its own rows stay, and those of the former go.
+    """
+    with transaction(connection):
+        # Verdicts tell of the latest delivery, published or not.
+        published, judged = (
+            connection.execute(
+                f"SELECT list(DISTINCT Month) FROM focus.{table} WHERE Connection = ?", [new]
+            ).fetchone()[0]
+            for table in ("loads", "conformance")
+        )
+        for table, column in _NAMED_BY.items():
+            month = "x_Month" if table == "cost_and_usage" else "Month"
+            kept = judged if table in ("conformance", "rejected_files") else published
+            connection.execute(
+                f"DELETE FROM focus.{table} WHERE {column} = $old AND list_contains(CAST($kept AS VARCHAR[]), {month})",
+                {"old": old, "kept": kept or []},
+            )
+            connection.execute(
+                f"UPDATE focus.{table} SET {column} = $new WHERE {column} = $old", {"old": old, "new": new}
+            )
+
+
+def remove_from_tables(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Takes everything of a connection out, in one transaction."""
+    with transaction(connection):
+        for table, column in _NAMED_BY.items():
+            connection.execute(f"DELETE FROM focus.{table} WHERE {column} = $name", {"name": name})

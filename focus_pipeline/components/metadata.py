@@ -1,6 +1,6 @@
 """What the Dagster UI shows of a month, so that it can be judged from there alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import dagster as dg
@@ -224,7 +224,7 @@ def of_published(published: PublishedMonth) -> dict[str, object]:
     }
 
 
-def in_words_delivered_twice(twice: DeliveredTwice, month: str) -> str:
+def in_words_delivered_twice(twice: DeliveredTwice, month: str, undefined: Collection[str] = ()) -> str:
     if not twice.count:
         return f"no account of {month} is delivered by two connections"
     account = twice.first[0]
@@ -234,8 +234,30 @@ def in_words_delivered_twice(twice: DeliveredTwice, month: str) -> str:
     return (
         f"{' and '.join(account.connections)} both deliver {which} for {month}"
         + (f", and {twice.count - 1:,} more accounts are delivered twice" if twice.count > 1 else "")
-        + "; their costs are in the table twice. Remove one of the connections, or narrow what one of them exports"
+        + "; their costs are in the table twice. "
+        + _advice_on_doubles([name for name in account.connections if name in undefined])
     )
+
+
+def _advice_on_doubles(undefined: Sequence[str]) -> str:
+    if not undefined:
+        return "Remove one of the connections with `focus-pipeline remove`, or narrow what one of them exports"
+    name = undefined[0]
+    return (
+        f"No connection {name} is defined any more: `focus-pipeline rename {name} NEW` if it is called NEW now, "
+        f"`focus-pipeline remove {name}` if it is not wanted"
+    )
+
+
+def in_words_undefined(undefined: Mapping[str, Mapping[str, int]]) -> str:
+    """undefined: connection that no defs.yaml defines -> month -> rows in the table."""
+    said = [
+        f"{name} has {sum(months.values()):,} rows of {len(months)} months ({min(months)} to {max(months)}), and no "
+        f"defs.yaml defines it: `focus-pipeline rename {name} NEW` if it is called NEW now, `focus-pipeline remove "
+        f"{name}` if it is not wanted"
+        for name, months in undefined.items()
+    ]
+    return "; ".join(said) or "every connection in the table is defined"
 
 
 def of_delivered_twice(twice: DeliveredTwice) -> dict[str, object]:

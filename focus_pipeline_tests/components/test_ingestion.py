@@ -23,7 +23,7 @@ def test_files_dropped_are_in_the_table_and_a_replaced_file_restates_its_month(s
     assert run.success
     assert site.billed(month) == Decimal("3.40")
     evaluated = {e.check_name: (e.passed, e.partition) for e in run.get_asset_check_evaluations()}
-    assert evaluated == dict.fromkeys([*CHECKS, "delivered_once"], (True, month))
+    assert evaluated == dict.fromkeys([*CHECKS, "delivered_once", "defined"], (True, month))
 
     site.deliver(month, "additional.csv", cost="-1", rows=1)
     (run,) = site.tick_and_load()

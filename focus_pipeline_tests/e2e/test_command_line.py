@@ -92,6 +92,42 @@ def test_a_connection_that_cannot_be_loaded_is_named_and_the_others_are_loaded(p
     assert "bad/not_loaded" in typed(project, "dg", "list", "defs", "--json").stdout
 
 
+def test_a_connection_is_renamed_and_removed_after_a_dry_run(project: Project) -> None:
+    defs = project.root / "focus_pipeline" / "defs"
+    assert load(project, MONTHS[-1]).returncode == 0
+    before = billed(project)
+
+    refused = typed(project, "focus-pipeline", "rename", CONNECTION, "colo_bills")
+    assert refused.returncode == 1
+    assert f"still defines the connection {CONNECTION}; change its name to colo_bills there first" in refused.stderr
+    yaml = defs / CONNECTION / "defs.yaml"
+    yaml.write_text(yaml.read_text().replace(f"name: {CONNECTION}", "name: colo_bills"))
+    asked = typed(project, "focus-pipeline", "rename", CONNECTION, "colo_bills")
+    assert asked.returncode == 0, asked.stderr
+    assert (
+        f"{CONNECTION} has 50 rows of {MONTHS[-1]} in the table, and files of {MONTHS[-1]} in landing/" in asked.stdout
+    )
+    assert "Nothing is changed yet" in asked.stdout
+    assert (project.data_dir / "landing" / CONNECTION).exists()
+    done = typed(project, "focus-pipeline", "rename", CONNECTION, "colo_bills", "--yes")
+    assert f"Done. colo_bills has 50 rows of {MONTHS[-1]} in the table" in done.stdout, done.stderr
+    assert billed(project) == before
+
+    refused = typed(project, "focus-pipeline", "remove", "colo_bills", "--yes")
+    assert "still defines the connection colo_bills; delete that first" in refused.stderr
+    shutil.rmtree(defs / CONNECTION)
+    assert "is not the name of a connection" in typed(project, "focus-pipeline", "remove", "../x").stderr
+    asked = typed(project, "focus-pipeline", "remove", "colo_bills")
+    assert "Nothing is removed yet" in asked.stdout
+    assert billed(project) == before
+    gone = typed(project, "focus-pipeline", "remove", "colo_bills", "--yes")
+    assert f"Removed of colo_bills: 50 rows of {MONTHS[-1]} in the table" in gone.stdout, gone.stderr
+    assert billed(project) == {}
+    assert not (project.data_dir / "landing" / "colo_bills").exists()
+    again = typed(project, "focus-pipeline", "remove", "colo_bills")
+    assert (again.returncode, "nothing is kept of a connection 'colo_bills'" in again.stderr) == (1, True)
+
+
 def test_check_fails_in_words_when_a_connection_cannot_be_used(project: Project, tmp_path: Path) -> None:
     broken = project.root / "focus_pipeline" / "defs" / CONNECTION / "defs.yaml"
     broken.write_text(broken.read_text().replace(str(tmp_path / "bucket"), str(tmp_path / "nowhere")))

@@ -1,24 +1,37 @@
 """focus/cost_and_usage and focus/data_sources: all connections in one table, replaced month by month."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from focus_pipeline.components import metadata, names
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.ingestion import WAREHOUSE_RETRIES, named_failures
+from focus_pipeline.components.not_loaded import NotLoaded
 from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.verdicts_to_record import record_waiting
 from focus_pipeline.settings import load_settings
-from focus_pipeline.warehouse import delivered_twice, open_warehouse
+from focus_pipeline.warehouse import delivered_twice, open_warehouse, rows_of_connections
 
 
 @dg.definitions
 def unified(context: dg.ComponentLoadContext) -> dg.Definitions:
     connections = context.component_tree.get_all_components(of_type=ConnectionComponent)
-    return dg.Definitions(assets=[unified_assets([connection.name for connection in connections])])
+    not_loaded = context.component_tree.get_all_components(of_type=NotLoaded)
+    return dg.Definitions(
+        assets=[
+            unified_assets(
+                [connection.name for connection in connections], [connection.connection for connection in not_loaded]
+            )
+        ]
+    )
 
 
-def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
-    """The publishing step. It takes the accepted deliveries of the month, of whichever connection, and nothing else."""
+def unified_assets(connections: list[str], not_loaded: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """The publishing step. It takes the accepted deliveries of the month, of whichever connection, and nothing else.
+
+    not_loaded: connections that are defined, and cannot be loaded.
+    """
     data_dir = load_settings().storage
 
     @dg.multi_asset(
@@ -53,7 +66,13 @@ def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
                 asset=names.UNIFIED,
                 description="No account's month is delivered by two connections, which would count it twice.",
                 partitions_def=names.monthly(),
-            )
+            ),
+            dg.AssetCheckSpec(
+                "defined",
+                asset=names.UNIFIED,
+                description="The table holds no rows of connections that were renamed or removed.",
+                partitions_def=names.monthly(),
+            ),
         ],
     )
     def publish(context: dg.AssetExecutionContext):
@@ -66,6 +85,11 @@ def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
             published = publish_month(month, data_dir, warehouse)
             data_sources = metadata.data_sources_preview(warehouse)
             twice = delivered_twice(warehouse, month, metadata.SHOWN_ACCOUNTS)
+            undefined = {
+                name: rows
+                for name, rows in rows_of_connections(warehouse).items()
+                if rows and name not in connections and name not in not_loaded
+            }
         yield dg.MaterializeResult(names.UNIFIED, metadata=metadata.of_published(published))
         yield dg.MaterializeResult(names.DATA_SOURCES, metadata=data_sources)
         yield dg.AssetCheckResult(
@@ -73,8 +97,15 @@ def unified_assets(connections: list[str]) -> dg.AssetsDefinition:
             check_name="delivered_once",
             passed=not twice.count,
             severity=dg.AssetCheckSeverity.WARN,
-            description=metadata.in_words_delivered_twice(twice, month),
+            description=metadata.in_words_delivered_twice(twice, month, undefined),
             metadata=metadata.of_delivered_twice(twice),
+        )
+        yield dg.AssetCheckResult(
+            asset_key=names.UNIFIED,
+            check_name="defined",
+            passed=not undefined,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=metadata.in_words_undefined(undefined),
         )
 
     return publish
