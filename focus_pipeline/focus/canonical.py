@@ -200,6 +200,8 @@ def _decimal(value: str, source_type: str) -> str:
         return f"double_to_decimal({value})"
     if source_type.startswith("DECIMAL") and int(source_type.rstrip(")").split(",")[1]) <= DECIMAL_SCALE:
         return f"TRY_CAST({value} AS DECIMAL(38, 18))"
+    if source_type.startswith("DECIMAL"):
+        return f"exact_decimal(CAST({value} AS VARCHAR))"
     return f"to_decimal({_text(value, source_type)})"
 
 

@@ -60,13 +60,41 @@ CREATE OR REPLACE TEMP MACRO decimals_needed(value) AS
 CREATE OR REPLACE TEMP MACRO exact_decimal(value) AS
     CASE WHEN length(value) <= 19 OR decimals_needed(value) <= 18 THEN long_decimal(value) END;
 
+-- More than 18 decimals in at most 17 digits, such as 0.00012000000000000002: a binary floating-point number that was
+-- written as text. Zeros in front do not count. Such a number is below 0.1.
+CREATE OR REPLACE TEMP MACRO is_text_of_float(number) AS
+    CASE
+        WHEN length(number) <= 19 OR decimals_needed(number) <= 18 THEN false
+        ELSE length(rtrim(ltrim(replace(trim(number), '.', ''), '+-0'), '0')) <= 17
+            AND regexp_full_match(number, '\s*[+-]?0*\.[0-9]+\s*')
+    END;
+
+-- It is rounded at the 18th decimal, as a DOUBLE is. More digits than these are real, and are not rounded away.
+CREATE OR REPLACE TEMP MACRO text_decimal(number) AS
+    CASE
+        WHEN is_text_of_float(number) THEN TRY_CAST(
+            CASE WHEN contains(number, '-') THEN '-0.' ELSE '0.' END || left(split_part(number, '.', 2), 19)
+            AS DECIMAL(38, 18)
+        )
+        ELSE exact_decimal(number)
+    END;
+
 -- DuckDB would round a 19th decimal in silence, lose digits of numbers with an exponent, and read 1_000 as a number.
 CREATE OR REPLACE TEMP MACRO to_decimal(value) AS
     CASE
         WHEN contains(value, '_') THEN NULL
         WHEN contains(value, 'e') OR contains(value, 'E')
-            THEN list_transform([without_exponent(value)], lambda number: exact_decimal(number))[1]
-        ELSE coalesce(short_decimal(value), exact_decimal(value))
+            THEN list_transform([without_exponent(value)], lambda number: text_decimal(number))[1]
+        ELSE coalesce(short_decimal(value), text_decimal(value))
+    END;
+
+-- Whether to_decimal() rounds a text.
+CREATE OR REPLACE TEMP MACRO is_rounded_text(value) AS
+    CASE
+        WHEN contains(value, 'e') OR contains(value, 'E')
+            THEN coalesce(list_transform([without_exponent(value)], lambda number: is_text_of_float(number))[1], false)
+        WHEN strlen(value) > 19 THEN is_text_of_float(value)
+        ELSE false
     END;
 
 -- A binary floating-point number means the shortest decimal that names it: 0.1 is 0.1, not 0.1000000000000000055.

@@ -51,8 +51,9 @@ class Broken:
 @dataclass(frozen=True)
 class Counted:
     """rows, billed_cost (by currency, "" where there is none): exact decimals as text, for a JSON number would not hold
-    them. providers: ProviderName or ServiceProviderName of its rows. rounded: by column, values sent as binary floating
-    point with more than 18 decimals. changed: by column, what reading changed, and in how many rows.
+    them. providers: ProviderName or ServiceProviderName of its rows. rounded: by column, values of more than 18
+    decimals that were sent as binary floating point or as the text of it. changed: by column, what reading changed,
+    and in how many rows.
     """
 
     rows: int
@@ -70,19 +71,17 @@ def count_in_source(
 
     matched: see match_columns(). files: how many there are. Raises duckdb.Error.
     """
-    cost_type = source.columns[matched["BilledCost"]]
-    cost = _value(source, matched["BilledCost"])
-    number = f"double_to_decimal({cost})" if cost_type in FLOATING else f"to_decimal(CAST({cost} AS VARCHAR))"
+    number = _cost(_value(source, matched["BilledCost"]), source.columns[matched["BilledCost"]])
     currency = f"coalesce(CAST({_value(source, matched['BillingCurrency'])} AS VARCHAR), '')"
     provider = _provider(source, matched)
-    floating = {
-        name: quoted(sent)
+    rounded = {
+        name: f"{'is_rounded' if source.columns[sent] in FLOATING else 'is_rounded_text'}({quoted(sent)})"
         for name, sent in matched.items()
-        if columns()[name].type == "Decimal" and source.columns[sent] in FLOATING
+        if columns()[name].type == "Decimal" and source.columns[sent] in (*FLOATING, "VARCHAR")
     }
     tests = _tests(source, matched)
     counts = [
-        *(f"count(*) FILTER (is_rounded({sent}))" for sent in floating.values()),
+        *(f"count(*) FILTER ({is_rounded})" for is_rounded in rounded.values()),
         *(f"count(*) FILTER ({test.suspect})" for test in tests),
     ]
     rows = connection.execute(
@@ -92,23 +91,23 @@ def count_in_source(
     of_file: list[list[tuple]] = [[] for _ in range(files)]
     for file, *row in rows:
         of_file[file].append(tuple(row))
-    suspect = [any(row[5 + len(floating) + i] for row in rows) for i in range(len(tests))]
+    suspect = [any(row[5 + len(rounded) + i] for row in rows) for i in range(len(tests))]
     suspects = [test for test, is_suspect in zip(tests, suspect, strict=True) if is_suspect]
     broken, changed = _looked_into(connection, source, suspects, provider, files)
     renamed = {
         name: f"read from {sent.strip()}" for name, sent in matched.items() if sent.strip().lower() != name.lower()
     }
-    return [_counted(of_file[file], list(floating), renamed, broken[file], changed[file]) for file in range(files)]
+    return [_counted(of_file[file], list(rounded), renamed, broken[file], changed[file]) for file in range(files)]
 
 
 def _counted(
     rows: list[tuple],
-    floating: list[str],
+    may_be_rounded: list[str],
     renamed: Mapping[str, str],
     broken: list[Broken],
     changed: Mapping[str, Mapping[str, int]],
 ) -> Counted:
-    """rows: of one file, by currency and provider: both, how many, their cost, and how many of `floating` are rounded.
+    """rows: of one file, by currency and provider: both, how many, their cost, and how many of `may_be_rounded` are.
 
     renamed: column -> what to say of it; changed, broken: of the file.
     """
@@ -116,7 +115,7 @@ def _counted(
     costs: dict[str, Decimal] = {}
     for row in rows:
         costs[row[0]] = _EXACT.add(costs.get(row[0], Decimal(0)), row[3])
-    rounded = {name: sum(row[4 + i] for row in rows) for i, name in enumerate(floating)}
+    rounded = {name: sum(row[4 + i] for row in rows) for i, name in enumerate(may_be_rounded)}
     whole = {name: {what: in_file} for name, what in renamed.items()}
     return Counted(
         rows=in_file,
@@ -298,6 +297,14 @@ def _provider(source: Source, matched: Mapping[str, str]) -> str:
         if name in matched
     ]
     return f"coalesce({', '.join([*names, 'NULL'])})" if names else "CAST(NULL AS VARCHAR)"
+
+
+def _cost(value: str, source_type: str) -> str:
+    """Of a DECIMAL each decimal is meant; text may be that of a binary floating-point number."""
+    if source_type in FLOATING:
+        return f"double_to_decimal({value})"
+    text = f"CAST({value} AS VARCHAR)"
+    return f"exact_decimal({text})" if source_type.startswith("DECIMAL") else f"to_decimal({text})"
 
 
 def _value(source: Source, sent: str) -> str:

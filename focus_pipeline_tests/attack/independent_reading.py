@@ -28,8 +28,8 @@ _NO_VALUE = ("", "NULL", "null")
 @dataclass
 class Reading:
     """rows; costs: sum of BilledCost by BillingCurrency ("" where there is none); unreadable: costs that are no number
-    or not there. rounded: costs in binary floating point, which a reader may round to 18 decimals. others: whether the
-    columns beside cost and currency can be read, too.
+    or not there. rounded: costs in binary floating point, or the text of it, which a reader may round to 18 decimals.
+    others: whether the columns beside cost and currency can be read, too.
     """
 
     rows: int = 0
@@ -170,15 +170,21 @@ def _of(names: Iterable[str], wanted: str) -> str:
     return found[0]
 
 
+def _is_text_of_float(number: Decimal) -> bool:
+    _, digits, exponent = number.normalize(_EXACT).as_tuple()
+    return exponent < -18 and len(digits) <= 17
+
+
 def _summed(costs: list[str | None], currencies: list[str | None], floating: bool) -> Reading:
     reading = Reading()
     for cost, currency in zip(costs, currencies, strict=True):
         reading.rows += 1
-        reading.rounded += floating
         currency = "" if currency is None or currency in _NO_VALUE else currency
         former = reading.costs.setdefault(currency, Decimal(0))
         if cost is None or not _NUMBER.fullmatch(cost):
             reading.unreadable += 1
         else:
-            reading.costs[currency] = _EXACT.add(former, Decimal(cost.strip()))
+            number = Decimal(cost.strip())
+            reading.rounded += floating or _is_text_of_float(number)
+            reading.costs[currency] = _EXACT.add(former, number)
     return reading

@@ -54,6 +54,15 @@ def read(new_path: NewPath) -> Read:
     return read
 
 
+@pytest.fixture(scope="module")
+def macros() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the macros of canonical.sql."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        create_macros(connection)
+        yield connection
+
+
 def read_every_way(new_path: NewPath, read: Read, column: str, values: list[str]) -> list[list]:
     """The canonical column, when the values come as text in CSV, in CSV with everything quoted, packed, and Parquet."""
     rows: list[Row] = [{"ServiceName": "x", column: value} for value in values]
@@ -130,6 +139,42 @@ def test_floating_point_is_its_shortest_decimal_or_counted_as_rounded(
         create_macros(connection)
         counted = connection.execute(f"SELECT is_rounded(BilledCost) FROM '{path}'").fetchall()
     assert [rounded for (rounded,) in counted] == [a != b for a, b in zip(at_18, shortest, strict=True)]
+
+
+@properties
+@given(
+    st.lists(
+        (st.floats(-1e6, 1e6) | st.floats(-1e-3, 1e-3)).map(lambda n: (repr(n), format(Decimal(repr(n)), "f"))),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_the_text_of_floating_point_is_read_as_it_is(
+    macros: duckdb.DuckDBPyConnection, texts: list[tuple[str, str]]
+) -> None:
+    """T26: with and without an exponent, and rounded where it is."""
+    for spelled in zip(*texts, strict=True):
+        found = macros.execute(
+            "SELECT to_decimal(text), double_to_decimal(CAST(text AS DOUBLE)), is_rounded_text(text), "
+            "is_rounded(CAST(text AS DOUBLE)) FROM (SELECT unnest($texts) AS text)",
+            {"texts": list(spelled)},
+        ).fetchall()
+        assert [(of_text, text_rounded) for of_text, _, text_rounded, _ in found] == [
+            (of_double, double_rounded) for _, of_double, _, double_rounded in found
+        ]
+
+
+@properties
+@given(st.lists(st.tuples(st.integers(10**17, 10**25), st.integers(19, 40)), min_size=1, max_size=30))
+def test_more_digits_than_floating_point_has_are_never_rounded_away(
+    macros: duckdb.DuckDBPyConnection, numbers: list[tuple[int, int]]
+) -> None:
+    """T26"""
+    texts = [format(Decimal(digits).scaleb(-places, EXACT), "f") for digits, places in numbers if digits % 10]
+    found = macros.execute(
+        "SELECT to_decimal(text), is_rounded_text(text) FROM (SELECT unnest($texts) AS text)", {"texts": texts}
+    ).fetchall()
+    assert found == [(None, False)] * len(texts)
 
 
 @properties
@@ -248,15 +293,6 @@ JSON_PARTS = [
     *["NaN", "nan", "-Infinity", "inf", "True", "None", "'", "'a'", "01", ".5", "+1", "0x1", "/*c*/", "//", "#", "\\"],
     *['"\t"', '", NaN"', '": inf"', '",}"', '"\\""', "\ufeff", "\xa0", "undefined", ";"],
 ]
-
-
-@pytest.fixture(scope="module")
-def macros() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the macros of canonical.sql."""
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        create_macros(connection)
-        yield connection
 
 
 @settings(max_examples=150, deadline=None)

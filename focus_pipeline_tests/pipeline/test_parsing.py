@@ -414,7 +414,8 @@ def test_decimals_are_read_exactly(folder: Path, load_month: LoadMonth) -> None:
 def test_what_is_no_exact_decimal_is_reported_as_sent_and_not_rounded(folder: Path, load_month: LoadMonth) -> None:
     """T26"""
     sent = [
-        *["0.1234567890123456789", "1e-19", "12e-19", "1e-999", "1e-99999999999", "1e999", "100000000000000000000"],
+        *["0.1234567890123456789", "1234567890123456789e-19", "100000000000000001e-19", "1e-99999999999", "1e999"],
+        *["100000000000000000000", "0.000000000000000000x1", "0.0000000000000000001.", "0.00012000000000000002 USD"],
         *["NaN", "inf", "-Infinity", "1,234.5", "$5", "5 USD", "1_000", "1 000", "0x1F", "0b11", "true", "n/a", "٣"],
         *["e5", ".", "-", "--5", "5-", "1.2.3", "1e", "1e2.5", " ", "'5'"],
     ]
@@ -424,6 +425,47 @@ def test_what_is_no_exact_decimal_is_reported_as_sent_and_not_rounded(folder: Pa
     assert loaded.values("x_Unreadable") == [["BilledCost"]] * len(sent)
     assert provider_columns(loaded) == [{"BilledCost": value} for value in sent]
     assert loaded.failures["BilledCost-C-001-M"].violations == len(sent)
+    assert not loaded.verdict.accepted
+
+
+def test_text_of_binary_floating_point_is_rounded_counted_and_reported_as_that_is(
+    folder: Path, load_month: LoadMonth
+) -> None:
+    """T26: 17 digits are all that such a number has, and no money is told in them past the 18th decimal."""
+    sent = {
+        "0.00012000000000000002": "0.00012",
+        "-0.00012000000000000002": "-0.00012",
+        "+000.000120000000000000020": "0.00012",
+        ".0000000000000000015": "0.000000000000000002",
+        "-0.0000000000000000015": "-0.000000000000000002",
+        "0.0000000000000000014999999999999999": "0.000000000000000001",
+        "1.2000000000000002e-04": "0.00012",
+        "1.7999999999999998E-05": "0.000018",
+        "1e-19": "0",
+        "5e-324": "0",
+    }
+    exact = ["0.012345678901234567", "0.041666666666666664", "1.5E-7", "12345678901234567.123456789012345678", "0E-30"]
+    rows = [focus_row(BilledCost=value, ListCost=value) for value in [*sent, *exact]]
+    write_csv(folder / "bill.csv", rows)
+    write_parquet(folder / "bill.parquet", rows)
+    loaded = load_month(folder)
+    expected = [Decimal(value) for value in [*sent.values(), *exact]] * 2
+    assert loaded.values("BilledCost") == expected
+    assert loaded.values("ListCost") == expected
+    assert [file.rounded for file in loaded.staged.files] == [dict.fromkeys(("BilledCost", "ListCost"), len(sent))] * 2
+    check = loaded.check("values_readable")
+    assert (check.passed, check.severity) == (False, "WARN")
+    assert f"rounded to 18: BilledCost in {len(sent)} rows, ListCost in {len(sent)} rows" in check.summary
+    assert loaded.verdict.accepted
+
+
+def test_decimals_of_parquet_beyond_the_18th_are_real_and_not_rounded(folder: Path, load_month: LoadMonth) -> None:
+    """T26: few digits of a DECIMAL are as exact as many."""
+    cost = Decimal("0.00012000000000000002")
+    write_parquet(folder / "bill.parquet", [focus_row(BilledCost=cost)], {"BilledCost": pa.decimal128(38, 20)})
+    loaded = load_month(folder)
+    assert loaded.values("BilledCost") == [None]
+    assert provider_columns(loaded) == [{"BilledCost": str(cost)}]
     assert not loaded.verdict.accepted
 
 
