@@ -12,7 +12,7 @@ anew, each day.
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Annotated, Self
 
@@ -57,6 +57,7 @@ class _Part(BaseModel):
 
 class _Config(_Part):
     exportName: str | None = None
+    resourceId: str | None = None
     dataVersion: str | None = None
 
 
@@ -95,10 +96,14 @@ class _AnyManifest(Manifest):
 
 @dataclass(frozen=True)
 class _Run:
-    """One run as its manifest describes it. key: of the manifest. blobs: size by name, None where it is not said."""
+    """One run as its manifest describes it. key: of the manifest. blobs: size by name, None where it is not said.
+
+    scope: what the export is of, such as a subscription: by its resource ID, else by the folder above its days.
+    """
 
     key: str
     export: str
+    scope: str
     month: str
     start: datetime
     end: datetime
@@ -108,7 +113,15 @@ class _Run:
 
     @property
     def rank(self) -> tuple:
-        return (self.end - self.start, self.submitted)
+        return (self.days, self.submitted)
+
+    @property
+    def days(self) -> int:
+        """How many days the run covers. It may end with the last one's midnight, or its last second."""
+        last = self.end.date()
+        if self.end.replace(tzinfo=None) == month_bounds(self.month)[1]:
+            last -= timedelta(days=1)
+        return (last - _first_day(self.start)).days + 1
 
 
 @dataclass(frozen=True)
@@ -162,14 +175,16 @@ class AzureCostExport:
                     "set export_name to one; each is a connection of its own"
                 )
                 continue
-            run = max(of_month, key=lambda run: run.rank)
+            latest = _latest_of_each_scope(of_month)
             try:
-                delivery = deliveries[month] = _delivery(run, listed)
+                delivery = deliveries[month] = _delivery(latest, listed)
             except BadManifest as error:
                 held_back[month] = str(error)
                 continue
-            beside = [item for item in listed.values() if _folder(item.key) == _folder(run.key)]
-            ignored += not_in_the_manifest(beside, [run.key, *(item.key for item in delivery.objects)])
+            folders_of_runs = {_folder(run.key) for run in latest}
+            beside = [item for item in listed.values() if _folder(item.key) in folders_of_runs]
+            taken = [*(run.key for run in latest), *(item.key for item in delivery.objects)]
+            ignored += not_in_the_manifest(beside, taken)
         for item, reason in faults.items():
             of_folder = [month for month in _months_of(f"{_date_folder(item.key)}/") if month not in deliveries]
             held_back |= {month: reason for month in of_folder if month not in held_back}
@@ -231,7 +246,32 @@ class AzureCostExport:
         return ManifestReader(self._place[0], _run)
 
 
-def _delivery(run: _Run, listed: dict[str, StoredObject]) -> Delivery:
+def _latest_of_each_scope(runs: Iterable[_Run]) -> list[_Run]:
+    """The fullest run of each scope, and of those the last: exports of one name may be of many subscriptions."""
+    latest: dict[str, _Run] = {}
+    for run in runs:
+        if run.scope not in latest or run.rank > latest[run.scope].rank:
+            latest[run.scope] = run
+    return list(latest.values())
+
+
+def _delivery(runs: list[_Run], listed: dict[str, StoredObject]) -> Delivery:
+    objects: dict[str, StoredObject] = {}
+    for run in runs:
+        of_run = _objects(run, listed)
+        if twice := objects.keys() & of_run.keys():
+            raise BadManifest(
+                f"several exports of one name deliver {sorted(twice)[0]}: their scopes cannot be told apart. Give each "
+                "a directory of its own"
+            )
+        objects |= of_run
+    versions = {run.version for run in runs}
+    version = versions.pop() if len(versions) == 1 else None
+    return Delivery(runs[0].month, tuple(sorted(objects.values())), version, declared=True)
+
+
+def _objects(run: _Run, listed: dict[str, StoredObject]) -> dict[str, StoredObject]:
+    """The objects of a run, by key. Raises BadManifest where one of them is not there as it says."""
     objects: dict[str, StoredObject] = {}
     for name, size in run.blobs.items():
         # Blob names are relative to the container; a copied export stands below another folder.
@@ -252,7 +292,7 @@ def _delivery(run: _Run, listed: dict[str, StoredObject]) -> Delivery:
                 "this copy of the export; copy it with its folders"
             )
         objects[key] = item
-    return Delivery(run.month, tuple(sorted(objects.values())), run.version, declared=True)
+    return objects
 
 
 def _run(content: bytes, key: str) -> _Run | str:
@@ -263,7 +303,7 @@ def _run(content: bytes, key: str) -> _Run | str:
         return f"a run {of_type}, not of a FOCUS export"
     manifest = _Manifest.of(content, key)
     config, info = manifest.exportConfig, manifest.runInfo
-    month = f"{info.startDate:%Y-%m}"
+    month = f"{_first_day(info.startDate):%Y-%m}"
     if info.endDate.replace(tzinfo=None) > month_bounds(month)[1]:
         days = f"{info.startDate:%Y-%m-%d} to {info.endDate:%Y-%m-%d}"
         return f"a run from {days}, of more than one month; export month by month"
@@ -274,7 +314,14 @@ def _run(content: bytes, key: str) -> _Run | str:
             raise BadManifest(f"the manifest {key} gives {named(name)} two sizes; have it delivered again")
     version = None if config.dataVersion is None else printable(config.dataVersion, 20)
     export = config.exportName or ""
-    return _Run(key, export, month, info.startDate, info.endDate, info.submittedTime, version, blobs)
+    above = key.partition(f"/{_date_folder(key)}/")[0] if _date_folder(key) else _folder(key)
+    scope = (config.resourceId or above).strip("/").lower()
+    return _Run(key, export, scope, month, info.startDate, info.endDate, info.submittedTime, version, blobs)
+
+
+def _first_day(start: datetime) -> date:
+    """The day on which a run starts where the customer is: its midnight there is up to 14 hours before that of UTC."""
+    return (start.astimezone(UTC) + timedelta(hours=14)).date()
 
 
 def _months_of(folder: str) -> list[str]:

@@ -239,3 +239,63 @@ def test_nothing_but_listings_and_reads_is_asked_of_the_container(container: Pla
     before = len(container.requests())
     load(connection_to(container), MONTH)
     assert {method for method, _ in container.requests()[before:]} <= {"GET", "HEAD"}
+
+
+# Many scopes, and days
+
+
+def of_scope(resource_id: str | None) -> Callable[[dict], object]:
+    return lambda manifest: manifest["exportConfig"].update(resourceId=resource_id)
+
+
+@pytest.mark.parametrize("told_by", ["resource ID", "folder"])
+def test_exports_of_one_name_for_many_subscriptions_are_all_loaded(container: Place, load: Load, told_by: str) -> None:
+    """Each by its own fullest, newest run; none takes the place of another's."""
+    everything = clean_rows("azure_1_0r2", MONTH)
+    scopes = {f"/subscriptions/{n}/providers/x": everything[n::3] for n in range(3)}
+    exports = {}
+    for number, (scope, rows) in enumerate(scopes.items()):
+        directory = f"focus-costs/sub-{number}" if told_by == "folder" else "focus-costs"
+        exports[scope] = export_in(container, directory=directory)
+        change = of_scope(None if told_by == "folder" else scope)
+        for minute in ("01", "02"):
+            part = rows if minute == "02" else rows[:1]
+            exports[scope].run(MONTH, part, submitted=f"2025-03-21T2{number}:{minute}:00.5Z", change=change)
+    loaded = load(connection_to(container), MONTH)
+    assert (loaded.staged.rows, loaded.billed) == (len(everything), billed(everything))
+    again = everything[:2]
+    scope = next(iter(scopes))
+    change = of_scope(None if told_by == "folder" else scope.upper())
+    exports[scope].run(MONTH, again, submitted="2025-03-22T21:00:00.5Z", change=change)
+    expected = [*again, *everything[1::3], *everything[2::3]]
+    assert load(connection_to(container), MONTH).billed == billed(expected)
+
+
+def ending(end: str) -> Callable[[dict], object]:
+    return lambda manifest: manifest["runInfo"].update(endDate=end)
+
+
+@pytest.mark.parametrize(
+    ("former", "latter"),
+    [
+        ("2025-03-20T23:59:59.9999999", "2025-03-20T00:00:00"),
+        ("2025-03-20T00:00:00", "2025-03-20T23:59:59"),
+        ("2025-03-31T23:59:59Z", "2025-04-01T00:00:00Z"),
+        ("2025-04-01T00:00:00Z", "2025-03-31T00:00:00Z"),
+    ],
+)
+def test_runs_over_the_same_days_are_told_by_when_they_were_submitted(
+    container: Place, load: Load, former: str, latter: str
+) -> None:
+    rows = clean_rows("azure_1_0r2", MONTH)
+    export = export_in(container)
+    export.run(MONTH, rows, submitted="2025-03-21T01:00:00.5Z", change=ending(former))
+    export.run(MONTH, rows[:3], submitted="2025-03-21T02:00:00.5Z", change=ending(latter))
+    assert load(connection_to(container), MONTH).billed == billed(rows[:3])
+
+
+@pytest.mark.parametrize("start", ["2025-02-28T23:00:00Z", "2025-02-28T10:00:00Z", "2025-03-01T08:00:00Z"])
+def test_a_run_that_starts_at_midnight_elsewhere_is_of_its_month(container: Place, load: Load, start: str) -> None:
+    rows = clean_rows("azure_1_0r2", MONTH)
+    export_in(container).run(MONTH, rows, change=lambda manifest: manifest["runInfo"].update(startDate=start))
+    assert load(connection_to(container), MONTH).billed == billed(rows)
