@@ -197,6 +197,11 @@ def ingestion_checks(connection: Connection, focus_version: str | None, data_dir
                 description=check.summary,
                 metadata=metadata.of_verdict(check),
             )
+        if not verdict.accepted:
+            # Dagster itself would end the step by saying no more than that a blocking check failed.
+            why = next(check.summary for check in verdict.checks if check.name == "accepted")
+            context.log.error(why)
+            raise dg.Failure(why, allow_retries=False)
 
     return checks
 

@@ -1,5 +1,6 @@
 """The assets and checks of a connection in a real Dagster instance."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,6 +80,34 @@ def test_how_well_a_month_keeps_the_rules_is_in_its_metadata_and_in_the_warehous
     site.deliver(month, rows=2)
     site.run(month)
     assert site.query(f"SELECT DISTINCT Verdict {of_month} ORDER BY 1") == [("not applicable",), ("passed",)]
+
+
+@pytest.mark.parametrize(
+    ("former", "faulty", "said"),
+    [
+        ({}, {"cost": "1,234.5"}, "where BilledCost is '1,234.5'"),
+        ({}, {"ChargeCategory": ""}, "ChargeCategory"),
+        ({"rows": 9}, {"rows": 1}, "held back: it would take"),
+    ],
+)
+def test_a_run_whose_month_is_refused_says_why_in_its_error_and_its_log(
+    site: Site, recent: list[str], former: dict, faulty: dict, said: str
+) -> None:
+    month = recent[-1]
+    if former:
+        site.deliver(month, **former)
+        assert site.run(month).success
+    site.deliver(month, **faulty)
+    run = site.run(month)
+    assert not run.success
+    evaluated = {e.check_name: e for e in run.get_asset_check_evaluations()}
+    assert set(evaluated) == set(CHECKS), "all checks are recorded before the step ends"
+    summary = evaluated["accepted"].description
+    assert said in summary
+    (failure,) = [event for event in run.all_events if event.is_step_failure]
+    assert failure.step_failure_data.user_failure_data.description == summary
+    logged = [entry for entry in site.instance.all_logs(run.run_id) if entry.level == logging.ERROR]
+    assert any(entry.user_message == summary for entry in logged)
 
 
 def test_a_rejected_delivery_keeps_the_last_good_month_and_its_own_bytes(site: Site, recent: list[str]) -> None:
