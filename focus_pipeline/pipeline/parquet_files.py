@@ -13,7 +13,7 @@ from focus_pipeline.machine import can_be_of_a_file
 from focus_pipeline.pipeline.column_names import UnreadableFile, refuse_doubled, refuse_names
 from focus_pipeline.pipeline.duckdb_faults import explained
 from focus_pipeline.pipeline.limits import Limits
-from focus_pipeline.sql import path_literal
+from focus_pipeline.sql import path_literal, quoted
 
 _WIDEST_DECIMAL = 38
 _VALUE_BYTES = 8
@@ -24,11 +24,16 @@ _BATCH_ROWS = 65_536
 
 @dataclass(frozen=True)
 class ParquetFile:
-    """A Parquet file as its metadata tells of it. columns: name -> DuckDB type. size: bytes, unpacked."""
+    """A Parquet file as its metadata tells of it.
+
+    columns: name -> DuckDB type; bytes that are not said to be text are VARCHAR all the same. size: bytes, unpacked.
+    from_bytes: name -> SQL function that makes text of the bytes; empty where DuckDB may take all bytes for UTF-8.
+    """
 
     columns: dict[str, str]
     records: int
     size: int
+    from_bytes: dict[str, str]
 
 
 def look_at_parquet(path: Path, connection: duckdb.DuckDBPyConnection, limits: Limits) -> ParquetFile:
@@ -60,6 +65,7 @@ def look_at_parquet(path: Path, connection: duckdb.DuckDBPyConnection, limits: L
         raise UnreadableFile(f"it has the column {renamed[0].rpartition('_')[0]} twice; leave one of them out")
     if too_wide := [name for name, precision, _ in stored if (precision or 0) > _WIDEST_DECIMAL]:
         raise UnreadableFile(f"its column {too_wide[0]} is a decimal of more than {_WIDEST_DECIMAL} digits; use fewer")
+    columns, from_bytes = _with_text_for_bytes(path, columns, connection)
     with _arrow_faults():
         rows, unpacked = _described_by_pyarrow(path)
         # A column that repeats one value takes next to nothing in the file; once it is read, it does in every row.
@@ -71,7 +77,37 @@ def look_at_parquet(path: Path, connection: duckdb.DuckDBPyConnection, limits: L
         decoded = _decoded_by_pyarrow(path, telling) if telling else rows
     if decoded != rows:
         raise UnreadableFile(f"the Parquet file is damaged: it says that it has {rows:,} rows, and holds {decoded:,}")
-    return ParquetFile(columns, decoded, unpacked)
+    return ParquetFile(columns, decoded, unpacked, from_bytes)
+
+
+def _with_text_for_bytes(
+    path: Path, columns: dict[str, str], connection: duckdb.DuckDBPyConnection
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The columns with text for bytes, and ParquetFile.from_bytes: older writers do not say that bytes are text.
+
+    Raises UnreadableFile where those of a FOCUS column are no UTF-8; those of a provider's own are written in base64.
+    """
+    of_bytes = [name for name, kind in columns.items() if "BLOB" in kind]
+    if not of_bytes:
+        return columns, {}
+    relation = f"read_parquet({path_literal(path)}, hive_partitioning = false, binary_as_string = true)"
+    in_text = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
+    opaque = []
+    for name in of_bytes:
+        try:
+            connection.execute(f"SELECT max(hash({quoted(name)})) FROM {relation}").fetchall()
+        except duckdb.InvalidInputException as error:
+            if "string encoding" not in str(error):
+                raise UnreadableFile(f"the Parquet file is damaged ({explained(error)}); upload it again") from None
+            opaque.append(name)
+    if not opaque:
+        return in_text, {}
+    of_focus = match_columns(columns).values()
+    for name in opaque:
+        # Where one column cannot be taken for text, none is; what lies deeper is then not to be had as text.
+        if name in of_focus or any(columns[other] != "BLOB" for other in of_bytes):
+            raise UnreadableFile(f"its column {name} holds bytes that are no UTF-8; write it as text in UTF-8")
+    return in_text, {name: "to_base64" if name in opaque else "decode" for name in of_bytes}
 
 
 def _depth(children: Iterable[int]) -> int:

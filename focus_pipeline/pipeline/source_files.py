@@ -5,7 +5,7 @@ DuckDB skip a part of a file in silence ends in a rejection that names the file.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class SourceFile:
 
     format: "csv", "csv.gz" or "parquet". columns: name in the file -> DuckDB type, in the file's order; CSV has text.
     records: how many rows it has, by pyarrow; None where pyarrow cannot tell, and `doubt` says why.
-    size: bytes, unpacked where it is compressed.
+    size: bytes, unpacked where it is compressed. from_bytes: see ParquetFile.
     """
 
     path: Path
@@ -45,11 +45,12 @@ class SourceFile:
     records: int | None
     size: int
     doubt: str = ""
+    from_bytes: dict[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> tuple:
         """What files that are read together have in common."""
-        alone = any(name.strip().lower() in _READER_COLUMNS for name in self.columns)
+        alone = bool(self.from_bytes) or any(name.strip().lower() in _READER_COLUMNS for name in self.columns)
         return self.format, tuple(self.columns.items()), self.path if alone else None
 
 
@@ -78,7 +79,9 @@ def open_source_file(path: Path, connection: duckdb.DuckDBPyConnection, limits: 
         start = file.read(4)
     if start == PARQUET:
         parquet = look_at_parquet(path, connection, limits)
-        return SourceFile(path, "parquet", parquet.columns, parquet.records, parquet.size)
+        return SourceFile(
+            path, "parquet", parquet.columns, parquet.records, parquet.size, from_bytes=parquet.from_bytes
+        )
     if start[:2] == GZIP:
         return _csv(path, "csv.gz", limits)
     for suffix, first_bytes in {".gz": GZIP, ".parquet": PARQUET}.items():
@@ -121,7 +124,10 @@ def read_together(files: Sequence[SourceFile], parsed: Path, connection: duckdb.
 
 
 def _parquet_reader(files: Sequence[SourceFile]) -> str:
-    return f"read_parquet([{_paths(files)}], hive_partitioning = false)"
+    if not (from_bytes := files[0].from_bytes):
+        return f"read_parquet([{_paths(files)}], hive_partitioning = false, binary_as_string = true)"
+    texts = ", ".join(f"{function}({quoted(name)}) AS {quoted(name)}" for name, function in from_bytes.items())
+    return f"(SELECT * REPLACE ({texts}) FROM read_parquet([{_paths(files)}], hive_partitioning = false))"
 
 
 def _csv_reader(files: Sequence[SourceFile]) -> str:

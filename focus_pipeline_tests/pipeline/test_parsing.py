@@ -997,6 +997,70 @@ def strict(text: str) -> object:
     return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in {text}"))
 
 
+# Parquet text that is not said to be text
+
+
+def test_parquet_bytes_that_are_not_said_to_be_text_are_read_as_it(folder: Path, load_month: LoadMonth) -> None:
+    """T24, T29: as Spark of old, Impala and Athena write them."""
+    row = focus_row(
+        BilledCost="0.10",
+        ServiceName="Wolkendienst Müller",
+        Tags='{"größe": "日本"}',
+        x_Team="Süd",
+        ResourceId="",
+        ChargeCategory="usage",
+    )
+    as_bytes = {name: str(value).encode() for name, value in row.items()}
+    for kind in (pa.binary(), pa.large_binary()):
+        write_parquet(folder / f"{kind}.parquet", [as_bytes], dict.fromkeys(row, kind))
+    pairs = pa.list_(pa.struct({"key": pa.binary(), "value": pa.binary()}))
+    sent = {
+        "map": (pa.map_(pa.binary(), pa.binary()), [("größe".encode(), "日本".encode())]),
+        "pairs": (pairs, [{"key": "größe".encode(), "value": "日本".encode()}]),
+    }
+    for name, (kind, value) in sent.items():
+        write_parquet(folder / f"{name}.parquet", [row | {"Tags": value}], {"Tags": kind})
+    loaded = load_month(folder)
+    assert loaded.rejections == {}
+    assert loaded.values("BilledCost") == [Decimal("0.1")] * 4
+    assert loaded.values("ServiceName") == ["Wolkendienst Müller"] * 4
+    assert tags(loaded) == [{"größe": "日本"}] * 4
+    assert provider_columns(loaded) == [{"x_Team": "Süd"}] * 4
+    assert loaded.values("ResourceId") == [None] * 4
+    assert loaded.failures["ChargeCategory-C-003-M"].violations == 4
+    assert loaded.verdict.accepted
+
+
+@pytest.mark.parametrize("column", ["ServiceName", "Tags", "BilledCost", "ChargePeriodStart", "ResourceName"])
+def test_bytes_of_a_focus_column_that_are_no_utf_8_reject_the_file_by_name(
+    folder: Path, load_month: LoadMonth, column: str
+) -> None:
+    """T24"""
+    rows = [focus_row(ResourceName="", Tags="") | {column: sent} for sent in (b"M\xfcller", b"x")]
+    write_parquet(folder / "latin.parquet", rows, {column: pa.binary()})
+    write_parquet(
+        folder / "nested.parquet", [focus_row(Tags=[(b"k", b"M\xfc")])], {"Tags": pa.map_(pa.string(), pa.binary())}
+    )
+    write_csv(folder / "good.csv", [focus_row()])
+    loaded = load_month(folder)
+    said = "its column {} holds bytes that are no UTF-8; write it as text in UTF-8"
+    assert loaded.rejections == {"latin.parquet": said.format(column), "nested.parquet": said.format("Tags")}
+    assert loaded.staged.rows == 1
+
+
+def test_a_providers_own_bytes_are_kept_in_base64_and_stop_nothing(folder: Path, load_month: LoadMonth) -> None:
+    """T39"""
+    row = focus_row(ServiceName="Müller".encode(), x_Hash=bytes(range(250, 256)), x_Team="Süd".encode())
+    for name in ("1", "2"):
+        kinds = dict.fromkeys(("ServiceName", "x_Hash", "x_Team"), pa.binary())
+        write_parquet(folder / f"{name}.parquet", [row, row | {"x_Hash": None, "ResourceId": name}], kinds)
+    loaded = load_month(folder)
+    assert loaded.rejections == {}
+    assert loaded.values("ServiceName") == ["Müller"] * 4
+    assert provider_columns(loaded) == [{"x_Hash": "+vv8/f7/", "x_Team": "Süd"}, {"x_Team": "Süd"}] * 2
+    assert loaded.verdict.accepted
+
+
 # Rows
 
 
