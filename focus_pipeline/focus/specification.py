@@ -169,16 +169,32 @@ def spellings() -> dict[str, str]:
 def detect_version(sent: Iterable[str]) -> str:
     """The FOCUS version that a file's column names look like.
 
-    The newest version of which at least half of the new columns are there: providers send single columns of later
-    versions early. `1.0-preview` where a mandatory column stands under the name it had before 1.0.
+    Mandatory columns decide: the version that lacks fewest of those that not every version has, and has fewest of other
+    versions. Versions that have the same ones are told apart by what is new in them: the newest one of which at least
+    half is there, for providers send single columns of later versions early. `1.0-preview` where a mandatory column
+    stands under the name it had before 1.0.
     """
     names = {name.strip().lower() for name in sent}
-    for version in reversed(versions()):
+    present = {spellings()[name] for name in names if name in spellings()}
+    mandatory = _telling_columns()
+    telling = frozenset().union(*mandatory.values())
+    nearest = min(versions(), key=lambda version: len(mandatory[version] ^ (present & telling)))
+    oldest, *later = [version for version in versions() if mandatory[version] == mandatory[nearest]]
+    for version in reversed(later):
         new = [c.name.lower() for c in columns().values() if c.introduced == version]
-        if version != versions()[0] and sum(name in names for name in new) * 2 >= len(new):
+        if sum(name in names for name in new) * 2 >= len(new):
             return version
     former = {old.lower() for column in columns().values() for old in column.former_names}
-    return "1.0-preview" if names & former and "providername" not in names else versions()[0]
+    is_preview = oldest == versions()[0] and names & former and "providername" not in names
+    return "1.0-preview" if is_preview else oldest
+
+
+@cache
+def _telling_columns() -> dict[str, frozenset[str]]:
+    """Version -> its mandatory columns, without those that are mandatory in each."""
+    mandatory = {v: frozenset(n for n, c in columns_of(v).items() if c.level == "Mandatory") for v in versions()}
+    common = frozenset.intersection(*mandatory.values())
+    return {version: names - common for version, names in mandatory.items()}
 
 
 @cache
