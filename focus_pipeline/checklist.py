@@ -18,7 +18,7 @@ from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport, re
 from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import StoreError
 from focus_pipeline.focus.specification import contract
-from focus_pipeline.months import current_month, months_back
+from focus_pipeline.months import current_month, months_back, not_loaded_by_itself
 from focus_pipeline.pipeline.check import judge
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import IncompleteDownload, current_token, land
@@ -207,7 +207,7 @@ def _fate(delivery: Delivery, held: str | None, recent: bool) -> str:
         return "unchanged since it was landed"
     if held is not None:
         return "changed; the sensor loads it again"
-    return "new; the sensor loads it" if recent else "before the look-back; load it with a backfill from the UI"
+    return "new; the sensor loads it" if recent else not_loaded_by_itself(delivery.month, load_settings().start_month)
 
 
 def line(good: bool | None, text: str) -> None:

@@ -46,6 +46,24 @@ def months_between(first: str, last: str) -> list[str]:
     return months_back(last, count) if (count := (last_year - year) * 12 + last_month - month) >= 0 else []
 
 
+def not_loaded_by_itself(month: str, start_month: str) -> str:
+    """Why a month that is not of the look-back is not loaded by itself, and what to do about it.
+
+    start_month: the first that can be loaded.
+
+    >>> not_loaded_by_itself("2023-12", "2024-01").split(" (")[0]
+    'before FOCUS_START_MONTH, which is 2024-01'
+    """
+    if month > current_month():
+        return "not begun yet (loaded once it has; if it is no month to come, the provider's dates are wrong)"
+    if month < start_month:
+        return (
+            f"before FOCUS_START_MONTH, which is {start_month} (to load them, set it to the first of them, restart "
+            "Dagster, then run a backfill)"
+        )
+    return "before the look-back (load them with a backfill)"
+
+
 def month_bounds(month: str) -> tuple[datetime, datetime]:
     """First instant of the month and first instant of the next one, UTC and without a zone, as the table has them.
 

@@ -10,7 +10,7 @@ import dagster as dg
 from focus_pipeline.components import names
 from focus_pipeline.components.ingestion import delivery_of, named_failures
 from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
-from focus_pipeline.months import current_month, months_back, months_between
+from focus_pipeline.months import current_month, months_back, months_between, not_loaded_by_itself
 from focus_pipeline.pipeline.check import verdict_on
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import current_delivery, current_token
@@ -105,9 +105,10 @@ def deliveries_sensor(
                 shown[month] = replace(shown[month], settled=True)
             if state.attempt is not None:
                 requests.append(_run_request(name, month, shown[month], state))
-        older = [m for m in discovery.months if m not in watched]
-        if older:
-            seen["before the look-back (load them with a backfill)"] = older
+        start_month = names.monthly().get_first_partition_key()
+        for month in discovery.months:
+            if month not in watched:
+                seen.setdefault(not_loaded_by_itself(month, start_month), []).append(month)
         summary = _in_words(name, discovery, seen)
         context.log.info(summary)
         return dg.SensorResult(

@@ -31,6 +31,20 @@ def test_a_new_month_within_the_look_back_is_loaded_and_an_older_one_is_named(si
     assert f"{older} before the look-back (load them with a backfill)" in second.skip_reason.skip_message
 
 
+def test_the_advice_on_a_month_that_is_not_watched_is_one_that_can_be_followed(site: Site, recent: list[str]) -> None:
+    """A month before the first partition cannot be backfilled, and one that has not begun is not before anything."""
+    (year, rest) = recent[-1].split("-")
+    coming = [f"{int(year) + 1}-{rest}", f"{int(year) + 2}-{rest}"]
+    for month in ("2023-11", "2023-12", "2024-01", *coming):
+        site.deliver(month)
+    said = site.tick().skip_reason.skip_message
+    assert "2023-11 to 2023-12 before FOCUS_START_MONTH, which is 2024-01 (to load them, set it" in said
+    assert f"{coming[0]}, {coming[1]} not begun yet" in said
+    assert "2024-01 before the look-back (load them with a backfill)" in said
+    for advised, possible in {"2023-12": False, "2024-01": True, coming[0]: False}.items():
+        assert (advised in names.monthly().get_partition_keys()) == possible
+
+
 def test_the_same_token_never_runs_twice(site: Site, recent: list[str]) -> None:
     """T45"""
     site.deliver(recent[-1])

@@ -58,7 +58,7 @@ def test_check_tells_what_is_there_what_is_ignored_and_what_would_be_loaded(proj
     assert "✓ content: 50 rows of that file can be loaded" in said
     assert f"✓ 4 months found; look-back 2: {MONTHS[1]} to {MONTHS[-1]}" in said
     assert "new; the sensor loads it" in said
-    assert "before the look-back; load it with a backfill from the UI" in said
+    assert "before the look-back (load them with a backfill)" in said
     assert "March-2025/: not a month folder; months are named YYYY-MM, such as 2025-03" in said
     assert f"{MONTHS[-1]}/EXPENSES.CSV: the extension has capitals" in said
     assert not project.data_dir.exists() or not list(project.data_dir.glob("landing/*")), "nothing is loaded"
