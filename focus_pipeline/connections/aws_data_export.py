@@ -34,7 +34,7 @@ from focus_pipeline.months import MONTH_PATTERN
 
 _PARTITION = re.compile(rf"billing_period=({MONTH_PATTERN.pattern})/", re.IGNORECASE)
 # What independent readers of real manifests found a file to be called; AWS publishes no schema.
-_FILE_KEYS = ("key", "url", "s3Key", "filePath", "relativePath")
+_FILE_KEYS = ("key", "url", "s3Uri", "s3Key", "filePath", "relativePath")
 _BUCKET = re.compile(r"^s3://[^/]+/")
 # A delivery is in one folder. Each is a listing, so that a manifest must not choose how many there are.
 _MOST_FOLDERS = 20
@@ -206,8 +206,15 @@ def _no_months(store: ObjectStore, folder: str) -> str:
         return (
             f"{message} There are exports below it: {names}. Set export_name to one; each is a connection of its own."
         )
-    if any(name.endswith("data/") for name in level.folders):
-        return f"{message} There is data, but no manifest yet: AWS is still delivering for the first time."
+    if f"{folder}data/" in level.folders:
+        below = [name.removeprefix(f"{folder}data/") for name in store.list_level(f"{folder}data/").folders]
+        spelling = next((name.partition("=")[0] for name in below if _PARTITION.fullmatch(name)), "BILLING_PERIOD")
+        return (
+            f"{message} There is data, but no manifest yet. If AWS writes here itself, it is still delivering for the "
+            f"first time. A copy of data/ alone is read as focus_pipeline.MonthFolders, with the url "
+            f"{store.address}/{folder}data/, month_path: {spelling}=YYYY-MM/ and month_rule: false; without manifests, "
+            "files that an older delivery left behind are counted, too"
+        )
     return f"{message} A first delivery takes up to 24 hours."
 
 

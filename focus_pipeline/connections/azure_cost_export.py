@@ -4,9 +4,9 @@
     <url>/…/<YYYYMMDD-YYYYMMDD>/[<time>/]<run>/part_0_0001.…
 
 Every run is a snapshot of a month so far, and its manifest is written last. The layout of the folders is no contract
-(Microsoft FinOps toolkit): a manifest says which month and which blobs. Of a month's runs the one with the widest range
-of days counts, and of those the one submitted last. In the first five days of a month Azure delivers the previous one
-anew, each day.
+(Microsoft FinOps toolkit): a manifest says which month and which blobs, and of what scope they are. Of a month's runs
+of each scope the one with the widest range of days counts, and of those the one submitted last. In the first five days
+of a month Azure delivers the previous one anew, each day.
 """
 
 import re

@@ -1,19 +1,23 @@
 """AWS Data Exports in a live S3 server, delivery by delivery."""
 
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.delivery import NoBillingPeriods
+from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.connections.stores import ObjectChanged
 from focus_pipeline_tests.connections.conftest import Loaded
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.fakes.aws_export import AwsExport
 from focus_pipeline_tests.fakes.clean_months import clean_rows
 from focus_pipeline_tests.fakes.servers import S3Server
+from focus_pipeline_tests.month_files import as_csv
 
 MONTH, NEXT = "2025-03", "2025-04"
 
@@ -274,3 +278,55 @@ def test_a_manifest_that_a_life_cycle_rule_has_archived_holds_back_its_month_alo
     discovery = connection_to(bucket_of_aws, export).discover()
     assert list(discovery.deliveries) == [NEXT]
     assert "is in an archive storage class and cannot be read; restore it" in discovery.held_back[MONTH]
+
+
+# Copies without metadata/
+
+
+def test_data_without_metadata_says_how_it_is_read_and_is(bucket_of_aws: Place, load: Load) -> None:
+    """A replication of data/ alone, as the Cloud Intelligence Dashboards make it."""
+    rows = clean_rows("aws_1_2", MONTH)
+    export = export_in(bucket_of_aws, file_format="csv.gz")
+    export.deliver(MONTH, rows, chunks=2)
+    for item in list(bucket_of_aws.store().list(f"{export.folder}metadata/")):
+        bucket_of_aws.delete(item.key)
+    with pytest.raises(NoBillingPeriods) as refused:
+        connection_to(bucket_of_aws, export).discover()
+    told = re.search(
+        r"focus_pipeline.MonthFolders, with the url (\S+), month_path: (\S+) and month_rule: false", str(refused.value)
+    )
+    assert told is not None
+    connection = MonthFolders(
+        "copy", told[1], bucket_of_aws.auth, bucket_of_aws.endpoint_url, month_rule=False, month_path=told[2]
+    )
+    loaded = load(connection, MONTH)
+    assert (loaded.staged.rows, loaded.billed) == (len(rows), billed(rows))
+
+
+def test_the_payers_below_one_prefix_are_one_connection(bucket_of_aws: Place, load: Load) -> None:
+    rows = clean_rows("aws_1_2", MONTH)
+    for number, payer in enumerate(("111111111111", "222222222222")):
+        content = as_csv(rows[number::2])
+        bucket_of_aws.put(f"copies/{payer}/data/billing_period={MONTH}/focus-00001.csv", content)
+    connection = MonthFolders(
+        "copies",
+        f"{bucket_of_aws.url}copies/",
+        bucket_of_aws.auth,
+        bucket_of_aws.endpoint_url,
+        month_rule=False,
+        month_path="*/data/billing_period=YYYY-MM/",
+    )
+    loaded = load(connection, MONTH)
+    assert (loaded.staged.rows, loaded.billed) == (len(rows), billed(rows))
+
+
+@pytest.mark.parametrize("named", ["key", "url", "s3Uri", "s3Key", "filePath", "relativePath"])
+def test_entries_of_a_manifest_may_be_objects(bucket_of_aws: Place, load: Load, tmp_path: Path, named: str) -> None:
+    export = export_in(bucket_of_aws, file_format="csv.gz")
+    export.deliver(MONTH)
+    (item,) = [item for item in bucket_of_aws.store().list(f"{export.folder}metadata/") if item.key.endswith(".json")]
+    bucket_of_aws.store().download(item, tmp_path / "manifest.json")
+    manifest = json.loads((tmp_path / "manifest.json").read_bytes())
+    manifest["dataFiles"] = [{named: uri, "size": 1} for uri in manifest["dataFiles"]]
+    bucket_of_aws.put(item.key, json.dumps(manifest).encode())
+    assert load(connection_to(bucket_of_aws, export), MONTH).billed == billed(clean_rows("aws_1_2", MONTH))
