@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from focus_pipeline.machine import MachineFault, machine_faults
-from focus_pipeline.months import current_month, months_back
+from focus_pipeline.months import current_month, is_month, months_back
 from focus_pipeline.pipeline.data_dir import keep_files_private, make_folder
 from focus_pipeline.secrets_filter import errors_without_secrets
 from focus_pipeline.settings import PROJECT_ROOT, load_settings
@@ -72,7 +72,16 @@ def check(connection: str | None, view: str | None) -> None:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--focus-version", help="What the files are to be, such as 1.2. Default: what their columns look like.")
+@click.option(
+    "--focus-version",
+    callback=lambda context, parameter, version: _known_version(version),
+    help="What the files are to be, such as 1.2. Default: what their columns look like.",
+)
+@click.option(
+    "--month",
+    callback=lambda context, parameter, month: _month(month),
+    help="The month YYYY-MM of the folder that they are for: a file with rows of another one is rejected.",
+)
 @click.option(
     "--format",
     "report",
@@ -94,7 +103,12 @@ def check(connection: str | None, view: str | None) -> None:
     help="The mildest severity for which the exit status is 1. contract: only what keeps a month from being loaded.",
 )
 def validate(
-    files: tuple[Path, ...], focus_version: str | None, report: str, output: Path | None, fail_on: str
+    files: tuple[Path, ...],
+    focus_version: str | None,
+    month: str | None,
+    report: str,
+    output: Path | None,
+    fail_on: str,
 ) -> None:
     """Judges FILES, FOCUS data as CSV, gzip CSV or Parquet of any version, by the rules of the specification.
 
@@ -111,6 +125,7 @@ def validate(
             files,
             settings.data_dir / "cache",
             focus_version=focus_version,
+            month=month,
             memory_limit=settings.memory_limit,
             limits=settings.limits,
             watch=progress.watch,
@@ -124,6 +139,21 @@ def validate(
         with output.open("w", encoding="utf-8") if output else nullcontext() as file:
             print_validation(validation, Console(file=file, width=100) if file else console)
     sys.exit(1 if validation.fails(fail_on) else 0)
+
+
+def _known_version(version: str | None) -> str | None:
+    from focus_pipeline.focus.specification import judged_as, versions
+
+    # With what providers add to it, such as 1.0r2 and 1.2-preview.
+    if version is not None and not version.removeprefix("v").startswith(judged_as(version)):
+        raise click.BadParameter(f"{visible(version)!r} is none of {', '.join(versions())}")
+    return version
+
+
+def _month(month: str | None) -> str | None:
+    if month is not None and not is_month(month):
+        raise click.BadParameter(f"{visible(month)!r} is no month such as 2025-03")
+    return month
 
 
 def _in_a_folder(path: Path | None) -> Path | None:

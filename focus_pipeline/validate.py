@@ -27,8 +27,11 @@ class Validation:
     verdict: Verdict
 
     def fails(self, fail_on: str) -> bool:
-        """Whether something failed at that severity or above: "contract", "error" or "warn"."""
-        if not self.verdict.accepted:
+        """Whether something failed at that severity or above: "contract", "error" or "warn".
+
+        A file that would not be loaded fails at each of them.
+        """
+        if not self.verdict.accepted or self.staged.rejected_files:
             return True
         found = {rule.severity for rule in self.verdict.rules}
         return bool(found & {"contract": set(), "error": {"ERROR"}, "warn": {"ERROR", "WARN"}}[fail_on])
@@ -39,13 +42,15 @@ def validate(
     rules_cache: Path,
     *,
     focus_version: str | None = None,
+    month: str | None = None,
     memory_limit: str | None = None,
     limits: Limits = USUAL_LIMITS,
     watch: Watch = unwatched,
 ) -> Validation:
     """Judges the files together, as one delivery: groups of rows may go over several of them.
 
-    focus_version: what they are to be; without it, it is told by the columns of each. Needs free space for temporary
+    focus_version: what they are to be; without it, it is told by the columns of each. month: whose rows alone they may
+    hold, as in a folder of that month; without it, they may be of any. Needs free space for temporary
     files of about the size of the files as Parquet. Raises OSError for a file that cannot be opened, and MachineFault
     where memory or disk space is wanting.
     """
@@ -60,15 +65,16 @@ def validate(
         )
         delivery = LandedDelivery(
             connection="validate",
-            month="files",
+            month=month or "files",
             token="validate",
             listed_at=datetime.now(UTC).isoformat(),
             files=tuple(taken),
             downloaded=0,
             reused=0,
         )
-        staged = stage(delivery, data_dir, month_rule=False, focus_version=focus_version, watch=watch)
-        return Validation(staged, judge(staged, data_dir, month_rule=False, watch=watch))
+        month_rule = month is not None
+        staged = stage(delivery, data_dir, month_rule=month_rule, focus_version=focus_version, watch=watch)
+        return Validation(staged, judge(staged, data_dir, month_rule=month_rule, watch=watch))
 
 
 def _within_reach(path: Path, number: int, folder: Path) -> LandedFile:

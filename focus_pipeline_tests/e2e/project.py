@@ -47,7 +47,8 @@ def clone_project(root: Path, connections: Mapping[str, Mapping[str, object]]) -
     for name, attributes in connections.items():
         folder = root / "focus_pipeline" / "defs" / name
         folder.mkdir()
-        content = {"type": "focus_pipeline.MonthFolders", "attributes": {"name": name, "quiet_minutes": 0, **attributes}}
+        given = {"name": name, "quiet_minutes": 0, **attributes}
+        content = {"type": "focus_pipeline.MonthFolders", "attributes": given}
         (folder / "defs.yaml").write_text(yaml.safe_dump(content))
     (root / ".dagster").mkdir(mode=0o700)  # as `make setup` does
     shutil.copy(root / "dagster.yaml", root / ".dagster")

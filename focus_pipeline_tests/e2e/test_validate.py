@@ -155,3 +155,44 @@ def test_it_runs_as_a_process_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "PricingCategory-C-007-M" in result.stdout
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_with_a_month_the_rule_of_its_folder_holds(typed) -> None:
+    rows = clean_rows("complete_1_4", "2025-03")
+    write_csv(Path("bill.csv"), rows)
+    write_csv(Path("late.csv"), [rows[0] | {"ChargePeriodStart": "2025-02-28T00:00:00Z"}])
+    assert typed("bill.csv", "--fail-on", "contract").exit_code == 0
+    assert typed("bill.csv", "late.csv", "--fail-on", "contract").exit_code == 0
+    result = typed("bill.csv", "late.csv", "--month", "2025-03", "--fail-on", "contract")
+    assert result.exit_code == 1
+    assert "late.csv: rejected: 1 rows have a ChargePeriodStart outside of 2025-03" in result.output
+
+
+def test_a_file_that_would_not_be_loaded_fails_whatever_is_asked_for(typed) -> None:
+    write_csv(Path("bill.csv"), clean_rows("complete_1_4"))
+    Path("broken.csv").write_bytes(b"no,bill\n1,2\n")
+    for fail_on in ("contract", "error", "warn"):
+        assert typed("bill.csv", "broken.csv", "--fail-on", fail_on).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--focus-version", "9.9"], "'9.9' is none of 1.0, 1.1, 1.2, 1.3, 1.4"),
+        (["--focus-version", "1"], "'1' is none of"),
+        (["--focus-version", "latest"], "'latest' is none of"),
+        (["--month", "2025-13"], "'2025-13' is no month such as 2025-03"),
+        (["--month", "March"], "'March' is no month such as 2025-03"),
+    ],
+)
+def test_a_version_or_month_that_is_none_is_an_error_of_usage(typed, arguments: list[str], said: str) -> None:
+    write_csv(Path("bill.csv"), clean_rows("complete_1_4"))
+    result = typed("bill.csv", *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.0r2", "1.2-preview", "v1.4"])
+def test_versions_as_providers_declare_them_are_known(typed, version: str) -> None:
+    write_csv(Path("bill.csv"), clean_rows("complete_1_4"))
+    assert typed("bill.csv", "--focus-version", version).exit_code in (0, 1)
