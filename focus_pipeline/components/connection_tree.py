@@ -18,9 +18,11 @@ from dagster.components.core.decl import (
 )
 from dagster.components.core.defs_module import (
     EXPLICITLY_IGNORED_GLOB_PATTERNS,
-    ComponentFileModel,  # noqa: F401  (a record looks here for the types of the fields that it inherits)
-    ComponentLoc,  # noqa: F401
+    ComponentFileModel,
+    ComponentLoc,  # noqa: F401  (a record looks here for the types of the fields that it inherits)
     ComponentPath,
+    DefsFolderComponent,
+    context_with_injected_scope,
     find_defs_or_component_yaml,
 )
 from dagster_shared.record import record
@@ -31,6 +33,7 @@ from dagster_shared.yaml_utils.source_position import (
     SourcePositionTree,
     ValueAndSourcePositionTree,
 )
+from pydantic import ValidationError
 
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.not_loaded import NotLoaded, NotLoadedError
@@ -73,14 +76,21 @@ class ConnectionTree(ComponentTree):
             self.state_tracker.set_cache_data(loc, component_decl=self._without_namesakes(decl))
         return self.state_tracker.get_cache_data(loc).component_decl
 
-    def _folder(self, context: ComponentDeclLoadContext) -> DefsFolderDecl:
+    def _folder(
+        self, context: ComponentDeclLoadContext, written: ValueAndSourcePositionTree | None = None
+    ) -> DefsFolderDecl:
+        """written: what a defs.yaml of the folder itself says, of the type dagster.DefsFolderComponent."""
+        model = ComponentFileModel.model_validate(written.value) if written else None
         children: dict[Path, ComponentDecl] = {}
+        inherited = context_with_injected_scope(
+            context, DefsFolderComponent, model.template_vars_module if model else None
+        )
         for path in sorted(context.path.iterdir()):
             if any(Path(path.name).match(pattern) for pattern in EXPLICITLY_IGNORED_GLOB_PATTERNS):
                 continue
-            inner = context.for_component_loc(ComponentPath.from_path(path))
-            if written := find_defs_or_component_yaml(path):
-                children[path] = self._file(inner, written)
+            inner = inherited.for_component_loc(ComponentPath.from_path(path))
+            if file := find_defs_or_component_yaml(path):
+                children[path] = self._file(inner, file)
             elif path.is_dir():
                 folder = self._folder(inner)
                 if folder.children:
@@ -91,8 +101,8 @@ class ConnectionTree(ComponentTree):
             context=context,
             loc=ComponentPath.from_path(context.path),
             children=children,
-            source_tree=None,
-            component_file_model=None,
+            source_tree=written,
+            component_file_model=model,
         )
 
     def _file(self, context: ComponentDeclLoadContext, written: Path) -> ComponentDecl:
@@ -108,9 +118,12 @@ class ConnectionTree(ComponentTree):
         decls = []
         for number, tree in enumerate(trees):
             place = _Place(context.for_component_loc(ComponentPath.from_path(context.path, number)), file, tree)
+            if isinstance(tree.value, dict) and tree.value.get("type") == "dagster.DefsFolderComponent":
+                try:
+                    return self._folder(context, tree)
+                except ValidationError as error:
+                    faults = document_faults(file, tree, error)
             decls.append(_not_loaded(place, faults) if faults else self._document(place))
-            if isinstance(decls[-1], DefsFolderDecl):
-                return decls[-1]  # settings of Dagster for a whole folder
         return YamlFileDecl(
             loc=ComponentPath.from_path(context.path),
             context=context,
@@ -125,6 +138,7 @@ class ConnectionTree(ComponentTree):
             if isinstance(decl, YamlDecl) and issubclass(decl.component_type, ConnectionComponent):
                 component = decl._load_component()
                 component.build_defs(ComponentLoadContext.from_decl_load_context(place.context, decl))
+                decl.get_asset_post_processor_lists()
         except Exception as error:  # whatever it is, it is said, and is this connection's alone
             return _not_loaded(place, document_faults(place.file, place.tree, error))
         return decl

@@ -97,7 +97,7 @@ def _attribute_faults(cls: type[ConnectionComponent], attributes: Mapping[str, A
 
 
 def _value_fault(name: str, field: FieldInfo, value: object) -> str | None:
-    if isinstance(value, str):
+    if isinstance(value, str) and name != "name":  # a name is known before anything is resolved
         value = from_environment(value)
         if "{{" in value:
             return None
@@ -108,9 +108,9 @@ def _value_fault(name: str, field: FieldInfo, value: object) -> str | None:
         TypeAdapter(Annotated[annotation, *constraints] if constraints else annotation).validate_python(value)
     except (ValidationError, TypeError):
         allowed = _allowed(annotation, constraints)
-        if name == "name" and isinstance(value, str):
+        if name == "name":
             return f"`name` is {value!r}; allowed are small letters, digits and _, a letter first, such as acme_costs"
-        return f"`{name}` is {value!r}; allowed is {allowed}"
+        return f"`{name}` is {'empty' if value is None else repr(value)}; allowed is {allowed}"
     return None
 
 
@@ -166,7 +166,11 @@ def _plain(fault: Mapping[str, Any]) -> str:
     said = (fault.get("ctx") or {}).get("error")
     if said is not None:
         return str(said)
-    return "it is empty" if fault["type"] == "string_too_short" else "allowed is a text"
+    if fault["type"] == "string_too_short":
+        return "it is empty"
+    return (
+        "allowed is a text" if fault["type"] == "string_type" else fault["msg"].replace("Input should be", "allowed is")
+    )
 
 
 def _told(document: Mapping[str, Any], error: Exception) -> Fault:
@@ -175,7 +179,14 @@ def _told(document: Mapping[str, Any], error: Exception) -> Fault:
         error = error.__cause__
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False, include_url=False)[0]
-        path, said = [str(part) for part in first["loc"]], _plain(first)
+        # Dagster puts the place into the location: `attributes.url at /path/defs.yaml:3`.
+        path = [str(part) for part in first["loc"]]
+        if path and " at " in path[0]:
+            path = path[0].split(" at ")[0].split(".")
+            if path[0] != "attributes":
+                return path, f"`{'.'.join(path[:2])}`: {_plain(first)}"
+            path = path[1:]
+        said = _plain(first)
     else:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         # Dagster passes on a traceback as text: its last line is what was said.
@@ -184,7 +195,13 @@ def _told(document: Mapping[str, Any], error: Exception) -> Fault:
     given = list(attributes) if isinstance(attributes, dict) else []
     if not path:
         unknown = re.match(r"`(\{\{ \w+ \}\})`", said)
-        quoted = [key for key in given if unknown and _spaced(unknown[1]) in _spaced(str(attributes[key]))]
+        torn = "template" in said or "print statement" in said  # words of Jinja
+        quoted = [
+            key
+            for key in given
+            if (unknown and _spaced(unknown[1]) in _spaced(str(attributes[key])))
+            or (torn and re.search(r"\{[{%]", str(attributes[key])))
+        ]
         path = (quoted or _spoken_of(said, given))[:1]
     return ("attributes", *path), f"`{'.'.join(path)}`: {said}" if path else said
 

@@ -99,6 +99,37 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
             "2: the attribute",
         ),
         ("", "1: the file is empty"),
+        ("- a\n- b\n", "1: a connection has a `type` and `attributes`"),
+        (
+            HEAD.replace("bad", "'{{ env.TORN }}'") + "  url: s3://b/\n",
+            "3: `name` is '{{ env.TORN }}'; allowed are small",
+        ),
+        (HEAD.replace("bad", "2024") + "  url: s3://b/\n", "3: `name` is 2024; allowed are small letters, digits"),
+        (HEAD + "  url:\n", "4: `url` is empty; allowed is a text"),
+        (HEAD + "  url: 's3://{{ data_dir '\n", "4: `url`: unexpected end of template"),
+        (HEAD + "  url: s3://b/\npost_processing: {assets: 3}\n", "5: `post_processing.assets`: "),
+        (
+            "type: focus_pipeline.AzureCostExport\nattributes:\n  name: bad\n  url: az://c/d/\n",
+            "4: `url`: an az:// url names the container only; auth.account_name is missing",
+        ),
+        (
+            "type: focus_pipeline.AzureCostExport\nattributes:\n  name: bad\n"
+            "  url: https://a.blob.core.windows.net/c/\n  auth: {sas_token: '{{ env.TORN }}'}\n",
+            "5: `auth.sas_token`: it holds a line break",
+        ),
+        (
+            "type: focus_pipeline.AwsDataExport\nattributes:\n  name: bad\n  url: s3://b/\n  endpoint_url: b:9000\n",
+            "5: `endpoint_url`: the endpoint_url has to be http://",
+        ),
+        (
+            "type: focus_pipeline.OciReports\nattributes:\n  name: bad\n  url: oci://n@b/\n  auth: {profil: A}\n",
+            "5: there is no attribute `auth.profil`; the nearest is `auth.profile`",
+        ),
+        (
+            "type: focus_pipeline.GcpBigQueryExport\nattributes:\n  name: bad\n  project: p\n  dataset: d\n  table: t\n"
+            "  maximum_bytes_billed: 1GB\n",
+            "7: `maximum_bytes_billed` is '1GB'; allowed is a whole number from 1 on",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_with_its_place_and_the_others_load(
@@ -132,6 +163,16 @@ def test_of_several_connections_in_one_file_only_the_bad_one_is_left_out(tree: L
     loaded = tree(several=f"{one}---\n{HEAD}  url: http://b/\n")
     assert list(connections(loaded)) == ["good", "third"]
     assert loaded.not_loaded()[0].sentences[0].startswith("some_defs/several/defs.yaml:9: `url`")
+
+
+def test_below_a_folder_with_settings_of_dagster_the_bad_one_is_left_out_alone(tree: Loaded) -> None:
+    loaded = tree(
+        group="type: dagster.DefsFolderComponent\n",
+        **{"group/bad": HEAD + "  url: http://b/\n", "group/third": GOOD.replace("good", "third")},
+    )
+    assert list(connections(loaded)) == ["good", "third"]
+    assert loaded.not_loaded()[0].sentences[0].startswith("some_defs/group/bad/defs.yaml:4: `url`")
+    dg.Definitions.validate_loadable(definitions_of(loaded))
 
 
 def test_two_connections_of_one_name_stop_each_other_and_nobody_else(tree: Loaded) -> None:
