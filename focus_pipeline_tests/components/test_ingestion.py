@@ -10,6 +10,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from focus_pipeline.components import names
 from focus_pipeline.pipeline.data_dir import read_json
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
@@ -252,3 +253,35 @@ def test_an_account_that_two_connections_deliver_is_pointed_out(
     (check,) = [e for e in run.get_asset_check_evaluations() if e.check_name == "delivered_once"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "first and second both deliver Equinix, billing account acct-001, sub-account team-a" in check.description
+
+
+def materialise(site: Site, month: str, *keys: dg.AssetKey) -> dg.ExecuteInProcessResult:
+    """These assets alone, as a person selects them in the UI."""
+    everything = site.definitions.get_implicit_global_asset_job_def()
+    return everything.execute_in_process(
+        partition_key=month, instance=site.instance, asset_selection=list(keys), raise_on_error=False
+    )
+
+
+def test_the_unified_table_can_be_materialised_alone(site: Site, recent: list[str]) -> None:
+    month = recent[-1]
+    site.deliver(month, cost="3")
+    assert materialise(site, month, names.raw_files(NAME), names.cost_and_usage(NAME)).success
+    run = materialise(site, month, names.UNIFIED)
+    assert run.success
+    assert site.billed(month) == Decimal(3)
+    assert {event.asset_key for event in run.get_asset_materialization_events()} == {names.UNIFIED}
+    run = materialise(site, month, names.DATA_SOURCES)
+    assert {event.asset_key for event in run.get_asset_materialization_events()} == {names.DATA_SOURCES}
+
+
+def test_months_that_were_materialised_without_the_table_are_published_by_the_next_look(
+    site: Site, recent: list[str]
+) -> None:
+    """The README's backfill: a connection's group alone, which lands and stages its months."""
+    for month in recent:
+        site.deliver(month, cost="3")
+        assert materialise(site, month, names.raw_files(NAME), names.cost_and_usage(NAME)).success
+    assert [run.success for run in site.tick_and_load()] == [True] * len(recent)
+    assert [site.billed(month) for month in recent] == [Decimal(3)] * len(recent)
+    assert not site.tick().run_requests

@@ -37,6 +37,8 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str] = ()) -> dg
     @dg.multi_asset(
         name="publish",
         group_name="focus",
+        # The table can be materialised without its list of data sources, which is always up to date in itself.
+        can_subset=True,
         partitions_def=names.monthly(),
         pool=names.WAREHOUSE_POOL,
         retry_policy=WAREHOUSE_RETRIES,
@@ -81,31 +83,36 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str] = ()) -> dg
             named_failures("focus", month),
             open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse,
         ):
-            record_waiting(warehouse, data_dir)
-            published = publish_month(month, data_dir, warehouse)
-            data_sources = metadata.data_sources_preview(warehouse)
-            twice = delivered_twice(warehouse, month, metadata.SHOWN_ACCOUNTS)
+            if names.UNIFIED in context.selected_asset_keys:
+                record_waiting(warehouse, data_dir)
+                published = publish_month(month, data_dir, warehouse)
+                yield dg.MaterializeResult(names.UNIFIED, metadata=metadata.of_published(published))
+            if names.DATA_SOURCES in context.selected_asset_keys:
+                yield dg.MaterializeResult(names.DATA_SOURCES, metadata=metadata.data_sources_preview(warehouse))
             undefined = {
                 name: rows
                 for name, rows in rows_of_connections(warehouse).items()
                 if rows and name not in connections and name not in not_loaded
             }
-        yield dg.MaterializeResult(names.UNIFIED, metadata=metadata.of_published(published))
-        yield dg.MaterializeResult(names.DATA_SOURCES, metadata=data_sources)
-        yield dg.AssetCheckResult(
-            asset_key=names.UNIFIED,
-            check_name="delivered_once",
-            passed=not twice.count,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=metadata.in_words_delivered_twice(twice, month, undefined),
-            metadata=metadata.of_delivered_twice(twice),
-        )
-        yield dg.AssetCheckResult(
-            asset_key=names.UNIFIED,
-            check_name="defined",
-            passed=not undefined,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=metadata.in_words_undefined(undefined),
-        )
+            twice = delivered_twice(warehouse, month, metadata.SHOWN_ACCOUNTS)
+        checks = [
+            dg.AssetCheckResult(
+                asset_key=names.UNIFIED,
+                check_name="delivered_once",
+                passed=not twice.count,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=metadata.in_words_delivered_twice(twice, month, undefined),
+                metadata=metadata.of_delivered_twice(twice),
+            ),
+            dg.AssetCheckResult(
+                asset_key=names.UNIFIED,
+                check_name="defined",
+                passed=not undefined,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=metadata.in_words_undefined(undefined),
+            ),
+        ]
+        selected = {key.name for key in context.selected_asset_check_keys}
+        yield from (check for check in checks if check.check_name in selected)
 
     return publish
