@@ -37,7 +37,7 @@ class NotLoaded(dg.Component):
         @dg.sensor(
             name=re.sub(r"[^A-Za-z0-9_]", "_", f"{'_'.join(self.folder)}_not_loaded"),
             default_status=dg.DefaultSensorStatus.RUNNING,
-            minimum_interval_seconds=300,
+            minimum_interval_seconds=60,
             description=f"Fails for as long as this cannot be used: {said}",
         )
         def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:

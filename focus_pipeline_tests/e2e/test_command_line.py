@@ -10,6 +10,7 @@ import pytest
 import focus_pipeline
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline_tests.e2e.crashes import billed
+from focus_pipeline_tests.e2e.dagster_server import DagsterServer, await_true, running_dagster
 from focus_pipeline_tests.e2e.deliveries import ASSETS, CONNECTION, deliver_months
 from focus_pipeline_tests.e2e.project import Project, clone_project
 
@@ -90,6 +91,47 @@ def test_a_connection_that_cannot_be_loaded_is_named_and_the_others_are_loaded(p
     assert load(project, MONTHS[-1]).returncode == 0
     assert list(billed(project)) == [MONTHS[-1]]
     assert "bad/not_loaded" in typed(project, "dg", "list", "defs", "--json").stdout
+
+
+@pytest.mark.timeout(600)
+def test_a_running_dagster_shows_the_bad_connection_as_failed_and_loads_the_others(project: Project) -> None:
+    bad = project.root / "focus_pipeline" / "defs" / "bad"
+    bad.mkdir()
+    (bad / "defs.yaml").write_text("type: focus_pipeline.MonthFolder\nattributes:\n  name: bad\n  url: s3://b/\n")
+
+    def failed_check(dagster: DagsterServer) -> str | None:
+        check = dagster.query(
+            """
+            { assetNodes(assetKeys: [{path: ["bad", "not_loaded"]}]) { assetChecksOrError { ... on AssetChecks {
+              checks { executionForLatestMaterialization { status evaluation { description } } } } } } }
+            """
+        )["assetNodes"][0]["assetChecksOrError"]["checks"][0]["executionForLatestMaterialization"]
+        return check["evaluation"]["description"] if check and check["status"] == "FAILED" else None
+
+    def failed_ticks(dagster: DagsterServer) -> list[str]:
+        states = dagster.query(
+            '{ sensorsOrError(repositorySelector: {repositoryLocationName: "focus_pipeline", '
+            'repositoryName: "__repository__"}) { ... on Sensors { results { name sensorState { ticks(limit: 1) '
+            "{ status error { causes { message } } } } } } } }"
+        )["sensorsOrError"]["results"]
+        return [
+            tick["error"]["causes"][0]["message"]
+            for state in states
+            for tick in state["sensorState"]["ticks"]
+            if state["name"] == "bad_not_loaded" and tick["status"] == "FAILURE"
+        ]
+
+    with running_dagster(project) as dagster:
+        await_true(lambda: failed_check(dagster), 120, "the check of the bad connection did not fail")
+        assert "defs/bad/defs.yaml:1: there is no type `focus_pipeline.MonthFolder`; the nearest" in failed_check(
+            dagster
+        )
+        await_true(lambda: failed_ticks(dagster), 180, "the sensor of the bad connection did not fail")
+        assert "there is no type `focus_pipeline.MonthFolder`" in failed_ticks(dagster)[0]
+        await_true(
+            lambda: [run["status"] for run in dagster.runs()] == ["SUCCESS"] * 3, 180, "the others were not loaded"
+        )
+    assert sorted(billed(project)) == MONTHS[1:]
 
 
 def test_a_connection_is_renamed_and_removed_after_a_dry_run(project: Project) -> None:
