@@ -11,7 +11,14 @@ from importlib import resources
 
 import duckdb
 
-from focus_pipeline.focus.specification import DECIMAL_SCALE, Column, columns, multiplied_columns, spellings
+from focus_pipeline.focus.specification import (
+    DECIMAL_SCALE,
+    Column,
+    columns,
+    currencies,
+    multiplied_columns,
+    spellings,
+)
 from focus_pipeline.sql import literal, quoted, unused
 
 # DuckDB types of binary floating-point numbers, which hold most decimals only nearly.
@@ -180,6 +187,8 @@ def _typed(column: Column, value: str, source_type: str) -> str:
     if column.allowed and source_type.endswith("]"):
         return enum_value(column, f"CAST(to_json({value}) AS VARCHAR)")
     text = _text(value, source_type)
+    if column.format == "Currency":
+        return currency_code(text)
     return enum_value(column, text) if column.allowed else text
 
 
@@ -218,6 +227,17 @@ def _json_object(value: str, source_type: str) -> str:
         return _json(value, source_type)
     text = value if source_type in ("VARCHAR", "JSON") else _json(value, source_type)
     return f"CAST(to_json_object(CAST({text} AS VARCHAR)) AS JSON)"
+
+
+def currency_code(value: str) -> str:
+    """The SQL expression of a code of ISO 4217 that a text is in whatever case, or of the text where it is none."""
+    capitals = f"upper(trim({value}))"
+    codes = ", ".join(map(literal, currencies()))
+    # What is in capitals already is looked up nowhere: it stays as it is, whether or not it is a code.
+    return (
+        f"CASE WHEN {value} = {capitals} THEN {value} "
+        f"WHEN list_contains([{codes}], {capitals}) THEN {capitals} ELSE {value} END"
+    )
 
 
 def enum_value(column: Column, value: str) -> str:

@@ -126,8 +126,28 @@ def _json_keys(table, column, operand):
 def _json_values(table, column, operand):
     functions = _json_functions()
     values = functions["json_extract"](column, "$.*")
-    nested = values.filter(lambda value: functions["json_type"](value).isin(["OBJECT", "ARRAY"]))
+    nested = values.filter(lambda value: functions["json_type_of"](value).isin(["OBJECT", "ARRAY"]))
     return nested.length() == 0
+
+
+# As it stands in JSON, or within quotes.
+_NUMBER = r'^(null|"?-?[0-9]+(\.[0-9]+)?([eE]-?[0-9]+)?"?)$'
+
+
+def _json_numbers(table, column, operand):
+    values = _json_functions()["json_value"](column, _paths(operand))
+    return values.filter(lambda value: value.notnull() & ~value.re_search(_NUMBER)).length() == 0
+
+
+def _json_texts(table, column, operand):
+    types = _json_functions()["json_type"](column, _paths(operand))
+    return types.filter(lambda kind: kind.notnull() & ~kind.isin(["VARCHAR", "NULL"])).length() == 0
+
+
+def _paths(keys: str):
+    import ibis
+
+    return ibis.array([f"$.{key}" for key in rule_data()["lists"][keys]])
 
 
 _OPERATORS = {
@@ -135,6 +155,8 @@ _OPERATORS = {
     "not": lambda table, column, operand: ~column.identical_to(operand),
     "at_least": lambda table, column, operand: column >= operand,
     "after": lambda table, column, operand: column > table[operand],
+    "equals": lambda table, column, operand: column == table[operand],
+    "other_id_than": lambda table, column, operand: column.lower() != table[operand].lower(),
     "same_id_as": lambda table, column, operand: column.lower().identical_to(table[operand].lower()),
     "product_of": _product_of,
     "listed_under": _listed_under,
@@ -145,8 +167,10 @@ _OPERATORS = {
     "spelled_as": _spelled_as,
     "json_keys": _json_keys,
     "json_values": _json_values,
+    "json_numbers": _json_numbers,
+    "json_texts": _json_texts,
 }
-_COMPARING = {"after", "same_id_as", "product_of", "listed_under", "month_after"}
+_COMPARING = {"after", "equals", "other_id_than", "same_id_as", "product_of", "listed_under", "month_after"}
 
 
 def _one(table, group: Mapping):
@@ -190,12 +214,21 @@ def _json_functions() -> dict:
     def json_extract(value, path):
         """What is found at a path with wildcards."""
 
-    def json_type(value):
+    def json_value(value, paths):
+        """What is found at each of the paths, as it is written; NULL for objects and lists."""
+
+    def json_type_of(value):
         """OBJECT, ARRAY, VARCHAR, …"""
 
+    def json_type(value, paths):
+        """The types of what is found at each of the paths."""
+
     builtin = ibis.udf.scalar.builtin
+    texts = dt.Array(dt.string)
     return {
-        "json_keys": builtin(json_keys, signature=((json,), dt.Array(dt.string))),
+        "json_keys": builtin(json_keys, signature=((json,), texts)),
         "json_extract": builtin(json_extract, signature=((json, dt.string), dt.Array(json))),
-        "json_type": builtin(json_type, signature=((json,), dt.string)),
+        "json_value": builtin(json_value, signature=((json, texts), texts)),
+        "json_type_of": builtin(json_type_of, name="json_type", signature=((json,), dt.string)),
+        "json_type": builtin(json_type, signature=((json, texts), texts)),
     }

@@ -249,20 +249,27 @@ def _allowed(column: Column) -> Rule:
 
 
 def _currency(column: Column) -> Rule:
+    of_contract = column.name in contract().currency
     return Rule(
         id=column.ids.get("currency", f"{column.name}-iso-4217"),
         column=column.name,
         check="currency_codes",
-        # A pricing currency may be a vendor's own unit, such as credits or tokens.
-        level=CONTRACT if column.name in contract().currency else SHOULD,
+        level=CONTRACT if of_contract else SHOULD,
         kind=ROW,
         needs=(column.name,),
         shown=(column.name,),
-        sentence=f"{column.name} is a currency code of ISO 4217, such as USD",
+        sentence=f"{column.name} is a currency code of ISO 4217, such as USD"
+        + ("" if of_contract else ", or the name of a virtual currency, such as Token"),
         remedy="use the three-letter code of ISO 4217, in capitals",
         also=tuple(column.ids[key] for key in ("currency_format", "currency_attribute") if key in column.ids),
-        keeps=lambda data: rule_tests.is_one_of(data.table[column.name], currencies()),
+        keeps=lambda data: _is_currency(data.table[column.name], of_contract),
     )
+
+
+def _is_currency(column, of_contract: bool):
+    is_code = rule_tests.is_one_of(column, currencies())
+    # A price may be in a vendor's own unit, such as credits or tokens; three letters are meant for a code.
+    return is_code if of_contract else is_code | ~column.re_search("^[A-Za-z]{3}$")
 
 
 def _declared() -> Iterator[Rule]:

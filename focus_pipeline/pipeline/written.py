@@ -11,7 +11,14 @@ from decimal import Context, Decimal
 
 import duckdb
 
-from focus_pipeline.focus.canonical import FLOATING, NULL_WORDS, is_taken_over, meaning, null_for_words
+from focus_pipeline.focus.canonical import (
+    FLOATING,
+    NULL_WORDS,
+    currency_code,
+    is_taken_over,
+    meaning,
+    null_for_words,
+)
 from focus_pipeline.focus.rules import HEADER, ROW, TYPE, WRITTEN, Rule, rules_of
 from focus_pipeline.focus.specification import Column, columns, spellings
 from focus_pipeline.pipeline.examples import EXAMPLES, named, shortened, shortened_value
@@ -72,7 +79,8 @@ def count_in_source(
     matched: see match_columns(). files: how many there are. Raises duckdb.Error.
     """
     number = _cost(_value(source, matched["BilledCost"]), source.columns[matched["BilledCost"]])
-    currency = f"coalesce(CAST({_value(source, matched['BillingCurrency'])} AS VARCHAR), '')"
+    sent_currency = f"CAST({_value(source, matched['BillingCurrency'])} AS VARCHAR)"
+    currency = f"coalesce({currency_code(sent_currency)}, '')"
     provider = _provider(source, matched)
     rounded = {
         name: f"{'is_rounded' if source.columns[sent] in FLOATING else 'is_rounded_text'}({quoted(sent)})"
@@ -131,7 +139,15 @@ def broken_by_header(source: Source, matched: Mapping[str, str]) -> list[Broken]
     """The rules about column names and types that the file breaks."""
     sent = [name.strip() for name in source.columns]
     known = [name.lower() in spellings() or is_taken_over(name) for name in sent]
-    unmarked = [name for name, is_known in zip(sent, known, strict=True) if not is_known and name[:2].lower() != "x_"]
+    # Where a column is there under its present name, one under its former name is a provider's own.
+    former = [
+        name.strip()
+        for name in source.columns
+        if (now := spellings().get(name.strip().lower())) and matched[now] != name and not is_taken_over(name)
+    ]
+    unmarked = former + [
+        name for name, is_known in zip(sent, known, strict=True) if not is_known and not name.startswith("x_")
+    ]
     misspelt = [
         name
         for name in source.columns
@@ -187,6 +203,8 @@ def _tests(source: Source, matched: Mapping[str, str]) -> list[_Test]:
 def _tests_of(column: Column, sent: str, source_type: str) -> Iterator[_Test]:
     if column.allowed:
         yield _respelled(column, sent, source_type)
+    if column.format == "Currency":
+        yield _code_in_other_case(column, sent)
     yield from _inclusive_end(column, sent, source_type)
     if source_type != "VARCHAR":
         return
@@ -232,6 +250,20 @@ def _respelled(column: Column, sent: str, source_type: str) -> _Test:
         {rule.key: suspect},
         ("spelled as FOCUS does", suspect),
         f"{column.name} is spelled otherwise than FOCUS spells it",
+    )
+
+
+def _code_in_other_case(column: Column, sent: str) -> _Test:
+    text = f"CAST({sent} AS VARCHAR)"
+    suspect = f"({text} <> upper(trim({text})) AND {currency_code(text)} <> {text})"
+    rule = next(rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == "currency_codes")
+    return _Test(
+        column.name,
+        text,
+        suspect,
+        {rule.key: suspect},
+        ("spelled as ISO 4217 does", suspect),
+        f"{column.name} is spelled otherwise than ISO 4217 spells it",
     )
 
 

@@ -89,6 +89,12 @@ CATEGORIES = (
     Fault(
         "ChargeFrequency-C-004-C", AWS, {"ChargeFrequency": "Usage-Based"}, "marketplace", "usage-based purchase"
     ),
+    Fault("PricingCategory-C-009-C", AWS, {"PricingCategory": "Standard"}, "used", "covered usage priced as Standard"),
+    Fault("PricingCategory-C-009-C", AWS, {"PricingCategory": "Other"}, "unused", "unused commitment priced as Other"),
+    Fault(
+        "PricingCategory-C-009-C/Purchase", AWS, {"PricingCategory": "Committed"}, "purchase",
+        "purchase of a commitment priced as Committed",
+    ),
     Fault("PricingCategory-C-003-C", AWS, {"PricingCategory": "Standard"}, "tax", "tax with pricing category"),
     Fault("PricingCategory-C-004-C", AWS, {"PricingCategory": None}, "usage", "usage without pricing category"),
     Fault("PricingCategory-C-004-C", AWS, {"PricingCategory": None}, "purchase", "purchase without pricing category"),
@@ -166,6 +172,9 @@ MONEY = (
         "PricingCurrencyContractedUnitPrice-C-005-C", AWS, {"PricingCurrencyContractedUnitPrice": None}, "usage",
         "usage without a contracted price in the pricing currency",
     ),
+    Fault("ListCost-C-008-C", AWS, {"ListCost": "-1"}, "credit", "credit with another list cost"),
+    Fault("ContractedCost-C-008-C", AWS, {"ContractedCost": "0"}, "credit", "credit without a contracted cost"),
+    Fault("EffectiveCost-C-010-C", COMPLETE, {"EffectiveCost": "0"}, "credit", "credit without an effective cost"),
     Fault("BilledCost-C-003-M", AWS, {"BilledCost": None}, "usage", "no billed cost"),
     Fault("EffectiveCost-C-003-M", AWS, {"EffectiveCost": None}, "usage", "no effective cost"),
     Fault("ListCost-C-003-M", AWS, {"ListCost": None}, "usage", "no list cost"),
@@ -177,6 +186,7 @@ MONEY = (
     ),
     Fault("BillingCurrency-C-004-M", AWS, {"BillingCurrency": None}, "usage", "no billing currency"),
     Fault("BillingCurrency-C-006-M", AWS, {"BillingCurrency": "XYZ"}, "usage", "currency that is not of ISO 4217"),
+    Fault("BillingCurrency-C-006-M", AWS, {"BillingCurrency": "usd"}, "usage", "currency in lower case"),
     Fault("BillingCurrency-C-006-M", COMPLETE, {"BillingCurrency": "Credits"}, "usage", "bill in virtual currency"),
 )  # fmt: skip
 
@@ -256,6 +266,10 @@ COMMITMENTS = (
         "unused", "unused commitment that is not usage", also=("EffectiveCost-C-012-C",),
     ),
     Fault("DiscountHandling-A-019-C", AWS, {"ResourceId": "web-9"}, "unused", "unused commitment on a resource"),
+    Fault(
+        "DiscountHandling-A-016-C", AWS, {"ResourceId": clean_charges(AWS)["used"]["CommitmentDiscountId"].upper()},
+        "used", "usage of a commitment on the commitment",
+    ),
     Fault("DiscountHandling-A-012-C", AWS, {"ResourceId": "web-9"}, "purchase", "commitment bought for a resource"),
     Fault("DiscountHandling-A-014-C", AWS, {"PricingCategory": "Committed"}, "usage", "committed price, no commitment"),
 )  # fmt: skip
@@ -372,6 +386,9 @@ SPELLING = (
     ),
     Fault("SkuPriceDetails-C-017-C", AWS, {"SkuPriceDetails": '{"Cores": 2}'}, "usage", "property of nobody"),
     Fault("SkuPriceDetails-C-017-C", AWS, {"SkuPriceDetails": '{"coreCount": 2}'}, "usage", "misspelt property"),
+    Fault("SkuPriceDetails-C-021-M", AWS, {"SkuPriceDetails": '{"CoreCount": "two"}'}, "usage", "count that is a word"),
+    Fault("SkuPriceDetails-C-021-M", AWS, {"SkuPriceDetails": '{"MemorySize": true}'}, "usage", "size that is true"),
+    Fault("SkuPriceDetails-C-021-M", AWS, {"SkuPriceDetails": '{"InstanceType": 5}'}, "usage", "type that is a number"),
     Fault("UnitFormat-A-003-M", AWS, {"PricingUnit": "hours"}, "usage", "unit in lower case"),
     Fault("UnitFormat-A-003-M", AWS, {"ConsumedUnit": "gb-months"}, "decimals", "unit in lower case"),
     Fault(

@@ -27,6 +27,7 @@ NOT_IN_THE_MODEL = {
     "ConsumedQuantity-C-004-C/Unused",
     "NullHandling-A-002-M/NULL",
     "NullHandling-A-002-M/empty",
+    "PricingCategory-C-009-C/Purchase",
     "repeated-row",
 }
 

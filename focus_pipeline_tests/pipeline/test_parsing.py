@@ -577,6 +577,37 @@ def test_costs_that_add_up_to_more_than_the_table_holds_fail_the_month_by_name(
         load_month(folder)
 
 
+# Currencies
+
+
+def test_a_currency_code_in_another_case_is_mended_and_told(folder: Path, load_month: LoadMonth) -> None:
+    """T33: as every other slip in the case of a value is."""
+    sent = ["usd", "Usd", " USD ", "USD", "eur"]
+    write_csv(folder / "bill.csv", [focus_row(BillingCurrency=code, PricingCurrency=code) for code in sent])
+    write_parquet(folder / "bill.parquet", [focus_row(BillingCurrency=code, PricingCurrency=code) for code in sent])
+    loaded = load_month(folder)
+    meant = [code.strip().upper() for code in sent] * 2
+    assert loaded.values("BillingCurrency") == meant
+    assert loaded.values("PricingCurrency") == meant
+    assert {total.currency: total.rows for total in loaded.staged.totals} == {"USD": 8, "EUR": 2}
+    assert loaded.check("reconciliation").passed
+    assert loaded.failures["BillingCurrency-C-006-M"].violations == 8
+    assert "spelled otherwise than ISO 4217 spells it; it is mended" in loaded.check("currency_codes").summary
+    assert loaded.verdict.accepted
+
+
+def test_virtual_currencies_are_for_prices_and_no_bill_is_in_one(folder: Path, load_month: LoadMonth) -> None:
+    """T33"""
+    for name in ("Token", "Credits", "DBU", "USDC", "AI credits"):
+        write_csv(folder / "bill.csv", [focus_row(PricingCurrency=name)])
+        loaded = load_month(folder)
+        assert loaded.values("PricingCurrency") == [name]
+        assert loaded.check("currency_codes").passed is (len(name) != 3)
+        assert loaded.verdict.accepted
+        write_csv(folder / "bill.csv", [focus_row(BillingCurrency=name)])
+        assert not load_month(folder).verdict.accepted
+
+
 # Moments
 
 
@@ -770,11 +801,12 @@ def test_a_former_name_beside_the_present_one_is_kept_aside(folder: Path, load_m
     assert loaded.values("ProviderName") == ["new"]
     assert loaded.values("RegionId") == ["r1"]
     assert provider_columns(loaded) == [{"Provider": "old"}]
+    assert "columns that are neither of FOCUS nor named x_…: Provider" in loaded.check("column_names").summary
 
 
 def test_columns_of_a_providers_own_are_kept_without_a_remark(folder: Path, load_month: LoadMonth) -> None:
     """T39"""
-    own = {"x_Team": "web", "X_Region": "cn", "x_CompartmentId": "c1", "x_Empty": "", "x_Zeros": "007"}
+    own = {"x_Team": "web", "x_Region": "cn", "x_CompartmentId": "c1", "x_Empty": "", "x_Zeros": "007"}
     write_csv(folder / "bill.csv", [focus_row(**own), focus_row(**dict.fromkeys(own, ""))])
     loaded = load_month(folder)
     assert provider_columns(loaded) == [{name: value for name, value in own.items() if value}, None]
@@ -791,6 +823,15 @@ def test_an_unknown_column_is_kept_and_pointed_out(folder: Path, load_month: Loa
     assert (check.passed, check.severity) == (False, "ERROR")
     assert "2025-03/bill.csv has columns that are neither of FOCUS nor named x_…: Id, CostCentre" in check.summary
     assert loaded.verdict.accepted
+
+
+@pytest.mark.parametrize("name", ["X_Team", "X_team", "x-Team", "xTeam", "oci_Team"])
+def test_a_column_of_a_providers_own_begins_with_a_small_x(folder: Path, load_month: LoadMonth, name: str) -> None:
+    """T39"""
+    write_csv(folder / "bill.csv", [focus_row(**{name: "web"})])
+    loaded = load_month(folder)
+    assert provider_columns(loaded) == [{name: "web"}]
+    assert f"named x_…: {name}" in loaded.check("column_names").summary
 
 
 def test_names_of_a_providers_columns_are_only_names(folder: Path, load_month: LoadMonth) -> None:
