@@ -261,7 +261,7 @@ def test_a_marker_says_when_a_month_is_whole(tmp_path) -> None:
     assert list(discovery.deliveries) == ["2025-02"]
     assert [item.key for item in discovery.deliveries["2025-02"].objects] == ["2025-02/bill.csv"]
     assert discovery.ignored == ()
-    assert "2025-03/ has no _SUCCESS yet" in discovery.held_back["2025-03"]
+    assert discovery.held_back["2025-03"] == f"pending: 2025-03 in {discovery.looked_in} has no _SUCCESS yet"
     (folder / "_SUCCESS").touch()
     assert list(connection.discover().deliveries) == ["2025-02", "2025-03"]
 
