@@ -418,6 +418,7 @@ def test_what_is_no_exact_decimal_is_reported_as_sent_and_not_rounded(folder: Pa
         *["100000000000000000000", "0.000000000000000000x1", "0.0000000000000000001.", "0.00012000000000000002 USD"],
         *["NaN", "inf", "-Infinity", "1,234.5", "$5", "5 USD", "1_000", "1 000", "0x1F", "0b11", "true", "n/a", "٣"],
         *["e5", ".", "-", "--5", "5-", "1.2.3", "1e", "1e2.5", " ", "'5'"],
+        *["41 .461818138", "41. 461818138", "4 1.461818138", "41\t.461818138", "41 .4618181381234567"],
     ]
     write_csv(folder / "bill.csv", [focus_row(BilledCost=value) for value in sent])
     loaded = load_month(folder)
