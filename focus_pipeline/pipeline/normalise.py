@@ -90,10 +90,7 @@ def stage(
             remove_abandoned(data_dir.scratch, folder, data_dir.landed(delivery.connection, delivery.month))
             files, totals = _write(delivery, data_dir, path, month_rule, focus_version, watch)
     except duckdb.OutOfRangeException as error:
-        raise AmountsTooLarge(
-            f"{delivery.connection} {delivery.month}: its costs add up to more than the {_WHOLE_DIGITS} digits before "
-            "the point that the table holds; look for an amount that is far too large and correct its file"
-        ) from error
+        raise _too_large(delivery, "its costs") from error
     return record_staged(
         StagedMonth(
             connection=delivery.connection,
@@ -232,6 +229,13 @@ class _Staging:
             self._copy(batch, source, part)
             matched = match_columns(source.columns)
             counted = count_in_source(self._connection, source, matched, len(batch))
+        except duckdb.OutOfRangeException as error:
+            part.unlink(missing_ok=True)
+            if len(batch) == 1:
+                raise _too_large(self._delivery, f"the costs of {first.landed.key}") from error
+            for opened in batch:
+                self.stage([opened])
+            return
         except duckdb.Error as error:
             part.unlink(missing_ok=True)
             # A damaged Parquet file can ask for more memory than there is: that is looked into.
@@ -294,6 +298,13 @@ class _Staging:
                 reason = f"{fault}; correct the file and upload it again"
                 self._staged[opened.number] = _rejected(opened.landed, opened.layout, "files_readable", reason)
         return readable
+
+
+def _too_large(delivery: LandedDelivery, what: str) -> AmountsTooLarge:
+    return AmountsTooLarge(
+        f"{delivery.connection} {delivery.month}: {what} add up to more than the {_WHOLE_DIGITS} digits before the "
+        "point that the table holds; look for an amount that is far too large and correct its file"
+    )
 
 
 def _same_bytes(files: Sequence[LandedFile]) -> dict[str, str]:

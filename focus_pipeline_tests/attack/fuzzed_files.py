@@ -112,6 +112,9 @@ def _outcomes(files: list[Fuzzed], root: Path, cache: Path, seed: int, report: R
             report.counts["most megabytes of a delivery"], int(ended.megabytes)
         )
         return _of_files(files, ended.value, seed, report)
+    if len(files) == 1 and f"costs of {MONTH}/{files[0].name} add up to more than" in fault:
+        report.counts["named, for costs that are too large to add up, and their months not loaded"] += 1
+        return {}
     if len(files) == 1:
         report.illegal.append(_illegal(files[0], seed, fault, ended.raised.trace if ended.raised else ""))
         report.counts["files that ended a delivery"] += 1
@@ -157,6 +160,10 @@ def _delivered(root: Path, cache: Path) -> Delivered:
         )
         for file in staged.files
     }
+    for file in staged.files:
+        # The same bytes under another name are counted once, and what becomes of them is told there.
+        if file.same_as:
+            files[file.key.rpartition("/")[2]] = files[file.same_as.rpartition("/")[2]]
     return Delivered(files, verdict.accepted)
 
 
