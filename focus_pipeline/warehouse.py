@@ -5,7 +5,6 @@ The file is open for writing only while a month is published, for DuckDB lets no
 
 import fcntl
 import json
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ import duckdb
 from focus_pipeline.focus.canonical import CANONICAL, LINEAGE
 from focus_pipeline.focus.specification import columns, columns_of, versions
 from focus_pipeline.machine import MachineFault, machine_fault, machine_faults
-from focus_pipeline.pipeline.data_dir import make_folder
+from focus_pipeline.pipeline.data_dir import alone_in, make_folder
 from focus_pipeline.pipeline.staged_month import StagedMonth
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted, transaction
 
@@ -124,17 +123,6 @@ def open_warehouse(
             if not read_only:
                 _create_tables(connection)
             yield connection
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """No other process creates or exchanges the warehouse until the block ends. Waits for one that does."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def is_open_elsewhere(path: Path) -> bool:
@@ -272,7 +260,7 @@ def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, v
 def _create(path: Path, sandbox: Sandbox) -> None:
     """Makes the warehouse beside its place, so that nobody finds half of one."""
     make_folder(path.parent)
-    with alone(path):
+    with alone_in(path.parent):
         if path.exists():
             return
         # That of a warehouse that was deleted: DuckDB would apply it to the new one.

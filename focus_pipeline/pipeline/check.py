@@ -12,7 +12,7 @@ from pathlib import Path
 from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, PRESENT, SHOULD, TYPE, Rule, rules, rules_of
 from focus_pipeline.focus.specification import contract, judged_as
 from focus_pipeline.machine import machine_faults
-from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
+from focus_pipeline.pipeline.data_dir import DataDir, alone_in, read_json, write_json
 from focus_pipeline.pipeline.examples import EXAMPLES, named
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
 from focus_pipeline.pipeline.losses import hold_back, let_go, loss
@@ -114,13 +114,12 @@ def verdict_on(connection: str, month: str, token: str, data_dir: DataDir) -> bo
 
 
 def _accept(staged: StagedMonth, data_dir: DataDir) -> None:
-    former = accepted_delivery(staged.connection, staged.month, data_dir)
-    if former is not None and former["listed_at"] > staged.listed_at:
-        return
-    write_json(
-        data_dir.staged(staged.connection, staged.month) / "accepted.json",
-        {"token": staged.token, "identity": staged.identity, "listed_at": staged.listed_at},
-    )
+    folder = data_dir.staged(staged.connection, staged.month)
+    with alone_in(folder):
+        former = accepted_delivery(staged.connection, staged.month, data_dir)
+        if former is None or former["listed_at"] <= staged.listed_at:
+            accepted = {"token": staged.token, "identity": staged.identity, "listed_at": staged.listed_at}
+            write_json(folder / "accepted.json", accepted)
 
 
 def _file_failures(staged: StagedMonth) -> list[Failure]:

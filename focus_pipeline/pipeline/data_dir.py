@@ -12,6 +12,7 @@ Small JSON files are replaced whole, and folders and Parquet files are renamed i
 state, never half of a new one.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -94,6 +95,18 @@ def make_folder(path: Path) -> None:
     for folder in (*reversed(path.parents), path):
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """No other process is in such a block for this folder until it ends: what is read, compared, then written."""
+    make_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def remove_abandoned(*folders: Path) -> None:

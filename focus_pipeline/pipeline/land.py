@@ -13,7 +13,7 @@ from pathlib import Path
 
 from focus_pipeline.connections.delivery import Connection, Delivery, StoredObject
 from focus_pipeline.machine import machine_faults
-from focus_pipeline.pipeline.data_dir import DataDir, make_folder, read_json, remove_abandoned, write_json
+from focus_pipeline.pipeline.data_dir import DataDir, alone_in, make_folder, read_json, remove_abandoned, write_json
 from focus_pipeline.visible import visible
 
 logger = logging.getLogger(__name__)
@@ -114,9 +114,10 @@ def current_token(connection: str, month: str, data_dir: DataDir) -> str | None:
 
 def _make_current(folder: Path, token: str, listed_at: str) -> None:
     # A run that began earlier and took longer must not put its older listing in front of a newer one.
-    former = read_json(folder / "current.json")
-    if former is None or former["listed_at"] <= listed_at:
-        write_json(folder / "current.json", {"token": token, "listed_at": listed_at})
+    with alone_in(folder):
+        former = read_json(folder / "current.json")
+        if former is None or former["listed_at"] <= listed_at:
+            write_json(folder / "current.json", {"token": token, "listed_at": listed_at})
 
 
 class IncompleteDownload(Exception):

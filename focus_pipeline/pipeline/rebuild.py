@@ -9,14 +9,13 @@ from pathlib import Path
 import duckdb
 
 from focus_pipeline.pipeline.check import accepted_delivery, judge, verdict_path
-from focus_pipeline.pipeline.data_dir import DataDir, make_folder
+from focus_pipeline.pipeline.data_dir import DataDir, alone_in, make_folder
 from focus_pipeline.pipeline.land import current_token, landed_deliveries
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.staged_month import StagedMonth, staged_month
 from focus_pipeline.warehouse import (
     WarehouseLocked,
-    alone,
     is_open_elsewhere,
     open_warehouse,
     record_verdict,
@@ -64,7 +63,7 @@ def rebuild_warehouse(
                 _restore(name, month, data_dir, readings.get(name), rebuilt)
                 _record_latest_verdict(warehouse, name, month, data_dir)
             _publish_all(warehouse, data_dir, rebuilt)
-        with alone(data_dir.warehouse):
+        with alone_in(data_dir.root):
             _refuse_if_open(data_dir.warehouse)
             rebuilt.aside = _put_aside(data_dir.warehouse)
             new.rename(data_dir.warehouse)

@@ -1,12 +1,17 @@
 """Judging a month: each rule is broken once, on purpose, and has to be found."""
 
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from focus_pipeline.focus.rules import ROW, Rule, compile_predicates, predicates, rules
 from focus_pipeline.focus.specification import rule_data
+from focus_pipeline.pipeline import check, land
+from focus_pipeline.pipeline.staged_month import StagedMonth
 from focus_pipeline_tests.conftest import LoadMonth
 from focus_pipeline_tests.fakes.clean_months import VARIANTS, clean_charges
 from focus_pipeline_tests.month_files import MONTH, Row, focus_row, without, write_csv, write_parquet
@@ -94,3 +99,43 @@ def test_a_bad_file_that_is_there_twice_is_rejected_once(folder: Path, load_mont
     month = load_month(folder)
     assert list(month.rejections) == ["a.csv"]
     assert month.staged.files[1].fate == f"left out, for {MONTH}/a.csv holds the same bytes"
+
+
+# Two runs at once
+
+
+@pytest.mark.parametrize("record", ["accepted", "current"])
+def test_an_older_delivery_never_takes_the_place_of_a_newer_one_that_is_recorded_meanwhile(
+    folder: Path, load_month: LoadMonth, monkeypatch: pytest.MonkeyPatch, record: str
+) -> None:
+    """The older run has read that there is none yet when the newer one comes to write its own."""
+    write_csv(folder / "bill.csv", [focus_row()])
+    month = load_month(folder)
+    older = replace(month.staged, token="older", listed_at="2025-04-01T00:00:00+00:00")
+    newer = replace(month.staged, token="newer", listed_at="2025-04-02T00:00:00+00:00")
+    kept = month.data_dir.staged(older.connection, older.month)
+    (kept / "accepted.json").unlink()
+    module = check if record == "accepted" else land
+    read, has_read = module.read_json, threading.Event()
+
+    def slowly(path: Path) -> dict | None:
+        content = read(path)
+        if path.name == f"{record}.json" and threading.current_thread().name == "older":
+            has_read.set()
+            time.sleep(0.3)
+        return content
+
+    monkeypatch.setattr(module, "read_json", slowly)
+
+    def note(delivery: StagedMonth) -> None:
+        if record == "accepted":
+            check._accept(delivery, month.data_dir)
+        else:
+            land._make_current(kept, delivery.token, delivery.listed_at)
+
+    first = threading.Thread(target=note, args=(older,), name="older")
+    first.start()
+    assert has_read.wait(5)
+    note(newer)
+    first.join()
+    assert read(kept / f"{record}.json")["token"] == "newer"
