@@ -43,7 +43,7 @@ def look_at_parquet(path: Path, connection: duckdb.DuckDBPyConnection, limits: L
     OSError where this machine is at fault.
     """
     relation = f"read_parquet({path_literal(path)}, hive_partitioning = false)"
-    try:
+    with _duckdb_faults():
         stored = connection.execute(
             f"SELECT name, precision, coalesce(num_children, 0) FROM parquet_schema({path_literal(path)})"
         ).fetchall()
@@ -51,12 +51,6 @@ def look_at_parquet(path: Path, connection: duckdb.DuckDBPyConnection, limits: L
         if _depth(children for *_, children in stored) > _DEEPEST:
             raise UnreadableFile(f"it has a column that is nested more than {_DEEPEST} levels deep; store it as text")
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    except UnicodeDecodeError:
-        raise UnreadableFile("a column name is not encoded as UTF-8; write the file anew") from None
-    except duckdb.Error as error:
-        if not can_be_of_a_file(error):
-            raise
-        raise UnreadableFile(f"it is not a whole Parquet file ({explained(error)}); upload it again") from None
     columns = {name: kind for name, kind, *_ in described}
     refuse_doubled(list(columns))
     names = {name for name, *_ in stored}
@@ -65,7 +59,8 @@ def look_at_parquet(path: Path, connection: duckdb.DuckDBPyConnection, limits: L
         raise UnreadableFile(f"it has the column {renamed[0].rpartition('_')[0]} twice; leave one of them out")
     if too_wide := [name for name, precision, _ in stored if (precision or 0) > _WIDEST_DECIMAL]:
         raise UnreadableFile(f"its column {too_wide[0]} is a decimal of more than {_WIDEST_DECIMAL} digits; use fewer")
-    columns, from_bytes = _with_text_for_bytes(path, columns, connection)
+    with _duckdb_faults():
+        columns, from_bytes = _with_text_for_bytes(path, columns, connection)
     with _arrow_faults():
         rows, unpacked = _described_by_pyarrow(path)
         # A column that repeats one value takes next to nothing in the file; once it is read, it does in every row.
@@ -98,7 +93,7 @@ def _with_text_for_bytes(
             connection.execute(f"SELECT max(hash({quoted(name)})) FROM {relation}").fetchall()
         except duckdb.InvalidInputException as error:
             if "string encoding" not in str(error):
-                raise UnreadableFile(f"the Parquet file is damaged ({explained(error)}); upload it again") from None
+                raise
             opaque.append(name)
     if not opaque:
         return in_text, {}
@@ -108,6 +103,18 @@ def _with_text_for_bytes(
         if name in of_focus or any(columns[other] != "BLOB" for other in of_bytes):
             raise UnreadableFile(f"its column {name} holds bytes that are no UTF-8; write it as text in UTF-8")
     return in_text, {name: "to_base64" if name in opaque else "decode" for name in of_bytes}
+
+
+@contextmanager
+def _duckdb_faults() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise UnreadableFile("a column name is not encoded as UTF-8; write the file anew") from None
+    except duckdb.Error as error:
+        if not can_be_of_a_file(error):
+            raise
+        raise UnreadableFile(f"it is not a whole Parquet file ({explained(error)}); upload it again") from None
 
 
 def _depth(children: Iterable[int]) -> int:

@@ -41,7 +41,8 @@ class Reading:
     def agrees(self, rows: int, costs: dict[str, Decimal]) -> bool:
         """Whether somebody else read the same, but for what rounding may change.
 
-        What is no code of a currency, for which no month is accepted, may be spelled in whatever way.
+        What is no code of a currency, for which no month is accepted, may be spelled in whatever way; one that is may
+        have small letters and spaces around it.
         """
         own, others = _by_code(self.costs), _by_code(costs)
         if self.rows != rows or own.keys() != others.keys():
@@ -53,7 +54,8 @@ class Reading:
 def _by_code(costs: dict[str, Decimal]) -> dict[str, Decimal]:
     found: dict[str, Decimal] = {}
     for currency, cost in costs.items():
-        code = currency if _CODE.fullmatch(currency) else ""
+        meant = currency.strip().upper()
+        code = meant if _CODE.fullmatch(meant) else ""
         found[code] = _EXACT.add(found.get(code, Decimal(0)), cost)
     return found
 
