@@ -64,6 +64,7 @@ def look_at_csv(path: Path, limits: Limits, *, packed: bool) -> CsvFile:
                 pass  # a gzip file is looked at to its end, whatever is in it
         if "straddling" not in doubt:
             break
+        doubt = f"a line is longer than {LONGEST_LINE:,} bytes, or a quote is not closed"
     return CsvFile(header, records, measured.size, doubt)
 
 
