@@ -95,6 +95,15 @@ def found_by_hand() -> dict[str, int]:
         "ContractedUnitPrice-C-009-C": sum((number(row, "ContractedUnitPrice") or 0) < 0 for row in rows),
         "ContractedUnitPrice-C-011-C": sum(differs(row, "ContractedUnitPrice", "ContractedCost") for row in rows),
         "ListCost-C-009-C": sum(differs(row, "ListUnitPrice", "ListCost") for row in rows),
+        **{
+            rule: sum(
+                row["ChargeCategory"] == "Credit" and number(row, cost) != number(row, "BilledCost") for row in rows
+            )
+            for rule, cost in {
+                "ContractedCost-C-008-C": "ContractedCost",
+                "EffectiveCost-C-010-C": "EffectiveCost",
+            }.items()
+        },
         "ServiceName-C-005-C": sum(len(found) > 1 for found in categories.values()),
     }
 
