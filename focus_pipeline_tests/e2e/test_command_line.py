@@ -211,9 +211,10 @@ def test_every_type_is_scaffolded_as_a_connection_that_loads(project: Project) -
 def test_dg_check_names_file_and_line_of_an_attribute_that_is_not_known(project: Project) -> None:
     yaml = project.root / "focus_pipeline" / "defs" / CONNECTION / "defs.yaml"
     yaml.write_text(yaml.read_text() + "  lookback: 3\n")
+    last_line = len(yaml.read_text().splitlines())
     answer = typed(project, "dg", "check", "yaml")
     assert answer.returncode == 1
-    assert f"{CONNECTION}/defs.yaml:5" in answer.stdout + answer.stderr
+    assert f"{CONNECTION}/defs.yaml:{last_line}" in answer.stdout + answer.stderr
     assert "lookback" in answer.stdout + answer.stderr
 
 
@@ -252,7 +253,7 @@ def test_a_damaged_warehouse_is_named_by_the_run_and_made_anew_by_the_command(pr
     os.truncate(warehouse, 5000)
     failed = load(project, MONTHS[-1])
     assert failed.returncode != 0
-    assert f"{CONNECTION} {MONTHS[-1]}: the warehouse {warehouse} is damaged" in failed.stdout + failed.stderr
+    assert f"focus {MONTHS[-1]}: the warehouse {warehouse} is damaged" in failed.stdout + failed.stderr
     rebuilt = typed(project, "focus-pipeline", "warehouse", "rebuild")
     assert rebuilt.returncode == 0, rebuilt.stderr
     assert f"{warehouse} has 100 rows.\n{CONNECTION}: {MONTHS[-2]}, {MONTHS[-1]}.\n" in rebuilt.stdout
