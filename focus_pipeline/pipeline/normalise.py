@@ -78,34 +78,34 @@ def stage(
     """
     focus_version = focus_version or delivery.focus_version
     identity = code_fingerprint(delivery.token, str(month_rule), str(focus_version))
-    known = staged_month(delivery.connection, delivery.month, delivery.token, data_dir)
-    if known is not None and known.identity == identity and known.path.exists():
-        # The provider may show it again after it had shown another one.
-        return record_staged(replace(known, listed_at=delivery.listed_at))
-    folder = data_dir.staged(delivery.connection, delivery.month)
-    path = folder / f"{delivery.token}.parquet"
-    try:
-        with machine_faults(f"staging {delivery.connection} {delivery.month}", data_dir.memory_limit):
-            make_folder(folder)
-            remove_abandoned(data_dir.scratch, folder, data_dir.landed(delivery.connection, delivery.month))
+    with machine_faults(f"staging {delivery.connection} {delivery.month}", data_dir.memory_limit):
+        known = staged_month(delivery.connection, delivery.month, delivery.token, data_dir)
+        if known is not None and known.identity == identity and known.path.exists():
+            # The provider may show it again after it had shown another one.
+            return record_staged(replace(known, listed_at=delivery.listed_at))
+        folder = data_dir.staged(delivery.connection, delivery.month)
+        path = folder / f"{delivery.token}.parquet"
+        make_folder(folder)
+        remove_abandoned(data_dir.scratch, folder, data_dir.landed(delivery.connection, delivery.month))
+        try:
             files, totals = _write(delivery, data_dir, path, month_rule, focus_version, watch)
-    except duckdb.OutOfRangeException as error:
-        raise _too_large(delivery, "its costs") from error
-    return record_staged(
-        StagedMonth(
-            connection=delivery.connection,
-            month=delivery.month,
-            token=delivery.token,
-            listed_at=delivery.listed_at,
-            identity=identity,
-            path=path,
-            rows=sum(total.rows for total in totals),
-            size=path.stat().st_size,
-            totals=totals,
-            files=files,
-            declared=delivery.declared,
+        except duckdb.OutOfRangeException as error:
+            raise _too_large(delivery, "its costs") from error
+        return record_staged(
+            StagedMonth(
+                connection=delivery.connection,
+                month=delivery.month,
+                token=delivery.token,
+                listed_at=delivery.listed_at,
+                identity=identity,
+                path=path,
+                rows=sum(total.rows for total in totals),
+                size=path.stat().st_size,
+                totals=totals,
+                files=files,
+                declared=delivery.declared,
+            )
         )
-    )
 
 
 def _write(

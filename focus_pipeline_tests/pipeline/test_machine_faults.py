@@ -93,8 +93,9 @@ def test_a_month_that_takes_more_memory_than_there_is_ends_so_and_loads_with_mor
     [
         (resource.RLIMIT_FSIZE, 4096, r"a file grows beyond what this process may write"),
         (resource.RLIMIT_NOFILE, 1, r"too many files are open"),
+        (resource.RLIMIT_NOFILE, 0, r"too many files are open"),
     ],
-    ids=["size of files", "open files"],
+    ids=["size of files", "open files", "not one file more"],
 )
 def test_a_limit_of_the_system_ends_the_step_by_name(
     folder: Path,
