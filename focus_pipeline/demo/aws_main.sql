@@ -248,7 +248,7 @@ ORDER BY charge, period_start;
 INSERT INTO aws_main BY NAME
 SELECT
     'Credit' AS ChargeCategory, 'One-Time' AS ChargeFrequency, 'Migration programme credit' AS ChargeDescription,
-    -amount AS BilledCost, -amount AS EffectiveCost, 0 AS ListCost, 0 AS ContractedCost,
+    -amount AS BilledCost, -amount AS EffectiveCost, -amount AS ListCost, -amount AS ContractedCost,
     'Databases' AS ServiceCategory, 'Amazon Relational Database Service' AS ServiceName,
     'Relational Databases' AS ServiceSubcategory, 'AmazonRDS' AS x_ServiceCode,
     '222200003333' AS SubAccountId, 'payments-production' AS SubAccountName, 'Linked Account' AS SubAccountType

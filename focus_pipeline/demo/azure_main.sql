@@ -267,18 +267,18 @@ WHERE name = 'intranet';
 INSERT INTO azure_main BY NAME
 SELECT
     charge AS ChargeCategory, class AS ChargeClass, description AS ChargeDescription, 'One-Time' AS ChargeFrequency,
-    -amount AS BilledCost, -amount AS EffectiveCost, -list_amount AS ListCost, -list_amount AS ContractedCost,
+    -amount AS BilledCost, -amount AS EffectiveCost, -amount AS ListCost, -amount AS ContractedCost,
     category AS ServiceCategory, service AS ServiceName,
     id AS SubAccountId, name AS SubAccountName, 'Subscription' AS SubAccountType, cost_center AS x_CostCenter
 FROM (
     SELECT
         'Credit' AS charge, '' AS class, 'Azure credit offer' AS description, 'copilot-pilot' AS name,
         'AI and Machine Learning' AS category, 'Azure OpenAI Service' AS service,
-        amount_between(100, 400, 'azure credit') AS amount, 0 AS list_amount
+        amount_between(100, 400, 'azure credit') AS amount
     UNION ALL
     SELECT
         'Usage', 'Correction', 'Refund of an outage in the month before', 'crm-production', 'Databases', 'SQL Database',
-        amount_between(10, 90, 'azure refund') AS refund, refund
+        amount_between(10, 90, 'azure refund') AS refund
 ) JOIN subscriptions USING (name);
 
 UPDATE azure_main

@@ -162,7 +162,7 @@ SELECT
     charge AS ChargeCategory, class AS ChargeClass, 'One-Time' AS ChargeFrequency, description AS ChargeDescription,
     category AS ServiceCategory, service AS ServiceName, subcategory AS ServiceSubcategory,
     -amount AS BilledCost, -amount AS EffectiveCost, -amount AS PricingCurrencyEffectiveCost,
-    if(charge = 'Credit', 0, -amount) AS ListCost, if(charge = 'Credit', 0, -amount) AS ContractedCost
+    -amount AS ListCost, -amount AS ContractedCost
 FROM vendors JOIN (VALUES
     ('NLO', 'Credit', NULL, 'Loyalty credit', amount_between(40, 130, 'loyalty')),
     ('BHC', 'Purchase', 'Correction', 'Refund of a seat returned last month', 118.00),

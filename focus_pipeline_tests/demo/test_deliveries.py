@@ -170,8 +170,6 @@ def test_only_what_the_formats_imply_is_reported(ingested: list[tuple[DemoDelive
         ("oracle_main", "BillingPeriodEnd-C-004-M", "WARN"): len(MONTHS),
         ("oracle_main", "DateTimeFormat-A-005-M", "WARN"): len(MONTHS),
         ("oracle_main", "PricingCategory-C-007-M", "WARN"): len(MONTHS),
-        # A vendor's price list in credits of its own, which FOCUS 1.2 is there for.
-        ("saas_tools", "PricingCurrency-C-003-M", "WARN"): len(MONTHS),
     }
 
 
