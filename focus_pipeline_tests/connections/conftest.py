@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
@@ -37,6 +39,15 @@ from focus_pipeline_tests.fakes.servers import (
 )
 
 BUCKETS = ("s3", "azure", "gcs")
+
+
+@pytest.fixture(scope="session")
+def private_key() -> str:
+    """Of RSA, made for these tests, as PEM."""
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return made.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
 
 
 @pytest.fixture(scope="session")

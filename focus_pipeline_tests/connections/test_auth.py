@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from google.cloud import storage
 from pydantic import ValidationError
 
@@ -300,14 +298,6 @@ def test_google_emulator_needs_no_account(gcs: GcsServer, make_place: Callable[[
     place = make_place("gcs")
     place.put(f"{PREFIX}x.csv", b"x")
     assert keys(open_store(place.url, None, gcs.endpoint_url)[0]) == [f"{PREFIX}x.csv"]
-
-
-@pytest.fixture(scope="session")
-def private_key() -> str:
-    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return made.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
 
 
 def service_account(private_key: str, token_uri: str = "https://oauth2.googleapis.com/token") -> dict[str, str]:

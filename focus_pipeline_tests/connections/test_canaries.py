@@ -16,7 +16,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from focus_pipeline.components.ingestion import named_failures
 from focus_pipeline.connections.auth import Auth, AzureAuth, GoogleAuth, OciAuth, S3Auth, resolved
@@ -261,14 +260,6 @@ def every_case() -> Iterator[object]:
         for name, answer in FAILURES.items():
             slow = way in SLOW or name not in TYPICAL
             yield pytest.param(way, answer, id=f"{way.__name__}-{name}", marks=pytest.mark.slow if slow else ())
-
-
-@pytest.fixture(scope="session")
-def private_key() -> str:
-    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return made.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
 
 
 @pytest.mark.parametrize(("way", "answer"), list(every_case()))

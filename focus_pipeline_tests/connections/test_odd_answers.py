@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from focus_pipeline.connections.auth import Auth, AzureAuth, GoogleAuth, OciAuth, S3Auth
 from focus_pipeline.connections.aws_account_exports import focus_exports
@@ -48,14 +46,6 @@ def every_answer(fast: tuple[str, ...] = TYPICAL) -> pytest.MarkDecorator:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
-
-
-@pytest.fixture(scope="session")
-def private_key() -> str:
-    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return made.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
 
 
 @pytest.fixture(scope="session")
