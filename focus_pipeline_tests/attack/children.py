@@ -9,12 +9,12 @@ import select
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-WORKERS = 2
-"""Of an attack, each with a share of it."""
+_WORKERS = 2
+_LONGEST_SHARE_SECONDS = 30 * 60.0
 
 _HANGS_AFTER_SECONDS = 120.0
 
@@ -129,3 +129,13 @@ def _work(function: Callable[[Callable[[str], None]], object], answer: int, word
         traceback.print_exc()
     finally:
         os._exit(0)
+
+
+def in_shares(numbers: list[int], share: Callable[[int, list[int]], Any]) -> Iterator[Ended]:
+    """Runs `share`, which takes the number of a worker and its part of the numbers, in a child for each worker."""
+    parts = [numbers[worker::_WORKERS] for worker in range(_WORKERS)]
+    running = [
+        Child(lambda say, worker=worker, part=part: share(worker, part)) for worker, part in enumerate(parts) if part
+    ]
+    for child in running:
+        yield child.wait(_LONGEST_SHARE_SECONDS)

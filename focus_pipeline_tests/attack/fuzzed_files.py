@@ -21,7 +21,7 @@ from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline_tests.attack import independent_reading
-from focus_pipeline_tests.attack.children import WORKERS, Child, Ended, in_child
+from focus_pipeline_tests.attack.children import Ended, in_child, in_shares
 from focus_pipeline_tests.attack.file_mutators import Fuzzed, fuzzed, healthy
 from focus_pipeline_tests.attack.report import Illegal, Report, not_a_sentence
 from focus_pipeline_tests.month_files import MONTH
@@ -68,13 +68,10 @@ def attack(count: int, seed: int, cache: Path, only: int | None = None) -> Repor
     with tempfile.TemporaryDirectory(prefix="attack-files-") as name:
         in_child(lambda: predicates(cache) and None)
 
-        def share(worker: int) -> Report:
-            own = Path(name) / str(worker)
-            return _share(seed, numbers[worker::WORKERS], own, cache)
+        def share(worker: int, part: list[int]) -> Report:
+            return _share(seed, part, Path(name) / str(worker), cache)
 
-        running = [Child(lambda say, worker=worker: share(worker)) for worker in range(min(WORKERS, len(numbers)))]
-        for child in running:
-            ended = child.wait(30 * 60)
+        for ended in in_shares(numbers, share):
             if fault := ended.fault():
                 raise RuntimeError(f"the attack itself failed: {fault}\n{ended.raised and ended.raised.trace}")
             report.add(ended.value)

@@ -17,7 +17,7 @@ from pathlib import Path
 from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.azure_cost_export import AzureCostExport
 from focus_pipeline.connections.delivery import Connection, Discovery
-from focus_pipeline_tests.attack.children import WORKERS, Child
+from focus_pipeline_tests.attack.children import in_shares
 from focus_pipeline_tests.attack.report import Illegal, Report, not_a_sentence
 from focus_pipeline_tests.fakes.aws_export import AwsExport
 from focus_pipeline_tests.fakes.azure_export import AzureExport
@@ -49,12 +49,10 @@ def attack(count: int, seed: int, cache: Path, only: int | None = None) -> Repor
     numbers = [only] if only is not None else list(range(count))
     with tempfile.TemporaryDirectory(prefix="attack-manifests-") as name:
 
-        def share(worker: int) -> Report:
-            return _share(seed, numbers[worker::WORKERS], Path(name) / str(worker))
+        def share(worker: int, part: list[int]) -> Report:
+            return _share(seed, part, Path(name) / str(worker))
 
-        running = [Child(lambda say, worker=worker: share(worker)) for worker in range(min(WORKERS, len(numbers)))]
-        for child in running:
-            ended = child.wait(30 * 60)
+        for ended in in_shares(numbers, share):
             if fault := ended.fault():
                 raise RuntimeError(f"the attack itself failed: {fault}\n{ended.raised and ended.raised.trace}")
             report.add(ended.value)

@@ -26,7 +26,7 @@ from focus_pipeline.focus.canonical import quoted
 from focus_pipeline.focus.rules import predicates
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
-from focus_pipeline_tests.attack.children import WORKERS, Child, in_child
+from focus_pipeline_tests.attack.children import Child, in_child, in_shares
 from focus_pipeline_tests.attack.kept_files import accepted_token, current_token, inconsistencies, left_over
 from focus_pipeline_tests.attack.report import Illegal, Report
 from focus_pipeline_tests.attack.steps import STEPS, Shown, shown_after, take
@@ -139,14 +139,11 @@ def attack(count: int, seed: int, cache: Path, only: int | None = None) -> Repor
         if fault := ended.fault():
             raise RuntimeError(f"the undisturbed runs failed: {fault}\n{ended.raised and ended.raised.trace}")
         reference: dict[tuple[str, int], Reference] = ended.value
-        shares = [numbers[worker::WORKERS] for worker in range(WORKERS)]
 
-        def share(worker: int) -> Report:
-            return _share(seed, shares[worker], reference, root, root / str(worker), cache)
+        def share(worker: int, part: list[int]) -> Report:
+            return _share(seed, part, reference, root, root / str(worker), cache)
 
-        running = [Child(lambda say, worker=worker: share(worker)) for worker in range(WORKERS) if shares[worker]]
-        for child in running:
-            ended = child.wait(30 * 60)
+        for ended in in_shares(numbers, share):
             if fault := ended.fault():
                 report.illegal.append(
                     Illegal(fault, f"kills --seed {seed}", ended.raised.trace if ended.raised else "")
