@@ -242,28 +242,25 @@ def _respelled(column: Column, sent: str, source_type: str) -> _Test:
     allowed = ", ".join(map(literal, column.allowed))
     is_allowed = f"list_contains([{allowed}], {text})"  # once for each entry of a dictionary, where IN is for each row
     suspect = f"CASE WHEN {is_allowed} THEN false ELSE {meaning(column, text)} <> '' END"
-    rule = next(rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == "allowed_values")
-    return _Test(
-        column.name,
-        text,
-        suspect,
-        {rule.key: suspect},
-        ("spelled as FOCUS does", suspect),
-        f"{column.name} is spelled otherwise than FOCUS spells it",
-    )
+    return _spelling(column, text, suspect, "allowed_values", "FOCUS")
 
 
 def _code_in_other_case(column: Column, sent: str) -> _Test:
     text = f"CAST({sent} AS VARCHAR)"
     suspect = f"({text} <> upper(trim({text})) AND {currency_code(text)} <> {text})"
-    rule = next(rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == "currency_codes")
+    return _spelling(column, text, suspect, "currency_codes", "ISO 4217")
+
+
+def _spelling(column: Column, text: str, suspect: str, check: str, authority: str) -> _Test:
+    """For a value that means what the authority spells otherwise, which breaks the column's rule of that check."""
+    rule = next(rule for rule in rules_of(ROW) if rule.column == column.name and rule.check == check)
     return _Test(
         column.name,
         text,
         suspect,
         {rule.key: suspect},
-        ("spelled as ISO 4217 does", suspect),
-        f"{column.name} is spelled otherwise than ISO 4217 spells it",
+        (f"spelled as {authority} does", suspect),
+        f"{column.name} is spelled otherwise than {authority} spells it",
     )
 
 
