@@ -8,22 +8,14 @@ from typing import TYPE_CHECKING
 
 from focus_pipeline.connections.gcp_detailed_usage import PARTITION_ALIAS, column_types
 from focus_pipeline.connections.stores import StoreError
+from focus_pipeline.focus.specification import contract
 from focus_pipeline.months import month_bounds
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
-# What tells a change in a view without x_ExportTime, of those that it has.
-_TELLING = (
-    "BilledCost",
-    "EffectiveCost",
-    "ListCost",
-    "ContractedCost",
-    "ChargeCategory",
-    "ChargePeriodStart",
-    "ServiceName",
-    "SkuId",
-)
+# What tells a change in a view without x_ExportTime beside the columns of the contract, of those that it has.
+_TELLING = ("ContractedCost", "SubAccountId", "SkuId")
 
 # BigQuery type of a column -> its month, and the rows between two parameters, as SQL; {0} is the column.
 _MONTH = {
@@ -64,7 +56,8 @@ class Source:
     """What is queried. table: `project.dataset.table`. columns: name -> BigQuery type, lists as TYPE[].
 
     kind: in words. declares: the FOCUS version that it is known to have. select: the query that makes FOCUS of it, ""
-    where it is. partition: None where none is known.
+    where it is. partition: None where none is known. defined_by: what other than its rows says what a month holds: a
+    view's query, the columns that are read.
     """
 
     table: str
@@ -73,6 +66,7 @@ class Source:
     declares: str | None = None
     select: str = ""
     partition: Partition | None = None
+    defined_by: str = ""
 
     @property
     def relation(self) -> str:
@@ -81,8 +75,9 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """A mark of the select, for another one may give other rows."""
-        return hashlib.sha256(self.select.encode()).hexdigest()[:12] if self.select else ""
+        """A mark of the select and of what defines it, for others may give other rows."""
+        told = self.select + self.defined_by
+        return hashlib.sha256(told.encode()).hexdigest()[:12] if told else ""
 
     def named(self, name: str) -> str | None:
         """The column of this name as it is spelled here, whatever its case."""
@@ -103,7 +98,8 @@ def fingerprint_query(source: Source) -> str:
     if (exported := source.export_time) is not None:
         changed, unmarked = f"UNIX_MICROS(MAX(`{exported}`))", f"COUNTIF(`{exported}` IS NULL)"
     else:
-        telling = [name for name in map(source.named, _TELLING) if name is not None]
+        named = dict.fromkeys([*contract().required, *contract().expected, *_TELLING])
+        telling = [name for name in map(source.named, named) if name is not None]
         values = ", ".join(f"CAST(`{name}` AS STRING)" for name in telling if not source.columns[name].endswith("[]"))
         # A sum, unlike an exclusive or, counts equal rows; of remainders, for it must not overflow.
         changed = f"SUM(MOD(FARM_FINGERPRINT(TO_JSON_STRING(STRUCT({values}))), 1000000007))"

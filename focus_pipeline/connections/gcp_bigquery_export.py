@@ -8,6 +8,7 @@ A month is the rows with its BillingPeriodStart in UTC. One aggregate query says
 changed; a changed one is read by a query of its own into one Parquet file.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -157,13 +158,24 @@ class GcpBigQueryExport:
         folded = {name.lower() for name in columns}
         if "billingperiodstart" in folded:
             native = self.table.startswith("gcp_billing_export_focus_")
-            kind = "Google's FOCUS export" if native else "a FOCUS table or view"
-            return Source(self.address, columns, kind, "1.2" if native else None, partition=partition)
+            if native:
+                return Source(
+                    self.address,
+                    columns,
+                    "Google's FOCUS export",
+                    "1.2",
+                    partition=partition,
+                    # Google only adds columns, which are null in the rows before: no month is another one for that.
+                    defined_by=json.dumps(sorted(self.leave_out)) if self.leave_out else "",
+                )
+            defined_by = json.dumps([sorted(columns.items()), table.view_query or table.mview_query])
+            return Source(self.address, columns, "a FOCUS table or view", partition=partition, defined_by=defined_by)
         if folded >= DETAILED_USAGE_COLUMNS:
             select, given = focus_select(self.address, table.schema, partition and partition.sql)
             given = {name: kind for name, kind in given.items() if name.lower() not in left_out}
             inner = partition and replace(partition, sql=PARTITION_ALIAS)
-            return Source(self.address, given, "Google's detailed usage cost export", "1.2", select, inner)
+            defined_by = json.dumps(sorted(self.leave_out)) if self.leave_out else ""
+            return Source(self.address, given, "Google's detailed usage cost export", "1.2", select, inner, defined_by)
         raise StoreError(
             f"{self.address} is neither FOCUS (it has no BillingPeriodStart) nor Google's detailed usage cost export "
             f"(it has no {', '.join(sorted(DETAILED_USAGE_COLUMNS - folded))}). Its columns are "

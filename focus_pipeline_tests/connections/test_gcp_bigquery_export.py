@@ -170,6 +170,25 @@ def test_the_detailed_usage_cost_export_becomes_focus(new_export: Callable[..., 
     assert {rule.rule for rule in loaded.verdict.rules if rule.severity == "ERROR"} <= {"ColumnHandling-A-001-M"}
 
 
+@pytest.mark.parametrize("value", [1e22, 3e300])
+def test_a_quantity_beyond_all_measure_is_kept_aside_and_the_month_loads(
+    new_export: Callable[..., GcpExport], load: Load, value: float
+) -> None:
+    """As that of a file is: no money depends on it."""
+    export = new_export(DETAILED)
+    export.server.create_table(export.name, DETAILED_SCHEMA)
+    usage = {"amount": value, "unit": "seconds", "amount_in_pricing_units": value, "pricing_unit": "hour"}
+    export.server.insert(export.name, [detailed_row(MONTH, 0.3), detailed_row(MONTH, 0.5, usage=usage)])
+    loaded = load(connected(export), MONTH)
+    assert loaded.verdict.accepted
+    assert loaded.billed == Decimal("0.8")
+    assert values(loaded, "SELECT count(*) FROM staged WHERE ConsumedQuantity IS NULL AND PricingQuantity IS NULL") == [1]
+    kept = values(loaded, "SELECT x_ProviderColumns->>'$.ConsumedQuantity' FROM staged WHERE ConsumedQuantity IS NULL")
+    assert [float(text) for text in kept] == [value]
+    broken = {rule.column for rule in loaded.verdict.rules if rule.check == "values_readable" and rule.severity}
+    assert broken == {"ConsumedQuantity", "PricingQuantity"}
+
+
 def test_an_older_detailed_export_lacks_columns_and_is_read_all_the_same(
     new_export: Callable[..., GcpExport], load: Load
 ) -> None:
@@ -266,6 +285,50 @@ def test_a_view_without_an_export_time_is_told_by_its_costs(new_export: Callable
         seen.append(connection.discover().deliveries[MONTH])
     assert len({delivery.token for delivery in seen}) == 4
     assert token(connection.discover(), MONTH) == seen[-1].token
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE `{0}` SET BillingCurrency = 'USD' WHERE SkuId = 'SKU-vm2'",
+        "UPDATE `{0}` SET ChargePeriodEnd = TIMESTAMP_ADD(ChargePeriodEnd, INTERVAL 1 HOUR) WHERE SkuId = 'SKU-vm2'",
+        "UPDATE `{0}` SET ResourceId = 'other' WHERE SkuId = 'SKU-vm2'",
+    ],
+)
+def test_a_change_in_any_column_of_the_contract_is_noticed_without_an_export_time(
+    new_export: Callable[..., GcpExport], change: str
+) -> None:
+    export = new_export("bill")
+    export.create([{k: v for k, v in row.items() if k != "x_ExportTime"} for row in clean_rows("gcp_1_2", MONTH)])
+    before = token(connected(export).discover(), MONTH)
+    export.server.execute(change.format(export.name))
+    assert token(connected(export).discover(), MONTH) != before
+
+
+def test_a_view_that_was_mended_is_read_again(export: GcpExport, load: Load) -> None:
+    """Neither its number of rows nor their time of export is another one."""
+    view = replace(connected(export), table="bill")
+    statement = f"CREATE OR REPLACE VIEW `{export.dataset}.bill` AS SELECT * REPLACE ('{{}}' AS BillingCurrency)"
+    export.server.execute(f"{statement.format('XXL')} FROM `{export.name}`")
+    assert not load(view, MONTH).verdict.accepted
+    export.server.execute(f"{statement.format('EUR')} FROM `{export.name}`")
+    loaded = load(view, MONTH)
+    assert loaded.verdict.accepted, loaded.verdict.checks[0].summary
+
+
+def test_a_column_that_a_view_gains_is_read_in_every_month(export: GcpExport, load: Load) -> None:
+    view = replace(connected(export), table="bill")
+    statement = f"CREATE OR REPLACE VIEW `{export.dataset}.bill` AS SELECT *"
+    export.server.execute(f"{statement} FROM `{export.name}`")
+    before = view.discover()
+    export.server.execute(f"{statement}, 'shop' AS x_Team FROM `{export.name}`")
+    assert all(token(view.discover(), month) != token(before, month) for month in (CLOSED, MONTH))
+    assert "x_Team" in load(view, CLOSED).staged.files[0].layout.own
+
+
+def test_a_column_that_is_no_longer_left_out_is_read_in_every_month(export: GcpExport) -> None:
+    narrow = replace(connected(export), leave_out=("x_Labels",))
+    assert token(narrow.discover(), CLOSED) != token(connected(export).discover(), CLOSED)
 
 
 def test_rows_that_come_between_listing_and_reading_end_the_attempt(export: GcpExport, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ bills nothing. The layer in front of it, as BigQuery does,
 - does not find a dataset from another location than its own;
 - says what a query is billed: here 10 MiB, BigQuery's least, for each table, and nothing for a text that was asked
   before of unchanged tables, which BigQuery has in its cache; and refuses a query over maximumBytesBilled;
-- gives rows page by page, `page_rows` at most.
+- gives rows page by page, `page_rows` at most;
+- says of a view what its query is.
 
 What stays unshown: how many bytes a real query reads, and how many fewer where it names partitions; the Storage Read
 API on query results.
@@ -71,6 +72,7 @@ class BigQueryServer(Served):
     _changes: int = 0
     _asked: set[tuple[int, str]] = field(default_factory=set)
     _billed: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    _views: dict[str, str] = field(default_factory=dict)
 
     def client(self) -> bigquery.Client:
         """A client that may do everything, and whose requests are not recorded."""
@@ -116,6 +118,8 @@ class BigQueryServer(Served):
         """A statement of the customer's: DELETE, CREATE VIEW, …"""
         self.client().query(sql).result()
         self._changes += 1
+        if created := re.match(r"CREATE (?:OR REPLACE )?VIEW `([^`]+)` AS(.*)", sql, re.DOTALL):
+            self._views[created[1].removeprefix(f"{PROJECT}.")] = created[2].strip()
 
     def query_of(self, job: str) -> str:
         """The text of a query that was run. job: as `project:location.id`."""
@@ -155,6 +159,10 @@ class BigQueryServer(Served):
 
     def _answer(self, path: str, body: dict) -> dict:
         """The emulator's answer with what it does not say."""
+        if "tableReference" in body:
+            table = body["tableReference"]
+            if (query := self._views.get(f"{table['datasetId']}.{table['tableId']}")) is not None:
+                body["view"] = {"query": query, "useLegacySql": False}
         if path.endswith("/jobs") or "/jobs/" in path:
             job = body.get("jobReference", {}).get("jobId")
             query = body.get("statistics", {}).get("query")
@@ -206,7 +214,8 @@ def _completed(server: BigQueryServer, port: int):
         answered: list = []
         content = b"".join(behind(environ, lambda status, headers: answered.extend((status, headers))))
         status, headers = answered
-        if status.startswith("200") and "/jobs" in request.path and content.startswith(b"{"):
+        described = "/jobs" in request.path or re.search(r"/tables/[^/]+$", request.path)
+        if status.startswith("200") and described and content.startswith(b"{"):
             content = json.dumps(server._answer(request.path, json.loads(content))).encode()
             headers = [(n, v) for n, v in headers if n.lower() not in ("content-length", "content-encoding")]
             headers.append(("Content-Length", str(len(content))))
