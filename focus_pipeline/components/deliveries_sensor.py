@@ -13,7 +13,7 @@ from focus_pipeline.connections.delivery import Connection, Delivery, Discovery,
 from focus_pipeline.months import current_month, months_back, months_between, not_loaded_by_itself
 from focus_pipeline.pipeline.check import verdict_on
 from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import current_delivery, current_token
+from focus_pipeline.pipeline.land import current_delivery, current_token, shown_token
 from focus_pipeline.pipeline.losses import held_back
 from focus_pipeline.settings import load_settings
 
@@ -25,12 +25,12 @@ RETRY_AFTER = (timedelta(minutes=15), timedelta(hours=2))
 class Shown:
     """What the provider shows of a month. since: when that was first seen, UTC: one that comes back has a new one.
 
-    settled: nothing more is to be done for it.
+    settled: the landed delivery for which nothing more is to be done, by its token; "" while something is.
     """
 
     token: str
     since: str
-    settled: bool = False
+    settled: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def deliveries_sensor(
             if delivery is None:
                 seen.setdefault("no longer shown whole by the provider and kept", []).append(month)
                 continue
-            if month not in former or former[month].token != delivery.token:
+            current = current_token(name, month, data_dir)
+            if month not in former or _is_another(former[month], delivery.token, current):
                 shown[month] = Shown(delivery.token, datetime.now(UTC).isoformat(timespec="milliseconds"))
             if shown[month].settled:
                 seen.setdefault("unchanged", []).append(month)
@@ -102,7 +103,7 @@ def deliveries_sensor(
             state = _state(context.instance, name, month, shown[month], data_dir)
             seen.setdefault(state.words, []).append(month)
             if state.settled:
-                shown[month] = replace(shown[month], settled=True)
+                shown[month] = replace(shown[month], settled=current)
             if state.attempt is not None:
                 requests.append(_run_request(name, month, shown[month], state))
         start_month = names.monthly().get_first_partition_key()
@@ -130,14 +131,20 @@ def _watched(held: list[str], lookback_months: int) -> list[str]:
     return [month for month in sorted({*recent, *held, *since}) if month >= first]
 
 
+def _is_another(former: Shown, token: str, current: str | None) -> bool:
+    """Whether the provider shows another delivery than it did, or what was landed of it is not what was settled."""
+    return former.token != token or bool(former.settled and former.settled != current)
+
+
 def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, data_dir: DataDir) -> State:
     accepted = None
+    current = current_token(name, month, data_dir)
     # Judged, but not since it is shown again: its checks would show those of what came between.
-    if current_token(name, month, data_dir) == shown.token:
-        accepted = verdict_on(name, month, shown.token, data_dir)
+    if current is not None and shown_token(current) == shown.token:
+        accepted = verdict_on(name, month, current, data_dir)
     if accepted is False:
         return State(True, "rejected, see its checks; waiting for a new delivery")
-    if accepted and _published_token(instance, name, month) == shown.token:
+    if accepted and _published_token(instance, name, month) == current:
         return State(True, "published")
     of_delivery = {names.DELIVERY_TAG: names.delivery_id(name, month, shown.token)}
     runs = _latest_run(instance, dg.RunsFilter(tags=of_delivery))
@@ -148,7 +155,7 @@ def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, da
         return State(False, "new or changed, run requested", attempt=1)
     (last,) = runs
     attempt = int(last.dagster_run.tags.get(names.ATTEMPT_TAG, "1"))
-    if accepted and (lost := held_back(name, month, shown.token, data_dir)):
+    if accepted and (lost := held_back(name, month, current, data_dir)):
         return _after_loss(name, month, shown, lost, attempt)
     why = _why(instance, last.dagster_run.run_id)
     if accepted:
@@ -237,14 +244,14 @@ def _shown(cursor: str | None) -> dict[str, Shown]:
 
 
 def _read(written: str | Mapping[str, str]) -> Shown:
-    return Shown(written, "", settled=True) if isinstance(written, str) else Shown(written["token"], written["since"])
+    if isinstance(written, str):
+        return Shown(shown_token(written), "", settled=written)
+    return Shown(written["token"], written["since"])
 
 
 def _cursor(shown: Mapping[str, Shown]) -> str:
-    """Of what is settled the token alone."""
-    content = {
-        month: one.token if one.settled else {"token": one.token, "since": one.since} for month, one in shown.items()
-    }
+    """Of what is settled the token alone, that of what was landed."""
+    content = {month: one.settled or {"token": one.token, "since": one.since} for month, one in shown.items()}
     return json.dumps(content, sort_keys=True)
 
 

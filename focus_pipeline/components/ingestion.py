@@ -23,7 +23,7 @@ from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.check import accepted_delivery, judge
 from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land, landed_delivery
+from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land, landed_delivery, shown_token
 from focus_pipeline.pipeline.normalise import AmountsTooLarge, stage
 from focus_pipeline.pipeline.staged_month import staged_month
 from focus_pipeline.pipeline.verdict import CHECKS
@@ -67,7 +67,9 @@ def raw_files_asset(connection: Connection, lookback_months: int, data_dir: Data
                     raise HeldBack(f"{changed}; it is taken once it has stayed the same for {connection.quiet}")
                 context.log.warning(f"{changed}; what was landed before is kept until it has stayed the same")
             if landed is None:
-                landed = land(connection, delivery, data_dir)
+                shown = discovery.deliveries.get(month)
+                again = {item.key for item in shown.objects} if shown and _fetches_again(context.run) else ()
+                landed = land(connection, delivery, data_dir, again=again)
         return dg.MaterializeResult(metadata=metadata.of_landed(landed, discovery.ignored))
 
     return raw_files
@@ -78,7 +80,11 @@ def _is_another(delivery: Delivery, name: str, asked_for: str | None) -> bool:
 
 
 def _accepts_loss(run: dg.DagsterRun, token: str) -> bool:
-    return run.tags.get(names.ACCEPT_LOSS_TAG) in ("yes", token)
+    return run.tags.get(names.ACCEPT_LOSS_TAG) in ("yes", shown_token(token))
+
+
+def _fetches_again(run: dg.DagsterRun) -> bool:
+    return run.tags.get(names.FETCH_AGAIN_TAG) == "yes"
 
 
 def delivery_of(

@@ -14,7 +14,10 @@ DELIVERY_TAG = "focus_pipeline/delivery"
 SINCE_TAG = "focus_pipeline/since"
 ATTEMPT_TAG = "focus_pipeline/attempt"
 ACCEPT_LOSS_TAG = "focus_pipeline/accept_loss"
-"""Tags of runs. With the last one, `yes` or the token of a delivery, a run takes what is held back for its losses."""
+FETCH_AGAIN_TAG = "focus_pipeline/fetch_again"
+"""Tags of runs. With accept_loss, `yes` or the token of a delivery, a run takes what is held back for its losses; with
+fetch_again, `yes`, it fetches what the provider shows although it is kept.
+"""
 
 WAREHOUSE_POOL = "warehouse"
 

@@ -1,11 +1,16 @@
-"""Brings a delivery's bytes into landing, unchanged. Objects that are already there are not read again."""
+"""Brings a delivery's bytes into landing, unchanged. Objects that are already there are not read again.
 
+What a person has fetched again stands beside what was fetched first, under the delivery's token with a number behind
+it: `3f2a…-2`. Every step takes that for a delivery of its own.
+"""
+
+import filecmp
 import logging
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,9 +61,21 @@ class LandedDelivery:
         return sum(file.size for file in self.files)
 
 
-def land(connection: Connection, delivery: Delivery, data_dir: DataDir) -> LandedDelivery:
+def shown_token(token: str) -> str:
+    """The token that the provider's delivery has, of that of a landed one, which may have been fetched again.
+
+    >>> shown_token("3f2a-2"), shown_token("3f2a")
+    ('3f2a', '3f2a')
+    """
+    return token.partition("-")[0]
+
+
+def land(
+    connection: Connection, delivery: Delivery, data_dir: DataDir, *, again: Collection[str] = ()
+) -> LandedDelivery:
     """Makes the delivery the month's current one. Does nothing but that where its bytes are already kept.
 
+    again: keys of objects to fetch all the same, for the provider can have changed what no listing shows.
     What was landed of a later listing meanwhile stays the current one.
 
     Raises ObjectChanged when the provider replaces an object meanwhile: look again, and land what it shows then.
@@ -67,12 +84,20 @@ def land(connection: Connection, delivery: Delivery, data_dir: DataDir) -> Lande
     """
     listed_at = datetime.now(UTC).isoformat()
     folder = data_dir.landed(connection.name, delivery.month)
-    target = folder / delivery.token
     downloaded = reused = 0
     with machine_faults(f"fetching {connection.name} {delivery.month}"):
-        if not (target / "delivery.json").exists():
-            downloaded, reused = _collect(connection, delivery, folder, target)
-        _make_current(folder, delivery.token, listed_at)
+        fetched = _times_fetched(folder, delivery.token)
+        target = folder / _numbered(delivery.token, fetched or 1)
+        if again and fetched:
+            anew = folder / _numbered(delivery.token, fetched + 1)
+            downloaded, reused = _collect(connection, delivery, folder, anew, again)
+            if _same_files(target, anew):
+                shutil.rmtree(anew)
+            else:
+                target = anew
+        elif not fetched:
+            downloaded, reused = _collect(connection, delivery, folder, target, again)
+        _make_current(folder, target.name, listed_at)
         return _landed(connection.name, delivery.month, target, listed_at, downloaded, reused)
 
 
@@ -124,9 +149,28 @@ class IncompleteDownload(Exception):
     """Fewer or more bytes arrived than were listed."""
 
 
-def _collect(connection: Connection, delivery: Delivery, folder: Path, target: Path) -> tuple[int, int]:
+def _times_fetched(folder: Path, token: str) -> int:
+    """How many times a delivery was fetched whole; 0 where it never was."""
+    names = {path.parent.name for path in folder.glob(f"{token}*/delivery.json")}
+    numbers = [int(name.removeprefix(f"{token}-")) for name in names if name != token]
+    return max([*numbers, *([1] if token in names else [])], default=0)
+
+
+def _numbered(token: str, number: int) -> str:
+    return token if number == 1 else f"{token}-{number}"
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    """Whether two folders of one delivery hold the same bytes."""
+    pairs = [(left.path, right.path) for left, right in zip(_files(one), _files(other), strict=True)]
+    return all(filecmp.cmp(left, right, shallow=False) for left, right in pairs)
+
+
+def _collect(
+    connection: Connection, delivery: Delivery, folder: Path, target: Path, again: Collection[str]
+) -> tuple[int, int]:
     make_folder(folder)
-    kept = {(file.key, file.etag, file.size): file.path for file in _files_kept(folder)}
+    kept = {(file.key, file.etag, file.size): file.path for file in _files_kept(folder) if file.key not in again}
     remove_abandoned(folder)
     partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
     try:
@@ -150,7 +194,7 @@ def _collect(connection: Connection, delivery: Delivery, folder: Path, target: P
             {
                 "connection": connection.name,
                 "month": delivery.month,
-                "token": delivery.token,
+                "token": target.name,
                 "focus_version": delivery.focus_version,
                 "declared": delivery.declared,
                 "facts": {name: value for shown in facts for name, value in shown.items()},
@@ -186,7 +230,8 @@ def _log_arrival(arrived: list[tuple[StoredObject, Path]]) -> None:
 
 
 def _files_kept(folder: Path) -> Iterator[LandedFile]:
-    for manifest in sorted(folder.glob("[!.]*/delivery.json")):
+    """Of all deliveries, those that were fetched last at the end: of an object that was fetched again they count."""
+    for manifest in sorted(folder.glob("[!.]*/delivery.json"), key=lambda path: path.stat().st_mtime_ns):
         yield from _files(manifest.parent)
 
 

@@ -1,5 +1,6 @@
 """A connection over local month folders in a real Dagster instance, driven as the daemon drives it."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -42,6 +43,15 @@ class Site:
         result = self.definitions.get_sensor_def(f"{name}_deliveries")(context)
         self.cursors[name] = result.cursor
         return result
+
+    def change_unnoticed(self, month: str, old: str, new: str, file: str = "expenses.csv") -> None:
+        """Writes a text of the same length into a file, whose size, time and place stay as a listing shows them."""
+        path = self.bucket / month / file
+        before = path.stat()
+        content = path.read_text("utf-8")
+        assert old in content and len(old) == len(new)
+        path.write_text(content.replace(old, new), "utf-8")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def load(self, request: dg.RunRequest, name: str = NAME) -> dg.ExecuteInProcessResult:
         """The run that a sensor asked for."""

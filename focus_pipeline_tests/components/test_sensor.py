@@ -380,3 +380,64 @@ def test_months_missed_while_the_sensor_was_off_are_loaded(
 )
 def test_months_are_told_with_their_gaps(months: list[str], said: str) -> None:
     assert deliveries_sensor._months(months) == said
+
+
+AGAIN = {names.FETCH_AGAIN_TAG: "yes"}
+
+
+def test_what_was_mended_where_no_listing_shows_it_is_fetched_again_by_a_person(site: Site, recent: list[str]) -> None:
+    """As of a view whose table was corrected, or an object that kept its ETag."""
+    site.deliver(recent[1], BillingCurrency="XXL")
+    assert not site.tick_and_load()[0].success
+    site.change_unnoticed(recent[1], "XXL", "EUR")
+    assert not site.tick().run_requests
+    assert not site.run(recent[1]).success, "an unchanged delivery is not fetched by itself"
+    assert site.run(recent[1], tags=AGAIN).success
+    assert site.query("SELECT BillingCurrency FROM focus.cost_and_usage") == [("EUR",)]
+    after = site.tick()
+    assert not after.run_requests
+    assert f"{recent[1]} published" in after.skip_reason.skip_message
+    assert "unchanged" in site.tick().skip_reason.skip_message
+
+
+def test_of_a_file_that_was_fetched_again_every_later_delivery_has_the_new_bytes(
+    site: Site, recent: list[str]
+) -> None:
+    site.deliver(recent[1], cost="1.25")
+    site.tick_and_load()
+    site.change_unnoticed(recent[1], "\n1.25,", "\n3.75,")
+    assert site.run(recent[1], tags=AGAIN).success
+    assert site.billed(recent[1]) == Decimal("3.75")
+    site.deliver(recent[1], "more.csv", cost="1")
+    assert [run.success for run in site.tick_and_load()] == [True]
+    assert site.billed(recent[1]) == Decimal("4.75")
+    (site.bucket / recent[1] / "more.csv").unlink()
+    assert [run.success for run in site.tick_and_load()] == [True]
+    assert site.billed(recent[1]) == Decimal("3.75"), "and so has the former delivery that comes back"
+    former = {token.partition("-")[0] for (token,) in site.query("SELECT Token FROM focus.loads")}
+    kept = [path.parent for path in site.data_dir.landed("colo_costs", recent[1]).glob("*/delivery.json")]
+    assert len(former) == 2
+    assert len(kept) == 3, "what was fetched first is kept, too"
+
+
+def test_the_same_bytes_fetched_again_change_nothing(site: Site, recent: list[str]) -> None:
+    site.deliver(recent[1])
+    site.tick_and_load()
+    for _ in range(2):
+        assert site.run(recent[1], tags=AGAIN).success
+    assert len(site.query("SELECT * FROM focus.loads")) == 1
+    assert len(list(site.data_dir.landed("colo_costs", recent[1]).glob("*"))) == 2, "the delivery and current.json"
+
+
+def test_what_was_fetched_again_and_no_more_is_judged_and_published_by_the_sensor(
+    site: Site, recent: list[str]
+) -> None:
+    site.deliver(recent[1], cost="1.25")
+    site.tick_and_load()
+    site.tick()
+    site.change_unnoticed(recent[1], "\n1.25,", "\n3.75,")
+    raw_files = names.raw_files("colo_costs")
+    landed = site.run(recent[1], tags=AGAIN, asset_selection=[raw_files])
+    assert landed.success and not landed.get_asset_check_evaluations()
+    assert [run.success for run in site.tick_and_load()] == [True]
+    assert site.billed(recent[1]) == Decimal("3.75")
