@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from uuid import uuid4
@@ -16,12 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from focus_pipeline.machine import MachineFault, machine_faults
-from focus_pipeline.months import current_month, is_month, months_back
+from focus_pipeline.months import current_month, is_month, months_back, not_loaded_by_itself
 from focus_pipeline.pipeline.data_dir import keep_files_private, make_folder
 from focus_pipeline.secrets_filter import errors_without_secrets
 from focus_pipeline.settings import PROJECT_ROOT, load_settings
 from focus_pipeline.visible import visible
-from focus_pipeline.warehouse import WarehouseUnusable, open_warehouse
+from focus_pipeline.warehouse import WarehouseUnusable, open_warehouse, rows_of_connections
 
 # The demo's months: the running one and these many before it.
 DEMO_MONTHS_BACK = 5
@@ -208,6 +208,34 @@ def accept(connection: str, month: str) -> None:
 
 
 @main.command()
+@click.argument("connection")
+@click.argument("month")
+def fetch_again(connection: str, month: str) -> None:
+    """Loads CONNECTION's MONTH (YYYY-MM) anew, and fetches all of it although it is kept.
+
+    For what a provider has changed where no listing shows it, such as the rows behind a view of BigQuery. In the UI, a
+    run with the tag focus_pipeline/fetch_again: yes does the same. Exit status 1 when the month was not published.
+    """
+    from focus_pipeline.components import names
+    from focus_pipeline.definitions import defs
+
+    keep_files_private()
+    _defined(connection)
+    if month not in names.monthly().get_partition_keys():
+        why = (
+            not_loaded_by_itself(month, load_settings().start_month) if is_month(month) else "no month such as 2025-03"
+        )
+        raise click.ClickException(f"{visible(month)} is {why}")
+    with console.status(f"loading {connection} {month}"), _dagster_instance() as instance:
+        failed = _failure_of_ingest(defs(), instance, connection, month, tags={names.FETCH_AGAIN_TAG: "yes"})
+    if failed:
+        raise click.ClickException(failed)
+    with _warehouse_in_words(), open_warehouse(load_settings().warehouse_path, read_only=True) as warehouse:
+        rows = rows_of_connections(warehouse).get(connection, {}).get(month, 0)
+    click.echo(f"{connection} {month} was fetched again and is published: {rows:,} rows.")
+
+
+@main.command()
 @click.argument("old")
 @click.argument("new")
 @click.option("--yes", is_flag=True, help="Do it. Without this, it is only said what would be done.")
@@ -389,11 +417,7 @@ def rebuild() -> None:
 def _ingest(deliveries, progress: Progress, starting) -> list[str]:
     """Runs `<connection>_ingest` for every delivery, as the sensor would; the months that failed."""
     from focus_pipeline.definitions import defs
-    from focus_pipeline.run_workers import hold_lock
 
-    # What Dagster would write to the terminal is in the UI too.
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    logging.getLogger("focus_pipeline").propagate = False
     definitions = defs()
     failed = []
     with _dagster_instance() as instance:
@@ -401,20 +425,32 @@ def _ingest(deliveries, progress: Progress, starting) -> list[str]:
         task = progress.add_task("", total=len(deliveries))
         for delivery in deliveries:
             progress.update(task, description=f"ingesting {delivery.connection} {delivery.month}")
-            # Of a demo that is killed, the next run finds it out by this.
-            hold_lock(instance, run_id := str(uuid4()))
-            run = definitions.resolve_job_def(f"{delivery.connection}_ingest").execute_in_process(
-                run_id=run_id,
-                partition_key=delivery.month,
-                instance=instance,
-                run_config=quiet,
-                raise_on_error=False,
-            )
-            if not run.success:
+            if _failure_of_ingest(definitions, instance, delivery.connection, delivery.month):
                 failed.append(f"{delivery.connection} {delivery.month}")
             progress.advance(task)
         progress.update(task, description="ingested")
     return failed
+
+
+def _failure_of_ingest(
+    definitions, instance, connection: str, month: str, tags: Mapping[str, str] | None = None
+) -> str:
+    """Runs `<connection>_ingest` for the month in this process; the sentence of the step that failed, "" where none."""
+    from focus_pipeline.run_workers import hold_lock
+
+    # What Dagster would write to the terminal is in the UI too.
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    logging.getLogger("focus_pipeline").propagate = False
+    # Of a command that is killed, the next run finds it out by this.
+    hold_lock(instance, run_id := str(uuid4()))
+    run = definitions.resolve_job_def(f"{connection}_ingest").execute_in_process(
+        run_id=run_id, partition_key=month, instance=instance, run_config=quiet, tags=tags, raise_on_error=False
+    )
+    if run.success:
+        return ""
+    failures = [event.step_failure_data for event in run.all_events if event.is_step_failure]
+    described = [data.user_failure_data.description for data in failures if data.user_failure_data is not None]
+    return next(filter(None, described), f"{connection} {month} was not loaded; run {run_id} in the UI says why")
 
 
 def _print_summary(path: Path) -> None:

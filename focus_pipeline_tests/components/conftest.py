@@ -49,7 +49,8 @@ class Site:
         path = self.bucket / month / file
         before = path.stat()
         content = path.read_text("utf-8")
-        assert old in content and len(old) == len(new)
+        assert old in content
+        assert len(old) == len(new)
         path.write_text(content.replace(old, new), "utf-8")
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 

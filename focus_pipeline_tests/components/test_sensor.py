@@ -400,9 +400,7 @@ def test_what_was_mended_where_no_listing_shows_it_is_fetched_again_by_a_person(
     assert "unchanged" in site.tick().skip_reason.skip_message
 
 
-def test_of_a_file_that_was_fetched_again_every_later_delivery_has_the_new_bytes(
-    site: Site, recent: list[str]
-) -> None:
+def test_of_a_file_that_was_fetched_again_every_later_delivery_has_the_new_bytes(site: Site, recent: list[str]) -> None:
     site.deliver(recent[1], cost="1.25")
     site.tick_and_load()
     site.change_unnoticed(recent[1], "\n1.25,", "\n3.75,")
@@ -438,6 +436,7 @@ def test_what_was_fetched_again_and_no_more_is_judged_and_published_by_the_senso
     site.change_unnoticed(recent[1], "\n1.25,", "\n3.75,")
     raw_files = names.raw_files("colo_costs")
     landed = site.run(recent[1], tags=AGAIN, asset_selection=[raw_files])
-    assert landed.success and not landed.get_asset_check_evaluations()
+    assert landed.success
+    assert not landed.get_asset_check_evaluations()
     assert [run.success for run in site.tick_and_load()] == [True]
     assert site.billed(recent[1]) == Decimal("3.75")

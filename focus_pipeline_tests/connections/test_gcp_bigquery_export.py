@@ -182,7 +182,9 @@ def test_a_quantity_beyond_all_measure_is_kept_aside_and_the_month_loads(
     loaded = load(connected(export), MONTH)
     assert loaded.verdict.accepted
     assert loaded.billed == Decimal("0.8")
-    assert values(loaded, "SELECT count(*) FROM staged WHERE ConsumedQuantity IS NULL AND PricingQuantity IS NULL") == [1]
+    assert values(loaded, "SELECT count(*) FROM staged WHERE ConsumedQuantity IS NULL AND PricingQuantity IS NULL") == [
+        1
+    ]
     kept = values(loaded, "SELECT x_ProviderColumns->>'$.ConsumedQuantity' FROM staged WHERE ConsumedQuantity IS NULL")
     assert [float(text) for text in kept] == [value]
     broken = {rule.column for rule in loaded.verdict.rules if rule.check == "values_readable" and rule.severity}

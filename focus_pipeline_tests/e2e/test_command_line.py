@@ -170,6 +170,30 @@ def test_a_connection_is_renamed_and_removed_after_a_dry_run(project: Project) -
     assert (again.returncode, "nothing is kept of a connection 'colo_bills'" in again.stderr) == (1, True)
 
 
+def test_a_month_is_fetched_again_by_a_command_though_nothing_shows_that_it_changed(
+    project: Project, tmp_path: Path
+) -> None:
+    bill = tmp_path / "bucket" / MONTHS[-1] / "expenses.csv"
+    before, good = bill.stat(), bill.read_bytes()
+    bill.write_bytes(good.replace(b"Usage,", b"Usagx,"))
+    os.utime(bill, ns=(before.st_atime_ns, before.st_mtime_ns))
+    refused = typed(project, "focus-pipeline", "fetch-again", CONNECTION, MONTHS[-1])
+    assert refused.returncode == 1
+    assert "ChargeCategory is 'Usagx'" in refused.stderr
+    bill.write_bytes(good)
+    os.utime(bill, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert load(project, MONTHS[-1]).returncode != 0, "by itself the delivery is the one that was refused"
+    done = typed(project, "focus-pipeline", "fetch-again", CONNECTION, MONTHS[-1])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{CONNECTION} {MONTHS[-1]} was fetched again and is published: 50 rows."
+    assert sorted(billed(project)) == MONTHS[-1:]
+    for month, why in {"2023-05": "before FOCUS_START_MONTH", "2025-3": "no month such as 2025-03"}.items():
+        refused = typed(project, "focus-pipeline", "fetch-again", CONNECTION, month)
+        assert f"{month} is {why}" in refused.stderr
+    refused = typed(project, "focus-pipeline", "fetch-again", "colo", MONTHS[-1])
+    assert f"there is no connection 'colo'. Connections: {CONNECTION}" in refused.stderr
+
+
 def test_check_fails_in_words_when_a_connection_cannot_be_used(project: Project, tmp_path: Path) -> None:
     broken = project.root / "focus_pipeline" / "defs" / CONNECTION / "defs.yaml"
     broken.write_text(broken.read_text().replace(str(tmp_path / "bucket"), str(tmp_path / "nowhere")))
