@@ -1,8 +1,7 @@
 """What `focus-pipeline check` tells of a connection before anything is loaded."""
 
-import re
 import tempfile
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,19 +9,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from focus_pipeline.components.deliveries_sensor import watched_months
+from focus_pipeline.components.ingestion import delivery_of
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.bigquery_queries import Source
-from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods, printable
+from focus_pipeline.connections.delivery import Connection, Discovery, NoBillingPeriods, printable
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport, recognised
 from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import StoreError
 from focus_pipeline.focus.specification import contract
+from focus_pipeline.further_connections import Defined, print_account_exports, print_other_tables, print_view
+from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import current_month, months_back, not_loaded_by_itself
-from focus_pipeline.pipeline.check import judge
+from focus_pipeline.pipeline.check import judge, verdict_on
 from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import IncompleteDownload, current_token, land
-from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.land import IncompleteDownload, current_token, land, shown_token
+from focus_pipeline.pipeline.losses import held_back
+from focus_pipeline.pipeline.normalise import AmountsTooLarge, stage
 from focus_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
@@ -30,53 +34,81 @@ if TYPE_CHECKING:
 
 console = Console()
 
+_SHOWN_IGNORED = 20
 
-def check_connection(component: "ConnectionComponent", *, view: str | None = None) -> bool:
+
+def check_connection(
+    component: "ConnectionComponent", *, view: str | None = None, defined: Defined | None = None
+) -> bool:
     """Prints the checklist of one connection; True when it can be used.
 
     view: name of a FOCUS view whose statement is printed, where the connection is Google's detailed usage cost export.
+    defined: what is connected already, for what is printed to be pasted.
     """
-    data_dir = DataDir(load_settings().data_dir)
-    lookback = component.effective_lookback_months
     connection = component.connection()
+    defined = defined or Defined({}, (connection.name,))
     console.rule(f"[bold]{connection.name}", align="left")
     try:
         discovery = connection.discover()
+        line(True, f"credentials and list permission: listed {discovery.looked_in}")
+        queried = isinstance(connection, GcpBigQueryExport)
+        source = connection.source() if queried else None
+        usable = (
+            _describe_bigquery(connection, source, discovery)
+            if queried
+            else _read_one_object(component, connection, discovery)
+        )
+        _print_months(connection, discovery, component.effective_lookback_months)
     except (StoreError, NoBillingPeriods, InvalidUrl) as error:
         line(False, str(error))
         return False
-    line(True, f"credentials and list permission: listed {discovery.looked_in}")
-    queried = isinstance(connection, GcpBigQueryExport)
-    source = connection.source() if queried else None
-    usable = _describe_bigquery(connection, source, discovery) if queried else _read_one_object(connection, discovery)
-    recent = months_back(current_month(), lookback)
-    table = Table("month", "rows" if queried else "files", "bytes", "what happens", box=None, padding=(0, 2))
-    for month, delivery in discovery.deliveries.items():
-        table.add_row(
-            month,
-            f"{delivery.rows if queried else len(delivery.objects):,}",
-            f"{connection.estimated_bytes(delivery) if queried else delivery.size:,}",
-            _fate(delivery, current_token(connection.name, month, data_dir), month in recent),
-        )
-    line(True, f"{len(discovery.months)} months found; look-back {lookback}: {recent[0]} to {recent[-1]}")
-    console.print(table)
-    if discovery.ignored:
-        console.print(f"  {len(discovery.ignored)} objects are ignored:")
-        for ignored in discovery.ignored[:20]:
-            console.print(f"    {escape(ignored.key)}: {escape(ignored.reason)}", highlight=False, soft_wrap=True)
-        if len(discovery.ignored) > 20:
-            console.print(f"    and {len(discovery.ignored) - 20} more")
-    else:
-        console.print("  nothing is ignored")
-    for month, reason in discovery.held_back.items():
-        line(None, f"{month} is not taken as it is now: {reason}")
-    if isinstance(connection, AwsDataExport) and connection.url.startswith("s3:") and not connection.endpoint_url:
-        print_account_exports(connection.auth or S3Auth(), connected=connection.url)
-    if queried:
-        _print_other_tables(connection)
-    if queried and view:
-        _print_view(connection, source, view)
+    _print_ignored(discovery)
+    try:
+        if isinstance(connection, AwsDataExport) and connection.url.startswith("s3:") and not connection.endpoint_url:
+            print_account_exports(connection.auth or S3Auth(), defined, console)
+        if queried:
+            print_other_tables(connection, defined, console)
+    except StoreError as error:
+        line(None, f"what else could be connected is not listed: {error}")
+    if queried and view and source.select:
+        print_view(connection, source, view, defined, console)
+    elif queried and view:
+        line(None, f"no view is printed: {connection.address} is {source.kind}, which is FOCUS already")
     return usable
+
+
+def _print_months(connection: Connection, discovery: Discovery, lookback_months: int) -> None:
+    """Every month that is shown or held: how much there is, and what comes of it. Raises StoreError."""
+    data_dir = load_settings().storage
+    held = data_dir.held_months(connection.name)
+    recent = months_back(current_month(), lookback_months)
+    queried = isinstance(connection, GcpBigQueryExport)
+    table = Table("month", "rows" if queried else "files", "bytes", "what happens", box=None, padding=(0, 2))
+    for month in sorted({*discovery.months, *held}):
+        delivery = discovery.deliveries.get(month)
+        if delivery is None:
+            count, size = "0", "0"
+        elif queried:
+            count, size = f"{delivery.rows:,}", f"{connection.estimated_bytes(delivery):,}"
+        else:
+            count, size = f"{len(delivery.objects):,}", f"{delivery.size:,}"
+        what = _fate(month, connection, discovery, lookback_months, data_dir)
+        table.add_row(month, count, size, escape(printable(what)))
+    line(True, f"{len(discovery.months)} months found; look-back {lookback_months}: {recent[0]} to {recent[-1]}")
+    console.print(table)
+    for month, reason in sorted(discovery.held_back.items()):
+        line(None, f"{month} is not taken as it is now: {reason}")
+
+
+def _print_ignored(discovery: Discovery) -> None:
+    if not discovery.ignored:
+        console.print("  nothing is ignored")
+        return
+    console.print(f"  {len(discovery.ignored)} objects are ignored:")
+    for ignored in discovery.ignored[:_SHOWN_IGNORED]:
+        console.print(f"    {escape(ignored.key)}: {escape(ignored.reason)}", highlight=False, soft_wrap=True)
+    if len(discovery.ignored) > _SHOWN_IGNORED:
+        console.print(f"    and {len(discovery.ignored) - _SHOWN_IGNORED} more")
 
 
 def _describe_bigquery(connection: GcpBigQueryExport, source: Source, discovery: Discovery) -> bool:
@@ -92,122 +124,69 @@ def _describe_bigquery(connection: GcpBigQueryExport, source: Source, discovery:
     if lacking:
         line(False, f"it has no {', '.join(lacking)}: no month of it can be accepted")
     if source.export_time is None:
-        line(None, "it has no x_ExportTime: a change that alters no cost, period or SKU is not noticed")
+        line(
+            None,
+            "it has no x_ExportTime: a change in none of the columns that the contract names is not noticed; "
+            "`focus-pipeline fetch-again` reads a month anew",
+        )
     line(True, f"asking for changes: {discovery.cost}; the bytes below are BigQuery's estimate for reading a month")
     return not lacking
 
 
-def _print_other_tables(connection: GcpBigQueryExport) -> None:
-    """Further tables of the dataset that can be connected, with what to paste."""
-    try:
-        found = [table for table in connection.client.other_tables() if table != connection.table]
-    except StoreError as error:
-        line(None, f"further tables of the dataset are not listed: {error}")
-        return
-    for table in found:
-        if table.startswith(("gcp_billing_export_focus_", "gcp_billing_export_resource_v1_")):
-            place = {"project": connection.project, "dataset": connection.dataset, "table": table}
-            why = "# To connect another table of the dataset; the same charges from two of them count twice."
-            _print_defs("GcpBigQueryExport", table, place, why)
-
-
-def _print_view(connection: GcpBigQueryExport, source: Source, view: str) -> None:
-    if not source.select:
-        line(None, f"no view is printed: {connection.address} is {source.kind}, which is FOCUS already")
-        return
-    name = view if "." in view else f"{connection.project}.{connection.dataset}.{view}"
-    console.print(f"\nCREATE VIEW `{name}` AS\n{source.select};", highlight=False, markup=False, soft_wrap=True)
-
-
-def print_account_exports(auth: S3Auth, *, connected: str) -> None:
-    """The account's FOCUS exports, where AWS lists them, and the defs.yaml of those that are not at `connected`."""
-    from focus_pipeline.connections.aws_account_exports import focus_exports
-
-    try:
-        exports = focus_exports(auth)
-    except StoreError as error:
-        line(None, str(error))
-        return
-    table = Table(
-        "export", "table", "granularity", "delivery", "status", "columns", "url", "", box=None, padding=(0, 2)
+def _read_one_object(component: "ConnectionComponent", connection: Connection, discovery: Discovery) -> bool:
+    """Reads the smallest object of the newest month that has one, and judges it as a load would. Raises StoreError."""
+    delivery = next(
+        (delivery for _, delivery in sorted(discovery.deliveries.items(), reverse=True) if delivery.objects), None
     )
-    for export in exports:
-        here = "connected" if export.url.rstrip("/") == connected.rstrip("/") else ""
-        cells = (
-            export.name,
-            export.table,
-            export.granularity,
-            export.delivery,
-            export.status,
-            _left_out(export.left_out),
-            export.url,
-            here,
-        )
-        table.add_row(*(escape(printable(cell)) for cell in cells))
-    line(True, f"the account has {len(exports)} FOCUS exports")
-    console.print(table)
-    others = [export for export in exports if export.url.rstrip("/") != connected.rstrip("/")]
-    if others:
-        console.print(
-            "  To connect another one, paste. Exports of the same charges count them twice, for both are loaded.",
-            highlight=False,
-            soft_wrap=True,
-        )
-    for export in others:
-        _print_defs("AwsDataExport", export.name, {"url": export.url, "focus_version": f'"{export.focus_version}"'})
-
-
-def _print_defs(component: str, named: str, attributes: Mapping[str, str], *comments: str) -> None:
-    """A defs.yaml to paste. named: what the provider calls it, which becomes the connection's name."""
-    name = re.sub(r"[^a-z0-9_]", "_", named.lower())
-    attributes = {attribute: printable(value) for attribute, value in attributes.items()}
-    lines = [*comments, f"# focus_pipeline/defs/{name}/defs.yaml", f"type: focus_pipeline.{component}", "attributes:"]
-    lines += [f"  {attribute}: {value}" for attribute, value in {"name": name, **attributes}.items()]
-    console.print("\n" + "\n".join(lines), highlight=False, markup=False, soft_wrap=True)
-
-
-def _left_out(columns: tuple[str, ...] | None) -> str:
-    if columns is None:
-        return "not known: grant bcm-data-exports:GetTable"
-    return f"all but {', '.join(columns)}" if columns else "all"
-
-
-def _read_one_object(connection: Connection, discovery: Discovery) -> bool:
-    """Reads the smallest object of the newest month that has one, and judges it as a load would."""
-    month, item = next(
-        (
-            (month, min(delivery.objects, key=lambda item: item.size))
-            for month, delivery in sorted(discovery.deliveries.items(), reverse=True)
-            if delivery.objects
-        ),
-        (None, None),
-    )
-    if item is None:
+    if delivery is None:
         line(True, "read permission: not tried, for no month has a file to read")
         return True
-    with tempfile.TemporaryDirectory() as folder:
+    smallest = min(delivery.objects, key=lambda item: item.size)
+    storage = load_settings().storage
+    with tempfile.TemporaryDirectory(prefix="focus-pipeline-") as folder:
+        tried = replace(storage, root=Path(folder), cache=storage.rules_cache)
         try:
-            landed = land(connection, Delivery(month, (item,)), DataDir(Path(folder)))
-        except (StoreError, IncompleteDownload) as error:
+            landed = land(connection, replace(delivery, objects=(smallest,)), tried)
+            line(True, f"read permission: read {smallest.key}")
+            staged = stage(landed, tried, month_rule=connection.month_rule, focus_version=component.focus_version)
+            verdict = judge(staged, tried, month_rule=connection.month_rule)
+        except (IncompleteDownload, AmountsTooLarge, MachineFault) as error:
             line(False, str(error))
             return False
-        line(True, f"read permission: read {item.key}")
-        staged = stage(landed, DataDir(Path(folder)), month_rule=connection.month_rule)
-        verdict = judge(staged, DataDir(Path(folder)), month_rule=connection.month_rule)
     for result in verdict.checks:
         if not result.passed and result.name != "accepted":
             line(None if verdict.accepted else False, f"{result.name}: {result.summary}")
     if verdict.accepted:
-        line(True, f"content: {staged.rows:,} rows of that file can be loaded")
+        version = staged.files[0].layout.focus_version
+        line(True, f"content: {staged.rows:,} rows of that file can be loaded, as FOCUS {version}")
     return verdict.accepted
 
 
-def _fate(delivery: Delivery, held: str | None, recent: bool) -> str:
-    if held == delivery.token:
-        return "unchanged since it was landed"
-    if held is not None:
-        return "changed; the sensor loads it again"
-    return "new; the sensor loads it" if recent else not_loaded_by_itself(delivery.month, load_settings().start_month)
+def _fate(month: str, connection: Connection, discovery: Discovery, lookback_months: int, data_dir: DataDir) -> str:
+    """What the sensor makes of a month, as far as it can be told before its files are read."""
+    name = connection.name
+    held = data_dir.held_months(name)
+    if month not in watched_months(held, lookback_months):
+        return not_loaded_by_itself(month, load_settings().start_month)
+    if month in discovery.held_back:
+        return "stays as it is, see below" if month in held else "not loaded yet, see below"
+    delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
+    if delivery is None:
+        return "stays as it is: the provider no longer shows it whole"
+    current = current_token(name, month, data_dir)
+    if current is None:
+        return "new; the sensor loads it" if delivery.objects else "new and empty; the sensor records it as such"
+    if shown_token(current) != delivery.token:
+        if delivery.objects or delivery.declared:
+            return "changed; the sensor loads it again"
+        hours = load_settings().loss_wait_hours
+        return f"emptied: the provider shows no file of it any more; taken from the table once that is so for {hours} h"
+    accepted = verdict_on(name, month, current, data_dir)
+    if accepted is False:
+        return "unchanged since it was rejected; its checks say why"
+    if accepted and held_back(name, month, current, data_dir):
+        return f"unchanged and held back for what it takes away; `focus-pipeline accept {name} {month}` takes it"
+    return "unchanged since it was loaded" if accepted else "fetched and not judged yet; the sensor loads it"
 
 
 def line(good: bool | None, text: str) -> None:

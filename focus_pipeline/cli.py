@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -54,15 +55,27 @@ def check(connection: str | None, view: str | None) -> None:
     loaded. Exit status 1 when a connection cannot be used.
     """
     components, not_loaded = _connections()
+    if view is not None and connection is None:
+        raise click.UsageError("--view goes with the name of a CONNECTION")
     if connection is not None and connection not in (*components, *not_loaded):
         known = ", ".join(components) or "none yet; `dg scaffold defs focus_pipeline.MonthFolders NAME` makes one"
         raise click.ClickException(f"there is no connection {connection!r}. Connections: {known}")
     from focus_pipeline.checklist import check_connection, line
+    from focus_pipeline.further_connections import Defined
 
     names = [connection] if connection else [*components, *not_loaded]
     if not names:
         console.print("There is no connection yet. `dg scaffold defs focus_pipeline.MonthFolders NAME` makes one.")
-    usable = [check_connection(components[name], view=view) for name in names if name in components]
+    urls = [component.url for component in components.values() if hasattr(component, "url")]
+    usable = [
+        check_connection(
+            components[name],
+            view=view,
+            defined=Defined(_connection_tree().written_attributes(name), [*components, *not_loaded], urls),
+        )
+        for name in names
+        if name in components
+    ]
     for name in names:
         for sentence in not_loaded.get(name, ()):
             line(False, sentence)
@@ -502,17 +515,23 @@ def _progress() -> Progress:
 def _connections() -> tuple[dict, dict[str, list[str]]]:
     """The connections of defs/, by name: those that can be used, and what is wrong with each that cannot."""
     from focus_pipeline.components.connection import connections
-    from focus_pipeline.components.connection_tree import ConnectionTree
 
     try:
         load_settings()
-        tree = ConnectionTree.for_project(PROJECT_ROOT)
-        loaded, faults = connections(tree), {}
-        for bad in tree.not_loaded():
+        loaded, faults = connections(_connection_tree()), {}
+        for bad in _connection_tree().not_loaded():
             faults.setdefault(bad.connection, []).extend(bad.sentences)
         return loaded, faults
     except Exception as error:
         raise click.ClickException(f"{error}\n`dg check defs` shows the place") from error
+
+
+@cache
+def _connection_tree():
+    """defs/, read once."""
+    from focus_pipeline.components.connection_tree import ConnectionTree
+
+    return ConnectionTree.for_project(PROJECT_ROOT)
 
 
 def _connection_components() -> dict:

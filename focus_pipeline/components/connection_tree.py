@@ -69,6 +69,16 @@ class ConnectionTree(ComponentTree):
         """The connections that cannot be loaded, in the order of their files."""
         return self.get_all_components(of_type=NotLoaded)
 
+    def written_attributes(self, name: str) -> dict[str, object]:
+        """The attributes of a connection as its defs.yaml has them, secrets by the names of their variables."""
+        decls = [decl for file in _files(self._get_filesystem_decl()) for decl in file.decls]
+        connections = [
+            decl.component_file_model.attributes
+            for decl in decls
+            if isinstance(decl, YamlDecl) and issubclass(decl.component_type, ConnectionComponent)
+        ]
+        return next((dict(attributes) for attributes in connections if attributes["name"] == name), {})
+
     def _get_filesystem_decl(self) -> ComponentDecl:
         loc = ComponentPath.from_path(self.defs_module_path)
         if self.state_tracker.get_cache_data(loc).component_decl is None:

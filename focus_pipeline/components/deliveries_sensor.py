@@ -68,7 +68,7 @@ def deliveries_sensor(
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         held = data_dir.held_months(name)
-        watched = _watched(held, lookback_months)
+        watched = watched_months(held, lookback_months)
         with named_failures(name):
             try:
                 discovery = connection.discover(watched)
@@ -121,7 +121,7 @@ def deliveries_sensor(
     return sensor
 
 
-def _watched(held: list[str], lookback_months: int) -> list[str]:
+def watched_months(held: list[str], lookback_months: int) -> list[str]:
     """The months to look at: those that are held, those of the look-back, and all since the newest that is held, so
     that nothing is missed while the sensor was off.
     """

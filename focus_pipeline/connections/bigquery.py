@@ -201,6 +201,11 @@ class BigQueryTable:
                     f"({self._maximum_bytes_billed:,}): {_first_line(error)}. Raise it in the connection's YAML, or "
                     "give the connection a table that is partitioned by BillingPeriodStart"
                 ) from None
+            if action == "query" and error.code == 400:
+                raise StoreError(
+                    f"could not query {self.address}: BigQuery refuses it: {_first_line(error)}. A value of the table, "
+                    "or the statement of a view, is at fault; correct it there"
+                ) from None
             said = f"HTTP {error.code}, {_first_line(error)}"
             raise unexplained(f"could not {action} {self.address}", said) from None
         except TransportError as error:

@@ -176,10 +176,13 @@ def load(tmp_path: Path, compiled_rules: Path) -> Callable[..., Loaded]:
     """Brings a month of a connection through landing, staging and judging, as a run does."""
     data_dir = DataDir(tmp_path / "data", cache=compiled_rules)
 
-    def load(connection: Connection, month: str, delivery: Delivery | None = None) -> Loaded:
+    def load(
+        connection: Connection, month: str, delivery: Delivery | None = None, focus_version: str | None = None
+    ) -> Loaded:
         delivery = delivery or delivery_of(month, connection.discover([month]), connection, 2, data_dir)
         assert delivery is not None
-        staged = stage(land(connection, delivery, data_dir), data_dir, month_rule=connection.month_rule)
+        landed = land(connection, delivery, data_dir)
+        staged = stage(landed, data_dir, month_rule=connection.month_rule, focus_version=focus_version)
         return Loaded(staged, judge(staged, data_dir, month_rule=connection.month_rule))
 
     return load

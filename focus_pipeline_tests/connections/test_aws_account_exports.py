@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+import yaml
 from rich.console import Console
 
-from focus_pipeline import checklist
+from focus_pipeline.components.aws_data_export import AwsDataExport
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.aws_account_exports import focus_exports
 from focus_pipeline.connections.stores import StoreError
+from focus_pipeline.further_connections import Defined, print_account_exports
 from focus_pipeline_tests.fakes.data_exports_api import DataExportsApi, data_exports_api
 
 AUTH = S3Auth(access_key_id="AKIAEXAMPLE", secret_access_key="unchecked")
@@ -49,16 +51,47 @@ def test_without_the_permission_it_says_what_to_grant_and_that_nothing_else_need
     assert "unchecked" not in str(refused.value)
 
 
-def test_check_prints_what_to_paste(api: DataExportsApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def pasted(printed: str) -> dict[str, dict]:
+    """Path of each defs.yaml that is printed -> its content."""
+    documents = printed.split("\n# ")[1:]
+    return {one.partition("\n")[0]: yaml.safe_load(one.partition("\n")[2].partition("\n\n")[0]) for one in documents}
+
+
+def test_check_prints_what_to_paste(api: DataExportsApi) -> None:
     console = Console(record=True, width=220)
-    monkeypatch.setattr(checklist, "console", console)
-    checklist.print_account_exports(AUTH, connected="s3://acme-billing/billing/focus-daily/")
+    defined = Defined({}, ("acme",), ("s3://acme-billing/billing/focus-daily",))
+    print_account_exports(AUTH, defined, console)
     printed = console.export_text()
     assert "focus-daily" in printed
     assert "connected" in printed
-    assert "type: focus_pipeline.AwsDataExport" in printed
-    assert "name: focus_old" in printed
-    assert "url: s3://acme-billing/focus-old/" in printed
-    assert 'focus_version: "1.0"' in printed
     assert "both are loaded" in printed
     assert "all but Tags, x_Discounts" in printed
+    assert pasted(printed)["focus_pipeline/defs/focus_old/defs.yaml"] == {
+        "type": "focus_pipeline.AwsDataExport",
+        "attributes": {"name": "focus_old", "url": "s3://acme-billing/focus-old/", "focus_version": "1.0"},
+    }
+
+
+def test_what_is_pasted_is_a_connection_that_dagster_takes(
+    api: DataExportsApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the export is called, and with the access of the connection that lists it, secrets by their names."""
+    awkward = ("2024_focus", "focus", "acme", "yes", "-all!", "it's.(all)*")
+    for name in awkward:
+        api.add(name, "FOCUS_1_2_AWS", "DAILY")
+    auth = {"role_arn": "arn:aws:iam::123456789012:role/FocusReader", "external_id": "{{ env.ACME_EXTERNAL_ID }}"}
+    monkeypatch.setenv("ACME_EXTERNAL_ID", "hunter22-secret")
+    console = Console(record=True, width=80)
+    print_account_exports(AUTH, Defined({"name": "acme", "auth": auth}, ("acme",)), console)
+    printed = console.export_text()
+    assert "hunter22-secret" not in printed
+    documents = pasted(printed)
+    assert len(documents) == len(awkward) + 3
+    for path, content in documents.items():
+        attributes = content["attributes"]
+        assert path == f"focus_pipeline/defs/{attributes['name']}/defs.yaml"
+        assert attributes["auth"] == auth
+        assert attributes["name"] != "acme"
+        component = AwsDataExport.resolve_from_yaml(yaml.safe_dump(attributes))
+        component.build_defs(None)
+        assert component.focus_version in ("1.0", "1.2")

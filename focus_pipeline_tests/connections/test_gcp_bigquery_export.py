@@ -22,6 +22,7 @@ import duckdb
 import grpc
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from google.cloud.bigquery import SchemaField
 from google.cloud.bigquery_storage import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
@@ -34,6 +35,7 @@ from focus_pipeline.connections import bigquery
 from focus_pipeline.connections.delivery import Discovery, NoBillingPeriods
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
 from focus_pipeline.connections.stores import AccessDenied, NotFound, ObjectChanged, StoreError
+from focus_pipeline.further_connections import Defined
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import land
@@ -609,7 +611,9 @@ def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tu
             table=export.table,
             endpoint_url=export.server.endpoint_url,
         )
-        return checklist.check_connection(component, view=view), console.export_text()
+        written = {"name": "acme_google", "endpoint_url": export.server.endpoint_url}
+        defined = Defined(written, ("acme_google",))
+        return checklist.check_connection(component, view=view, defined=defined), console.export_text()
 
     return check
 
@@ -627,6 +631,19 @@ def test_check_tells_what_the_table_is_and_what_reading_costs(
     assert re.search(rf"{CLOSED} +12 +{LEAST_BILLED:,} +before the look-back", said)
     assert f"  table: {DETAILED}" in said, "what else could be connected"
     assert "type: focus_pipeline.GcpBigQueryExport" in said
+
+
+def test_a_month_that_cannot_be_queried_is_told_in_words_by_check(
+    new_export: Callable[..., GcpExport], checked: Callable[..., tuple[bool, str]]
+) -> None:
+    export = new_export(DETAILED)
+    export.server.create_table(export.name, DETAILED_SCHEMA)
+    export.server.insert(export.name, [detailed_row(MONTH, 1e22)])
+    usable, said = checked(export)
+    assert not usable
+    assert f"✗ could not query {PROJECT}.{export.name}: BigQuery refuses it: " in said
+    assert '"1e+22"' in said
+    assert "A value of the table, or the statement of a view, is at fault; correct it there" in said
 
 
 def test_check_tells_which_columns_of_a_view_are_missing(
@@ -649,9 +666,20 @@ def test_check_prints_a_view_of_the_detailed_export_that_reads_the_same(
     export.server.create_table(export.name, DETAILED_SCHEMA, "_PARTITIONTIME")
     export.server.insert(export.name, [detailed_row(MONTH, 0.3), detailed_row(MONTH, 0.19, cost_type="tax")])
     _, said = checked(export, view="focus_bill")
-    export.server.execute(said[said.index("CREATE VIEW") :].strip().rstrip(";"))
+    statement, _, told = said[said.index("CREATE VIEW") :].partition(";\n")
+    export.server.execute(statement)
     export.table = "focus_bill"
-    assert load(connected(export), MONTH).billed == Decimal("0.49")
+    written = yaml.safe_load(told[told.index("# focus_pipeline/defs/focus_bill/defs.yaml") :])["attributes"]
+    assert {name: written[name] for name in ("project", "dataset", "table", "endpoint_url")} == {
+        "project": PROJECT,
+        "dataset": export.dataset,
+        "table": "focus_bill",
+        "endpoint_url": export.server.endpoint_url,
+    }
+    component = GcpBigQueryExportComponent.resolve_from_yaml(yaml.safe_dump(written))
+    loaded = load(component.connection(), MONTH, focus_version=component.focus_version)
+    assert loaded.billed == Decimal("0.49")
+    assert loaded.staged.files[0].layout.focus_version == "1.2", "and not what its columns look like"
     assert "partitioned by x_PartitionTime: reading a month reads only" in checked(export)[1]
 
 
