@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,12 @@ from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import AccessDenied, NotFound
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import LandedDelivery, land
+from focus_pipeline_tests.connections.conftest import Loaded
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.fakes.servers import S3Server
+from focus_pipeline_tests.month_files import focus_row, write_csv
+
+Load = Callable[..., Loaded]
 
 MONTH = "2025-03"
 
@@ -531,6 +536,24 @@ def test_months_are_told_by_folders_or_names_of_any_form(tmp_path: Path, month_p
     assert not named & {*keys, *others}
     only = MonthFolders("colo", tmp_path.as_uri(), month_path=month_path).discover(["2025-04"])
     assert list(only.deliveries) == ["2025-04"]
+
+
+def test_days_that_are_billing_periods_of_their_own_are_parts_of_their_month(tmp_path: Path, load: Load) -> None:
+    """As LiteLLM exports them, its folders and its late rows of the day before included."""
+    for day, start, end in (("30", "05-30", "05-31"), ("31", "05-31", "06-01"), ("01", "05-31", "06-01")):
+        folder = tmp_path / f"date=2026-{'06' if day == '01' else '05'}-{day}"
+        folder.mkdir()
+        period = {"Start": f"2026-{start}T00:00:00Z", "End": f"2026-{end}T00:00:00Z"}
+        periods = {f"{kind}Period{side}": moment for kind in ("Billing", "Charge") for side, moment in period.items()}
+        write_csv(folder / f"usage_2026{folder.name[-5:-3]}{day}T000000Z.csv", [focus_row(**periods, ResourceId=day)])
+    connection = MonthFolders("litellm", tmp_path.as_uri(), month_path="date=YYYY-MM-DD/", month_rule=False)
+    may, june = load(connection, "2026-05"), load(connection, "2026-06")
+    assert (may.verdict.accepted, may.staged.rows, may.billed) == (True, 2, Decimal("2.50"))
+    assert (june.verdict.accepted, june.staged.rows) == (True, 1)
+    assert {rule.rule for rule in may.verdict.rules if rule.check == "periods" and rule.severity} == {
+        "BillingPeriodEnd-C-004-M/month"
+    }
+    assert not load(replace(connection, month_rule=True), "2026-06").verdict.accepted, "a late row is of May"
 
 
 @pytest.mark.parametrize("month_path", ["", "MM/", "YYYY/", "YYYY-MM-YYYY/", "year/month/"])
