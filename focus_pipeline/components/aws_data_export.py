@@ -32,4 +32,6 @@ class AwsDataExport(StoreConnection):
     ] = None
 
     def connection(self) -> AwsDataExportConnection:
-        return AwsDataExportConnection(self.name, self.url, self.export_name, self.auth, self.endpoint_url)
+        return AwsDataExportConnection(
+            self.name, self.url, self.export_name, self.auth, self.endpoint_url, ignore=tuple(self.ignore)
+        )

@@ -32,4 +32,6 @@ class AzureCostExport(StoreConnection):
     ] = None
 
     def connection(self) -> AzureCostExportConnection:
-        return AzureCostExportConnection(self.name, self.url, self.export_name, self.auth, self.endpoint_url)
+        return AzureCostExportConnection(
+            self.name, self.url, self.export_name, self.auth, self.endpoint_url, ignore=tuple(self.ignore)
+        )

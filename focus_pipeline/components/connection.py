@@ -1,5 +1,6 @@
 """What every connection component has in common: its attributes, and the definitions made of them."""
 
+import re
 from abc import abstractmethod
 from typing import Annotated
 
@@ -16,6 +17,9 @@ from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.settings import load_settings
 
 RESERVED_NAMES = ("focus", "marts")
+
+# What the templates beside this file leave to be filled in.
+_PLACEHOLDER = re.compile(r"YOUR[-_][A-Z]+(?:[-_][A-Z]+)*")
 
 
 def resolve_auth(context: dg.ResolutionContext, auth: Auth | None) -> Auth | None:
@@ -35,6 +39,8 @@ def resolve_text(context: dg.ResolutionContext, written: str | float | None) -> 
     """
     if written is None:
         return None
+    if (placeholder := _PLACEHOLDER.search(str(written))) is not None:
+        raise ValueError(f"{placeholder[0]} is the template's; put your own in its place")
     text = from_environment(str(written))
     if "{{" not in text or unset_variable(text):
         return text

@@ -80,4 +80,5 @@ class MonthFolders(StoreConnection):
             quiet=timedelta(minutes=0 if self.marker else self.quiet_minutes),
             marker=self.marker,
             month_path=self.month_path or USUAL,
+            ignore=tuple(self.ignore),
         )

@@ -28,4 +28,4 @@ class OciReports(StoreConnection):
     ]
 
     def connection(self) -> OciReportsConnection:
-        return OciReportsConnection(self.name, self.url, self.auth, self.endpoint_url)
+        return OciReportsConnection(self.name, self.url, self.auth, self.endpoint_url, ignore=tuple(self.ignore))

@@ -13,4 +13,6 @@ class ConnectionScaffolder(dg.Scaffolder):
         component_type = request.type_name.rsplit(".", 1)[-1]
         template = resources.files("focus_pipeline.components").joinpath(f"{component_type}.yaml").read_text("utf-8")
         name = re.sub(r"[^a-z0-9_]", "_", request.target_path.name.lower())
-        (request.target_path / "defs.yaml").write_text(template.replace("CONNECTION_NAME", name), "utf-8")
+        # Variables of the environment are in capitals.
+        filled_in = template.replace("env.CONNECTION_NAME", f"env.{name.upper()}").replace("CONNECTION_NAME", name)
+        (request.target_path / "defs.yaml").write_text(filled_in, "utf-8")

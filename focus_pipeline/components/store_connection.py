@@ -26,6 +26,14 @@ class StoreConnection(ConnectionComponent):
         Field(description="Address of an S3-compatible store or an emulator. Default: the provider's own."),
     ] = None
 
+    ignore: Annotated[
+        list[str],
+        Field(
+            description="Patterns of files that are not fetched, such as ['*_commitments_*.csv']: of their names, or "
+            "of their keys from the bucket on."
+        ),
+    ] = []  # noqa: RUF012  (pydantic copies defaults)
+
     @model_validator(mode="after")
     def _url_and_auth_fit(self) -> "StoreConnection":
         check_url(self.url, self.auth, self.endpoint_url)

@@ -60,6 +60,7 @@ class AwsDataExport:
     """A Connection (see delivery.py) over one export.
 
     url: the export's own folder, `s3://<bucket>/<prefix>/<export name>/`, or the prefix with `export_name`.
+    ignore: see delivery.is_ignored.
     Raises InvalidUrl when the url, its auth and the endpoint cannot be used or hold a secret in the open.
     """
 
@@ -72,6 +73,7 @@ class AwsDataExport:
     missing_month_is_empty: bool = False
     additive: bool = False
     quiet: timedelta = timedelta(0)
+    ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)
@@ -104,7 +106,9 @@ class AwsDataExport:
                     held_back[month] = "pending: its manifest is not there yet, so AWS is still delivering"
                 else:
                     deliveries[month] = delivery
-        return Discovery(tuple(sorted(partitions)), deliveries, tuple(ignored), looked_in, held_back)
+        return Discovery(tuple(sorted(partitions)), deliveries, tuple(ignored), looked_in, held_back).without(
+            self.ignore
+        )
 
     def download(self, item: StoredObject, path) -> None:
         self._store.download(item, path)

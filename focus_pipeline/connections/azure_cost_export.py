@@ -129,6 +129,7 @@ class AzureCostExport:
     """A Connection (see delivery.py) over one export.
 
     url: the container, or the folder in it that the export writes to. export_name: where several exports do.
+    ignore: see delivery.is_ignored.
     Raises InvalidUrl when the url, its auth and the endpoint cannot be used or hold a secret in the open.
     """
 
@@ -141,6 +142,7 @@ class AzureCostExport:
     missing_month_is_empty: bool = False
     additive: bool = False
     quiet: timedelta = timedelta(0)
+    ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)
@@ -196,7 +198,7 @@ class AzureCostExport:
                 held_back[month] = "pending: no run of it has a manifest yet, so Azure is still delivering"
         if months is not None:
             held_back = {month: reason for month, reason in held_back.items() if month in months}
-        return Discovery(tuple(sorted(shown)), deliveries, tuple(ignored), looked_in, held_back)
+        return Discovery(tuple(sorted(shown)), deliveries, tuple(ignored), looked_in, held_back).without(self.ignore)
 
     def download(self, item: StoredObject, path) -> None:
         self._place[0].download(item, path)

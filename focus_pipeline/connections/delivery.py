@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 
@@ -75,6 +76,15 @@ class Ignored:
         object.__setattr__(self, "key", printable(self.key))
 
 
+IGNORED = "it is named by one of the patterns of `ignore`"
+
+
+def is_ignored(item: StoredObject, patterns: Sequence[str]) -> bool:
+    """Whether the name of an object, or its whole key, is of one of these patterns, such as `*_commitments.csv`."""
+    name = item.key.rpartition("/")[2]
+    return any(fnmatchcase(name, pattern) or fnmatchcase(item.key, pattern) for pattern in patterns)
+
+
 @dataclass(frozen=True)
 class Discovery:
     """What one look at the provider showed.
@@ -96,6 +106,18 @@ class Discovery:
     held_back: Mapping[str, str] = field(default_factory=dict)
     expiring: Collection[str] = ()
     cost: str = ""
+
+    def without(self, patterns: Sequence[str]) -> "Discovery":
+        """The same without the objects of these patterns, which are then among what is ignored; see is_ignored."""
+        deliveries, told = {}, []
+        for month, delivery in self.deliveries.items():
+            kept = tuple(item for item in delivery.objects if not is_ignored(item, patterns))
+            if len(kept) < len(delivery.objects):
+                told += [Ignored(item.key, IGNORED) for item in delivery.objects if is_ignored(item, patterns)]
+                # What a person leaves out is not what the provider declares.
+                delivery = replace(delivery, objects=kept, declared=False)
+            deliveries[month] = delivery
+        return replace(self, deliveries=deliveries, ignored=(*self.ignored, *told))
 
 
 class Connection(Protocol):

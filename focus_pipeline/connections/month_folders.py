@@ -14,11 +14,13 @@ from urllib.parse import unquote
 from focus_pipeline.connections.auth import Auth
 from focus_pipeline.connections.bigquery_shards import stale_shards
 from focus_pipeline.connections.delivery import (
+    IGNORED,
     Delivery,
     Discovery,
     Ignored,
     NoBillingPeriods,
     StoredObject,
+    is_ignored,
 )
 from focus_pipeline.connections.month_paths import USUAL, MonthPath
 from focus_pipeline.connections.store_urls import check_url, open_store
@@ -42,7 +44,7 @@ class MonthFolders:
     precedence: patterns of file names, first to last. Of the files of a month that match any of them, only those of the
     first pattern that has some are taken: for a source that delivers days, and later the whole month beside them.
     quiet: see Connection. marker: name of a file, such as `_SUCCESS`, that the source writes last; a month without it
-    is still being delivered. month_path: how the month is told, see month_paths.py.
+    is still being delivered. month_path: how the month is told, see month_paths.py. ignore: see delivery.is_ignored.
     Raises InvalidUrl when the url, its auth and the endpoint cannot be used or hold a secret in the open.
     """
 
@@ -57,6 +59,7 @@ class MonthFolders:
     quiet: timedelta = timedelta(0)
     marker: str | None = None
     month_path: str = USUAL
+    ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)
@@ -83,7 +86,7 @@ class MonthFolders:
                         held_back[month] = f"pending: {month} in {looked_in} has no {self.marker} yet"
                         continue
                     objects = files
-                reasons = {item: _file_reason(item) for item in objects}
+                reasons = {item: IGNORED if is_ignored(item, self.ignore) else _file_reason(item) for item in objects}
                 ignored += [Ignored(item.key, reason) for item, reason in reasons.items() if reason is not None]
                 objects = [item for item, reason in reasons.items() if reason is None]
                 if self.url.startswith("gs://"):

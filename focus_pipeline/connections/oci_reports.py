@@ -26,6 +26,7 @@ class OciReports:
     """A Connection (see delivery.py) over the reports.
 
     url: of what holds the folder `FOCUS Reports/`, or of that folder itself.
+    ignore: see delivery.is_ignored.
     Raises InvalidUrl when the url, its auth and the endpoint cannot be used or hold a secret in the open.
     """
 
@@ -37,6 +38,7 @@ class OciReports:
     missing_month_is_empty: bool = False
     additive: bool = True
     quiet: timedelta = timedelta(0)
+    ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)
@@ -65,7 +67,9 @@ class OciReports:
                     for item in items
                     if not item.key.endswith((*_SUFFIXES, "/"))
                 ]
-        return Discovery(tuple(sorted(shown)), deliveries, tuple(ignored), f"{store.address}/{folder}")
+        return Discovery(tuple(sorted(shown)), deliveries, tuple(ignored), f"{store.address}/{folder}").without(
+            self.ignore
+        )
 
     def download(self, item: StoredObject, path) -> None:
         self._place[0].download(item, path)

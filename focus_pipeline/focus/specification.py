@@ -94,6 +94,26 @@ def contract() -> Contract:
 
 
 @cache
+def _other_datasets() -> tuple[tuple[str, frozenset[str], frozenset[str]], ...]:
+    """Name of a dataset, the columns that it has and those that it lacks, in lower case."""
+    folded = (
+        (entry["name"], *([n.lower() for n in entry[key]] for key in ("columns", "lacks")))
+        for entry in _data("other_datasets.toml")["datasets"]
+    )
+    return tuple((name, frozenset(has), frozenset(lacks)) for name, has, lacks in folded)
+
+
+def other_dataset(sent: Iterable[str]) -> str:
+    """What a file with these columns is, where it is a known one other than a bill of FOCUS; "" where it is not.
+
+    >>> other_dataset(["ContractId", "ContractCommitmentId"])
+    'a FOCUS Contract Commitment dataset'
+    """
+    names = {name.strip().lower() for name in sent}
+    return next((name for name, has, lacks in _other_datasets() if has <= names and not lacks & names), "")
+
+
+@cache
 def currencies() -> tuple[str, ...]:
     """Alphabetic codes of ISO 4217."""
     return tuple(_data("currencies.toml")["codes"])

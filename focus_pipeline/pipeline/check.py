@@ -9,7 +9,7 @@ from dataclasses import asdict
 from decimal import Context, Decimal
 from pathlib import Path
 
-from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, PRESENT, SHOULD, TYPE, Rule, rules, rules_of
+from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, NOTE, PRESENT, SHOULD, TYPE, Rule, rules, rules_of
 from focus_pipeline.focus.specification import contract, judged_as
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.data_dir import DataDir, alone_in, read_json, write_json
@@ -127,6 +127,8 @@ def _file_failures(staged: StagedMonth) -> list[Failure]:
     failures += _further_rejections(staged.rejected_files[_REPORTED_FILES:])
     if doubled := [file for file in staged.files if file.same_as]:
         failures.append(_doubled(doubled))
+    if others := [file for file in staged.files if file.other]:
+        failures.append(_no_bills(others))
     alike: dict[Layout, list[StagedFile]] = {}
     for file in staged.files:
         if file.layout.columns and (file.rejection is None or file.rejection.rule == "required_columns"):
@@ -164,6 +166,22 @@ def _doubled(files: list[StagedFile]) -> Failure:
         violations=len(files),
         rows=0,
         remedy="delete the copies; if they are charges of their own, have their rows told apart",
+        file=files[0].key,
+    )
+
+
+def _no_bills(files: list[StagedFile]) -> Failure:
+    """Files of other datasets, which are no fault of the month."""
+    told = named([f"{file.key} is {file.other}" for file in files[:EXAMPLES]])
+    more = f" and {len(files) - EXAMPLES:,} more" if len(files) > EXAMPLES else ""
+    return Failure(
+        rule="other-dataset",
+        check="required_columns",
+        level=NOTE,
+        sentence=f"what is no bill of FOCUS is left out: {told}{more}",
+        violations=len(files),
+        rows=0,
+        remedy="nothing is to be done; the connection's `ignore` keeps such files from being fetched",
         file=files[0].key,
     )
 

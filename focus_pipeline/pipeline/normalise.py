@@ -16,7 +16,7 @@ import duckdb
 
 from focus_pipeline.focus.canonical import STAGED, canonical_select, create_macros, is_taken_over, match_columns
 from focus_pipeline.focus.fingerprint import code_fingerprint
-from focus_pipeline.focus.specification import columns, contract, detect_version
+from focus_pipeline.focus.specification import columns, contract, detect_version, other_dataset
 from focus_pipeline.machine import can_be_of_a_file, machine_faults
 from focus_pipeline.months import month_bounds
 from focus_pipeline.pipeline.column_names import UnreadableFile
@@ -196,7 +196,10 @@ class _Staging:
                 layouts[kind] = _layout(source, declared_version)
             layout = layouts[kind]
             self._layouts.setdefault(layout, len(self._layouts))
-            if lacking := [name for name in contract().required if name not in layout.recognised]:
+            if other := other_dataset(layout.columns):
+                self._staged[number] = StagedFile(landed.key, landed.size, other=other)
+                self._layouts.setdefault(UNKNOWN_LAYOUT, len(self._layouts))
+            elif lacking := [name for name in contract().required if name not in layout.recognised]:
                 self._staged[number] = _rejected(landed, layout, "required_columns", _lacking(lacking, layout.columns))
             elif nested := _nested(source):
                 self._staged[number] = _rejected(landed, layout, "required_columns", nested)
@@ -450,11 +453,11 @@ def _log_verdicts(files: Sequence[StagedFile], delivery: LandedDelivery) -> None
             visible(f"{file.key} is rejected: {file.rejection.reason}"),
         )
     if len(files) > _LOGGED_FILES:
-        rows = sum(file.rows for file in files if file.rejection is None)
+        rows = sum(file.rows for file in files if file.is_staged)
         logger.info("%s files, %s of them rejected: %s rows", f"{len(files):,}", f"{len(rejected):,}", f"{rows:,}")
         return
     for file in files:
-        if file.same_as:
+        if file.same_as or file.other:
             logger.warning("%s: %s", visible(file.key), visible(file.fate))
         elif file.rejection is None:
             logger.info("%s: %s rows of FOCUS %s", visible(file.key), f"{file.rows:,}", file.layout.focus_version)

@@ -42,7 +42,7 @@ class StagedFile:
     layout: of a file that cannot be read, one without columns. first_row: number of its first row in the staged file,
     from 0. rows, billed_cost, providers, rounded, changed, broken: see written.Counted; counted in the delivered file
     itself, apart from the staging. same_as: the file of the delivery that holds the same bytes and is counted in its
-    place, "" where there is none.
+    place, "" where there is none. other: what it is in place of a bill, see specification.other_dataset.
     """
 
     key: str
@@ -57,12 +57,20 @@ class StagedFile:
     broken: list[Broken] = field(default_factory=list)
     rejection: Rejection | None = None
     same_as: str = ""
+    other: str = ""
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether its rows are part of the staged month."""
+        return self.rejection is None and not self.same_as and not self.other
 
     @property
     def fate(self) -> str:
         """What became of the file, in words."""
         if self.rejection is not None:
             return f"rejected: {self.rejection.reason}"
+        if self.other:
+            return f"left out, for it is {self.other}, not a bill of FOCUS"
         return f"left out, for {self.same_as} holds the same bytes" if self.same_as else "loaded"
 
 
@@ -98,7 +106,7 @@ class StagedMonth:
     @cached_property
     def accepted_files(self) -> list[StagedFile]:
         """Those whose rows are staged, in the order of their rows."""
-        return sorted((file for file in self.files if file.rejection is None), key=lambda file: file.first_row)
+        return sorted((file for file in self.files if file.is_staged), key=lambda file: file.first_row)
 
     @cached_property
     def rejected_files(self) -> list[StagedFile]:

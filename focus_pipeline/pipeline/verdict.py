@@ -221,9 +221,12 @@ def acceptance(
 ) -> CheckVerdict:
     rejected_files = len(staged.rejected_files)
     if whole_delivery_rejected:
-        reasons = " · ".join(file.rejection.reason for file in staged.rejected_files[:3])
+        first = [file for file in staged.files if not file.same_as][:3]
+        reasons = " · ".join(
+            file.rejection.reason if file.rejection else f"{file.key} is {file.other}" for file in first
+        )
         summary = (
-            f"FOCUS validation failed: none of the {rejected_files} files of {staged.month} can be loaded: {reasons}"
+            f"FOCUS validation failed: none of the {len(staged.files)} files of {staged.month} can be loaded: {reasons}"
         )
     elif not staged.files:
         said = "says that it is empty" if staged.declared else "shows nothing of it"

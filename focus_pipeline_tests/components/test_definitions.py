@@ -5,15 +5,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from focus_pipeline.components.aws_data_export import AwsDataExport
+from focus_pipeline.components.azure_cost_export import AzureCostExport
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.gcp_bigquery_export import GcpBigQueryExport
 from focus_pipeline.components.month_folders import MonthFolders
+from focus_pipeline.components.oci_reports import OciReports
+from focus_pipeline.components.store_connection import StoreConnection
+from focus_pipeline.connections.delivery import Delivery, Discovery, StoredObject
 from focus_pipeline.connections.stores import AccessDenied
 from focus_pipeline.definitions import defs
 from focus_pipeline.demo.deliveries import FILES
@@ -177,3 +182,27 @@ def test_the_demo_s_connections_are_below_the_data_directory(monkeypatch: pytest
     assert {
         component.name: Path(component.url).relative_to(tmp_path / "demo").parts[0] for component in components
     } == {name: name for name in FILES}
+
+
+@pytest.mark.parametrize("kind", [MonthFolders, AwsDataExport, AzureCostExport, OciReports])
+def test_what_a_connection_ignores_is_never_part_of_a_delivery(kind: type[StoreConnection]) -> None:
+    """And a month that is left with nothing for that is no empty one that the provider declares."""
+    connection = kind.resolve_from_yaml(
+        "name: acme\nurl: s3://b/\nignore: ['*_commitments_*', 'x/late/*']\n"
+    ).connection()
+    day = datetime(2025, 3, 1, tzinfo=UTC)
+    items = [StoredObject(key, "e", 1, day) for key in ("x/a_commitments_1.csv", "x/a.csv", "x/late/b.csv")]
+    shown = Discovery(
+        ("2025-03", "2025-04"),
+        {
+            "2025-03": Delivery("2025-03", tuple(items), declared=True),
+            "2025-04": Delivery("2025-04", (items[0],), declared=True),
+        },
+        (),
+        "s3://b/",
+    )
+    left = shown.without(connection.ignore)
+    assert [item.key for item in left.deliveries["2025-03"].objects] == ["x/a.csv"]
+    assert left.deliveries["2025-04"] == Delivery("2025-04", (), declared=False)
+    assert [one.key for one in left.ignored] == [items[0].key, items[2].key, items[0].key]
+    assert shown.without(()) == shown

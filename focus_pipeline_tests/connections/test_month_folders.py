@@ -538,6 +538,29 @@ def test_months_are_told_by_folders_or_names_of_any_form(tmp_path: Path, month_p
     assert list(only.deliveries) == ["2025-04"]
 
 
+def test_files_of_the_patterns_of_ignore_are_not_fetched(tmp_path: Path) -> None:
+    """By name or by key; an ignored file has no precedence over others, and is told."""
+    for name in ("bill.csv", "bill_commitments_1.csv", "old/x.csv", "total.csv"):
+        path = tmp_path / "2025-03" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    (tmp_path / "2025-04").mkdir()
+    (tmp_path / "2025-04" / "bill.csv").write_text("x")
+    connection = MonthFolders(
+        "colo",
+        tmp_path.as_uri(),
+        precedence=("total.csv", "*"),
+        ignore=("*_commitments_*.csv", "2025-04/*", "tot?l.csv"),
+    )
+    discovery = connection.discover()
+    assert {month: [item.key for item in d.objects] for month, d in discovery.deliveries.items()} == {
+        "2025-03": ["2025-03/bill.csv"],
+        "2025-04": [],
+    }
+    told = {one.key for one in discovery.ignored if one.reason == "it is named by one of the patterns of `ignore`"}
+    assert told == {"2025-03/bill_commitments_1.csv", "2025-03/total.csv", "2025-04/bill.csv"}
+
+
 def test_days_that_are_billing_periods_of_their_own_are_parts_of_their_month(tmp_path: Path, load: Load) -> None:
     """As LiteLLM exports them, its folders and its late rows of the day before included."""
     for day, start, end in (("30", "05-30", "05-31"), ("31", "05-31", "06-01"), ("01", "05-31", "06-01")):

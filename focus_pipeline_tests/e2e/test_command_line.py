@@ -1,6 +1,7 @@
 """The commands that a user types in a clone: dg, focus-pipeline check and warehouse rebuild."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -220,16 +221,26 @@ def test_dg_scaffolds_a_connection_that_loads_once_it_is_filled_in(project: Proj
         assert name in listed
 
 
-def test_every_type_is_scaffolded_as_a_connection_that_loads(project: Project) -> None:
+def test_every_type_is_scaffolded_as_a_connection_that_loads_once_it_is_filled_in(project: Project) -> None:
+    written = {}
     for kind in focus_pipeline.__all__:
         name = f"new_{kind.lower()}"
         scaffolded = typed(project, "dg", "scaffold", "defs", f"focus_pipeline.{kind}", name)
         assert scaffolded.returncode == 0, scaffolded.stderr
-        assert f"name: {name}" in (project.root / "focus_pipeline" / "defs" / name / "defs.yaml").read_text()
-    assert typed(project, "dg", "check", "defs").returncode == 0
+        written[name] = project.root / "focus_pipeline" / "defs" / name / "defs.yaml"
+        assert f"name: {name}" in written[name].read_text()
+    refused = typed(project, "dg", "check", "defs")
+    assert refused.returncode == 1
+    for name in written:
+        assert f"defs/{name}/defs.yaml:" in refused.stdout + refused.stderr
+    assert "YOUR-BUCKET is the template's; put your own in its place" in refused.stdout + refused.stderr
+    for path in written.values():
+        path.write_text(re.sub(r"YOUR[-_][A-Z_-]+", "acme", path.read_text()))
+    accepted = typed(project, "dg", "check", "defs")
+    assert accepted.returncode == 0, accepted.stdout
     answer = check(project, "new_awsdataexport")
     assert answer.returncode == 1
-    assert "the environment lacks new_awsdataexport_EXTERNAL_ID (for auth.external_id)" in answer.stdout
+    assert "the environment lacks NEW_AWSDATAEXPORT_EXTERNAL_ID (for auth.external_id)" in answer.stdout
 
 
 def test_dg_check_names_file_and_line_of_an_attribute_that_is_not_known(project: Project) -> None:

@@ -139,3 +139,59 @@ def test_an_older_delivery_never_takes_the_place_of_a_newer_one_that_is_recorded
     note(newer)
     first.join()
     assert read(kept / f"{record}.json")["token"] == "newer"
+
+
+# Headers as their owners write them, beside columns that bills have, too.
+OTHER_DATASETS = {
+    "a FOCUS Contract Commitment dataset": "BillingCurrency,ContractCommitmentCategory,ContractCommitmentCost,"
+    "ContractCommitmentId,ContractCommitmentPeriodEnd,ContractCommitmentPeriodStart,ContractId",
+    "a FOCUS Invoice Detail dataset": "BilledCost,BillingAccountId,BillingCurrency,BillingPeriodEnd,BillingPeriodStart,"
+    "ChargeCategory,InvoiceDetailId,InvoiceId,InvoiceIssueDate,InvoiceIssuerName,PaymentTerms",
+    "a FOCUS Billing Period dataset": "BillingPeriodStart,BillingPeriodEnd,BillingPeriodStatus,InvoiceIssuerName",
+    "an AWS Cost and Usage Report (CUR)": "identity/LineItemId,bill/PayerAccountId,lineItem/UsageAccountId,"
+    "lineItem/UnblendedCost,pricing/term",
+    "an Azure actual or amortised cost export": "InvoiceSectionName,AccountName,SubscriptionId,MeterId,Quantity,"
+    "CostInBillingCurrency,ChargeType,PricingModel",
+    "an Azure usage details export": "SubscriptionGuid,ResourceGroup,MeterId,UsageQuantity,PreTaxCost,Currency",
+    "an Azure price sheet": "MeterId,MeterName,UnitPrice,BasePrice,PriceType,Term",
+    "an Azure reservation details export": "InstanceId,ReservationId,ReservationOrderId,ReservedHours,UsedHours",
+    "a Google Cloud usage cost export": "billing_account_id,service,sku,usage_start_time,cost,currency,invoice",
+    "an Oracle cost or usage report": "lineItem/referenceNo,lineItem/tenantId,lineItem/intervalUsageStart,cost/myCost",
+}
+
+
+@pytest.mark.parametrize(("what", "header"), OTHER_DATASETS.items())
+def test_files_of_other_datasets_are_named_and_left_out(
+    folder: Path, load_month: LoadMonth, what: str, header: str
+) -> None:
+    write_csv(folder / "bill.csv", [focus_row()])
+    columns = header.swapcase() if "FOCUS" in what else header
+    (folder / "beside.csv").write_text(f"{columns}\n{','.join('x' for _ in header.split(','))}\n")
+    month = load_month(folder)
+    assert month.verdict.accepted
+    assert (month.staged.rows, month.rejections) == (1, {})
+    beside, bill = month.staged.files
+    assert (beside.other, bill.other) == (what, "")
+    assert all(check.passed for check in month.verdict.checks if check.name in ("required_columns", "files_readable"))
+    (note,) = [failure for failure in month.check("required_columns").failures if failure.rule == "other-dataset"]
+    assert note.severity == "NOTE"
+    assert f"{MONTH}/beside.csv is {what}" in note.sentence
+
+
+def test_a_month_of_other_datasets_alone_is_not_accepted(folder: Path, load_month: LoadMonth) -> None:
+    """Whoever connects a folder of CUR files has not loaded a bill of nothing."""
+    for name, header in zip("ab", OTHER_DATASETS.values(), strict=False):
+        (folder / f"{name}.csv").write_text(f"{header}\n")
+    month = load_month(folder)
+    assert not month.verdict.accepted
+    summary = month.check("accepted").summary
+    assert f"none of the 2 files of {MONTH} can be loaded" in summary
+    assert f"{MONTH}/a.csv is a FOCUS Contract Commitment dataset" in summary
+
+
+def test_a_copy_of_a_file_that_is_rejected_makes_no_month_of_nothing(folder: Path, load_month: LoadMonth) -> None:
+    for name in ("a", "b"):
+        write_csv(folder / f"{name}.csv", [without(focus_row(), "BilledCost")])
+    month = load_month(folder)
+    assert [bool(file.same_as) for file in month.staged.files] == [False, True]
+    assert not month.verdict.accepted
