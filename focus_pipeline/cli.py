@@ -240,7 +240,10 @@ def fetch_again(connection: str, month: str) -> None:
         )
         raise click.ClickException(f"{visible(month)} is {why}")
     with console.status(f"loading {connection} {month}"), _dagster_instance() as instance:
-        failed = _failure_of_ingest(defs(), instance, connection, month, tags={names.FETCH_AGAIN_TAG: "yes"})
+        definitions = defs()
+        again = {names.FETCH_AGAIN_TAG: "yes"}
+        failed = _failure_of(f"{connection}_ingest", month, definitions, instance, again)
+        failed = failed or _failure_of("focus_publish", month, definitions, instance)
     if failed:
         raise click.ClickException(failed)
     with _warehouse_in_words(), open_warehouse(load_settings().warehouse_path, read_only=True) as warehouse:
@@ -428,27 +431,30 @@ def rebuild() -> None:
 
 
 def _ingest(deliveries, progress: Progress, starting) -> list[str]:
-    """Runs `<connection>_ingest` for every delivery, as the sensor would; the months that failed."""
+    """Runs `<connection>_ingest` for every delivery and `focus_publish` for every month, as the sensors would; what
+    failed.
+    """
     from focus_pipeline.definitions import defs
 
     definitions = defs()
     failed = []
     with _dagster_instance() as instance:
         progress.update(starting, completed=1)
-        task = progress.add_task("", total=len(deliveries))
-        for delivery in deliveries:
-            progress.update(task, description=f"ingesting {delivery.connection} {delivery.month}")
-            if _failure_of_ingest(definitions, instance, delivery.connection, delivery.month):
-                failed.append(f"{delivery.connection} {delivery.month}")
+        runs = [(delivery.connection, delivery.month) for delivery in deliveries]
+        runs += [("focus", month) for month in sorted({delivery.month for delivery in deliveries})]
+        task = progress.add_task("", total=len(runs))
+        for name, month in runs:
+            job, what = ("focus_publish", "publishing") if name == "focus" else (f"{name}_ingest", f"ingesting {name}")
+            progress.update(task, description=f"{what} {month}")
+            if _failure_of(job, month, definitions, instance):
+                failed.append(f"{name} {month}")
             progress.advance(task)
-        progress.update(task, description="ingested")
+        progress.update(task, description="ingested and published")
     return failed
 
 
-def _failure_of_ingest(
-    definitions, instance, connection: str, month: str, tags: Mapping[str, str] | None = None
-) -> str:
-    """Runs `<connection>_ingest` for the month in this process; the sentence of the step that failed, "" where none."""
+def _failure_of(job: str, month: str, definitions, instance, tags: Mapping[str, str] | None = None) -> str:
+    """Runs a job for the month in this process; the sentence of the step that failed, "" where none did."""
     from focus_pipeline.run_workers import hold_lock
 
     # What Dagster would write to the terminal is in the UI too.
@@ -456,14 +462,14 @@ def _failure_of_ingest(
     logging.getLogger("focus_pipeline").propagate = False
     # Of a command that is killed, the next run finds it out by this.
     hold_lock(instance, run_id := str(uuid4()))
-    run = definitions.resolve_job_def(f"{connection}_ingest").execute_in_process(
+    run = definitions.resolve_job_def(job).execute_in_process(
         run_id=run_id, partition_key=month, instance=instance, run_config=quiet, tags=tags, raise_on_error=False
     )
     if run.success:
         return ""
     failures = [event.step_failure_data for event in run.all_events if event.is_step_failure]
     described = [data.user_failure_data.description for data in failures if data.user_failure_data is not None]
-    return next(filter(None, described), f"{connection} {month} was not loaded; run {run_id} in the UI says why")
+    return next(filter(None, described), f"{job} of {month} failed; its run {run_id} in the UI says why")
 
 
 def _print_summary(path: Path) -> None:

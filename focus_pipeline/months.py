@@ -1,6 +1,7 @@
 """Months, spelled `YYYY-MM`, in UTC: the unit in which providers deliver and the pipeline replaces."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 # Of the years that a bill can be of: month_bounds() has an answer for every one, and their neighbours are dates, too.
@@ -73,3 +74,19 @@ def month_bounds(month: str) -> tuple[datetime, datetime]:
     year, number = map(int, month.split("-"))
     following = (year + 1, 1) if number == 12 else (year, number + 1)
     return datetime(year, number, 1), datetime(*following, 1)
+
+
+def in_words(months: Iterable[str]) -> str:
+    """Months in words: each run of them as its first and last, gaps and all.
+
+    >>> in_words(["2025-01", "2024-12", "2025-03"])
+    '2024-12 to 2025-01, 2025-03'
+    """
+    spans: list[list[str]] = []
+    for month in sorted(months):
+        if spans and months_between(spans[-1][-1], month)[1:] == [month]:
+            spans[-1].append(month)
+        else:
+            spans.append([month])
+    said = [span[0] if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in spans]
+    return ", ".join(said) if len(said) <= 6 else f"{', '.join(said[:5])} and {sum(map(len, spans[5:]))} more months"

@@ -99,10 +99,8 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
         lookback = self.effective_lookback_months
         job = dg.define_asset_job(
             f"{self.name}_ingest",
-            selection=dg.AssetSelection.assets(
-                names.raw_files(self.name), names.cost_and_usage(self.name), names.UNIFIED, names.DATA_SOURCES
-            ),
-            description=f"Loads one month of {self.name}: fetch, normalise, check, publish.",
+            selection=dg.AssetSelection.assets(names.raw_files(self.name), names.cost_and_usage(self.name)),
+            description=f"Loads one month of {self.name}: fetch, normalise, check. focus_publish publishes it.",
         )
         return dg.Definitions(
             assets=[

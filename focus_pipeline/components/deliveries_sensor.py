@@ -1,7 +1,7 @@
 """The sensor of one connection: lists, compares tokens, asks for one run per changed month."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,9 +9,10 @@ import dagster as dg
 
 from focus_pipeline.components import names
 from focus_pipeline.components.ingestion import delivery_of, named_failures
+from focus_pipeline.components.runs import attempt_of, ended_at, latest_run, why_it_failed
 from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
-from focus_pipeline.months import current_month, months_back, months_between, not_loaded_by_itself
-from focus_pipeline.pipeline.check import verdict_on
+from focus_pipeline.months import current_month, in_words, months_back, months_between, not_loaded_by_itself
+from focus_pipeline.pipeline.check import accepted_delivery, verdict_on
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import current_delivery, current_token, shown_token
 from focus_pipeline.pipeline.losses import held_back
@@ -54,8 +55,7 @@ def deliveries_sensor(
 ) -> dg.SensorDefinition:
     """Looks at the months of the look-back and at every month already held, for an old bill can be restated.
 
-    The cursor holds the token of each month, and since when it is shown, until it is settled: published, or judged and
-    rejected.
+    The cursor holds the token of each month, and since when it is shown, until it is settled: accepted or rejected.
     """
     name = connection.name
 
@@ -137,36 +137,35 @@ def _is_another(former: Shown, token: str, current: str | None) -> bool:
 
 
 def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, data_dir: DataDir) -> State:
-    accepted = None
+    verdict, lost = None, ""
     current = current_token(name, month, data_dir)
     # Judged, but not since it is shown again: its checks would show those of what came between.
     if current is not None and shown_token(current) == shown.token:
-        accepted = verdict_on(name, month, current, data_dir)
-    if accepted is False:
+        verdict = verdict_on(name, month, current, data_dir)
+        lost = held_back(name, month, current, data_dir)
+    if verdict is False:
         return State(True, "rejected, see its checks; waiting for a new delivery")
-    if accepted and _published_token(instance, name, month) == current:
-        return State(True, "published")
-    of_delivery = {names.DELIVERY_TAG: names.delivery_id(name, month, shown.token)}
-    runs = _latest_run(instance, dg.RunsFilter(tags=of_delivery))
-    if runs and not runs[0].dagster_run.is_finished:
+    accepted = accepted_delivery(name, month, data_dir)
+    if verdict and not lost and accepted is not None and accepted["token"] == current:
+        return State(True, "accepted")
+    job, of_delivery = f"{name}_ingest", {names.DELIVERY_TAG: shown.token}
+    run = latest_run(instance, job, month, of_delivery)
+    if run is not None and not run.dagster_run.is_finished:
         return State(False, "being loaded")
-    runs = _latest_run(instance, dg.RunsFilter(tags=of_delivery | {names.SINCE_TAG: shown.since}))
-    if not runs:
+    run = latest_run(instance, job, month, of_delivery | {names.SINCE_TAG: shown.since})
+    if run is None:
         return State(False, "new or changed, run requested", attempt=1)
-    (last,) = runs
-    attempt = int(last.dagster_run.tags.get(names.ATTEMPT_TAG, "1"))
-    if accepted and (lost := held_back(name, month, current, data_dir)):
+    attempt = attempt_of(run)
+    if lost:
         return _after_loss(name, month, shown, lost, attempt)
-    why = _why(instance, last.dagster_run.run_id)
-    if accepted:
-        return State(False, f"accepted and not published yet{why}; run requested", attempt=attempt + 1)
+    why = why_it_failed(instance, run)
     if attempt > len(RETRY_AFTER):
         return State(
             False, f"failed {attempt} times before it was judged{why}; materialise it in the UI once it is mended"
         )
-    ended = datetime.fromtimestamp(last.end_time or last.create_timestamp.timestamp(), UTC)
-    if datetime.now(UTC) < ended + RETRY_AFTER[attempt - 1]:
-        return State(False, f"failed, next attempt after {ended + RETRY_AFTER[attempt - 1]:%Y-%m-%d %H:%M} UTC{why}")
+    again = ended_at(run) + RETRY_AFTER[attempt - 1]
+    if datetime.now(UTC) < again:
+        return State(False, f"failed, next attempt after {again:%Y-%m-%d %H:%M} UTC{why}")
     return State(False, f"failed, attempt {attempt + 1} requested{why}", attempt=attempt + 1)
 
 
@@ -194,41 +193,15 @@ def _quiet_until(connection: Connection, delivery: Delivery, shown: Shown, data_
     return min(since, max(item.last_modified for item in delivery.objects)) + connection.quiet
 
 
-def _latest_run(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> Sequence[dg.RunRecord]:
-    return instance.get_run_records(wanted, limit=1, order_by="id", ascending=False)
-
-
-def _why(instance: dg.DagsterInstance, run_id: str) -> str:
-    """The sentence with which a step of the run failed, in brackets; "" where there is none."""
-    failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1).records
-    for record in failures:
-        failed = record.event_log_entry.dagster_event.step_failure_data
-        if failed.user_failure_data is not None and failed.user_failure_data.description:
-            return f" ({failed.user_failure_data.description})"
-    return ""
-
-
-def _published_token(instance: dg.DagsterInstance, name: str, month: str) -> str | None:
-    """The token that the latest publishing of the month showed, from its own metadata: the warehouse stays closed."""
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=names.UNIFIED, asset_partitions=[month]), limit=1
-    ).records
-    if not records:
-        return None
-    tokens = records[0].asset_materialization.metadata.get("Tokens")
-    return tokens.value.get(name) if tokens else None
-
-
 def _run_request(name: str, month: str, shown: Shown, state: State) -> dg.RunRequest:
-    delivery = names.delivery_id(name, month, shown.token)
     tags = {
-        names.DELIVERY_TAG: delivery,
+        names.DELIVERY_TAG: shown.token,
         names.SINCE_TAG: shown.since,
         names.ATTEMPT_TAG: str(state.attempt),
     }
     return dg.RunRequest(
         # A key is never asked for twice, even when its run failed: so the attempt is part of it, and since when.
-        run_key=f"{delivery}/{shown.since}/{state.attempt}",
+        run_key=f"{name}/{month}/{shown.token}/{shown.since}/{state.attempt}",
         partition_key=month,
         tags=tags | ({names.ACCEPT_LOSS_TAG: shown.token} if state.accepts_loss else {}),
     )
@@ -256,20 +229,8 @@ def _cursor(shown: Mapping[str, Shown]) -> str:
 
 
 def _in_words(name: str, discovery: Discovery, seen: dict[str, list[str]]) -> str:
-    parts = [f"{_months(months)} {words}" for words, months in seen.items()] or ["no month within the look-back"]
+    parts = [f"{in_words(months)} {words}" for words, months in seen.items()] or ["no month within the look-back"]
     ignored = len(discovery.ignored)
     aside = f"; {ignored} objects ignored, `focus-pipeline check {name}` says why" if ignored else ""
     cost = f"; {discovery.cost}" if discovery.cost else ""
     return f"{name}: in {discovery.looked_in}: {'; '.join(parts)}{aside}{cost}"
-
-
-def _months(months: list[str]) -> str:
-    """Months in words: each run of them as its first and last, gaps and all."""
-    spans: list[list[str]] = []
-    for month in sorted(months):
-        if spans and months_between(spans[-1][-1], month)[1:] == [month]:
-            spans[-1].append(month)
-        else:
-            spans.append([month])
-    said = [span[0] if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in spans]
-    return ", ".join(said) if len(said) <= 6 else f"{', '.join(said[:5])} and {sum(map(len, spans[5:]))} more months"

@@ -60,7 +60,7 @@ def raw_files_asset(connection: Connection, lookback_months: int, data_dir: Data
                 context.log.info(
                     f"{discovery.looked_in} no longer shows {month} whole; what was delivered of it earlier is kept"
                 )
-            elif connection.quiet and _is_another(delivery, name, context.run.tags.get(names.DELIVERY_TAG)):
+            elif connection.quiet and context.run.tags.get(names.DELIVERY_TAG, delivery.token) != delivery.token:
                 landed = current_delivery(name, month, data_dir)
                 changed = f"{discovery.looked_in} shows {month} otherwise than when this run was asked for"
                 if landed is None:
@@ -73,10 +73,6 @@ def raw_files_asset(connection: Connection, lookback_months: int, data_dir: Data
         return dg.MaterializeResult(metadata=metadata.of_landed(landed, discovery.ignored))
 
     return raw_files
-
-
-def _is_another(delivery: Delivery, name: str, asked_for: str | None) -> bool:
-    return asked_for is not None and asked_for != names.delivery_id(name, delivery.month, delivery.token)
 
 
 def _accepts_loss(run: dg.DagsterRun, token: str) -> bool:

@@ -13,10 +13,13 @@ DATA_SOURCES = dg.AssetKey(["focus", "data_sources"])
 DELIVERY_TAG = "focus_pipeline/delivery"
 SINCE_TAG = "focus_pipeline/since"
 ATTEMPT_TAG = "focus_pipeline/attempt"
+ACCEPTED_TAG = "focus_pipeline/accepted"
 ACCEPT_LOSS_TAG = "focus_pipeline/accept_loss"
 FETCH_AGAIN_TAG = "focus_pipeline/fetch_again"
-"""Tags of runs. With accept_loss, `yes` or the token of a delivery, a run takes what is held back for its losses; with
-fetch_again, `yes`, it fetches what the provider shows although it is kept.
+"""Tags of runs. `accepted` is metadata of the unified table, too: what was accepted when it was published.
+
+With accept_loss, `yes` or the token of a delivery, a run takes what is held back for its losses; with fetch_again,
+`yes`, it fetches what the provider shows although it is kept.
 """
 
 WAREHOUSE_POOL = "warehouse"
@@ -34,8 +37,3 @@ def cost_and_usage(connection: str) -> dg.AssetKey:
 def monthly() -> dg.MonthlyPartitionsDefinition:
     """One partition a month, `YYYY-MM`, from the start month of the settings to the running month."""
     return dg.MonthlyPartitionsDefinition(start_date=load_settings().start_month, fmt="%Y-%m", end_offset=1)
-
-
-def delivery_id(name: str, month: str, token: str) -> str:
-    """A delivery in the tags of its runs."""
-    return f"{name}/{month}/{token}"

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from focus_pipeline.components.month_folders import MonthFolders
-from focus_pipeline.defs.focus.unified import unified_assets
+from focus_pipeline.defs.focus.unified import unified_definitions
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.warehouse import open_warehouse
@@ -21,13 +21,17 @@ NAME = "colo_costs"
 
 @dataclass
 class Site:
-    """bucket: where the provider delivers. definitions: of the connections and the unified assets."""
+    """bucket: where the provider delivers. definitions: of the connections and the unified assets.
+
+    cursors: of the sensors, by their names. published: the latest runs of focus_publish.
+    """
 
     bucket: Path
     data_dir: DataDir
     instance: dg.DagsterInstance
     definitions: dg.Definitions
     cursors: dict[str, str | None] = field(default_factory=dict)
+    published: list[dg.ExecuteInProcessResult] = field(default_factory=list)
 
     def deliver(self, month: str, file: str = "expenses.csv", cost: str = "1.25", rows: int = 1, **more: str) -> None:
         """Puts a file of `rows` charges of the month into its folder."""
@@ -37,11 +41,30 @@ class Site:
 
     def tick(self, name: str = NAME) -> dg.SensorResult:
         """One evaluation of the connection's sensor. Its cursor is kept, as the daemon keeps it."""
-        context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursors.get(name), definitions=self.definitions
+        return self._evaluated(f"{name}_deliveries")
+
+    def look_at_accepted(self) -> dg.SensorResult:
+        """One evaluation of the sensor that publishes."""
+        return self._evaluated("focus_accepted_months")
+
+    def publish_accepted(self) -> list[dg.ExecuteInProcessResult]:
+        """The runs that it asks for."""
+        return [self.publish(request) for request in self.look_at_accepted().run_requests or []]
+
+    def publish(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        return self.definitions.resolve_job_def("focus_publish").execute_in_process(
+            partition_key=request.partition_key,
+            instance=self.instance,
+            tags=dict(request.tags),
+            raise_on_error=False,
         )
-        result = self.definitions.get_sensor_def(f"{name}_deliveries")(context)
-        self.cursors[name] = result.cursor
+
+    def _evaluated(self, sensor: str) -> dg.SensorResult:
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursors.get(sensor), definitions=self.definitions
+        )
+        result = self.definitions.get_sensor_def(sensor)(context)
+        self.cursors[sensor] = result.cursor
         return result
 
     def change_unnoticed(self, month: str, old: str, new: str, file: str = "expenses.csv") -> None:
@@ -55,10 +78,16 @@ class Site:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def load(self, request: dg.RunRequest, name: str = NAME) -> dg.ExecuteInProcessResult:
-        """The run that a sensor asked for."""
+        """The run that a sensor asked for, and what is published after it."""
         return self.run(request.partition_key, name, tags=dict(request.tags))
 
     def run(self, month: str, name: str = NAME, **options: object) -> dg.ExecuteInProcessResult:
+        """A run of the connection's job, and the runs that publish what is accepted then."""
+        ingested = self.ingest(month, name, **options)
+        self.published = self.publish_accepted()
+        return ingested
+
+    def ingest(self, month: str, name: str = NAME, **options: object) -> dg.ExecuteInProcessResult:
         return self.definitions.resolve_job_def(f"{name}_ingest").execute_in_process(
             partition_key=month, instance=self.instance, raise_on_error=False, **options
         )
@@ -96,7 +125,8 @@ def make_site(tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPa
         ]
         definitions = dg.Definitions.merge(
             *(component.build_defs(None) for component in components),
-            dg.Definitions(assets=[unified_assets(list(names))], executor=dg.in_process_executor),
+            unified_definitions(list(names)),
+            dg.Definitions(executor=dg.in_process_executor),
         )
         (tmp_path / "dagster").mkdir()
         instance = dg.DagsterInstance.ephemeral()

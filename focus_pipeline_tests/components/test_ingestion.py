@@ -25,12 +25,16 @@ def test_files_dropped_are_in_the_table_and_a_replaced_file_restates_its_month(s
     assert run.success
     assert site.billed(month) == Decimal("3.40")
     evaluated = {e.check_name: (e.passed, e.partition) for e in run.get_asset_check_evaluations()}
-    assert evaluated == dict.fromkeys([*CHECKS, "delivered_once", "defined"], (True, month))
+    assert evaluated == dict.fromkeys(CHECKS, (True, month))
+    (published,) = site.published
+    evaluated = {e.check_name: (e.passed, e.partition) for e in published.get_asset_check_evaluations()}
+    assert evaluated == dict.fromkeys(("delivered_once", "defined"), (True, month))
 
     site.deliver(month, "additional.csv", cost="-1", rows=1)
-    (run,) = site.tick_and_load()
+    site.tick_and_load()
     assert site.billed(month) == Decimal("2.30")
-    replaced = run.asset_materializations_for_node("publish")[0].metadata["Replaced now"].records[0].data
+    (published,) = site.published
+    replaced = published.asset_materializations_for_node("publish")[0].metadata["Replaced now"].records[0].data
     assert (replaced["rows before"], replaced["rows after"]) == (5, 4)
     assert replaced["BilledCost before"].startswith("3.40")
     assert replaced["BilledCost after"].startswith("2.30")
@@ -129,12 +133,8 @@ def test_a_rejected_delivery_keeps_the_last_good_month_and_its_own_bytes(site: S
     current = read_json(site.data_dir.landed(NAME, month) / "current.json")
     (kept,) = (site.data_dir.landed(NAME, month) / current["token"]).glob("*.csv")
     assert kept.read_bytes() == (site.bucket / month / "expenses.csv").read_bytes()
-    publish = site.definitions.resolve_job_def(f"{NAME}_ingest").execute_in_process(
-        partition_key=month,
-        instance=site.instance,
-        asset_selection=[dg.AssetKey(["focus", "cost_and_usage"]), dg.AssetKey(["focus", "data_sources"])],
-    )
-    assert publish.success
+    assert not site.look_at_accepted().run_requests
+    assert site.publish(dg.RunRequest(partition_key=month)).success
     assert site.billed(month) == Decimal("5"), "publishing by hand takes what is accepted, and nothing else"
 
 
@@ -244,13 +244,12 @@ def test_an_account_that_two_connections_deliver_is_pointed_out(
     for name in ("first", "second"):
         site.bucket = site.bucket.parent / name
         site.deliver(month, rows=2, SubAccountId="team-a" if name == "first" else "team-b")
-        run = site.run(month, name)
-        (check,) = [e for e in run.get_asset_check_evaluations() if e.check_name == "delivered_once"]
+        site.run(month, name)
+        (check,) = [e for e in site.published[0].get_asset_check_evaluations() if e.check_name == "delivered_once"]
         assert check.passed, "other sub-accounts of one bill are no double count"
     site.deliver(month, rows=2, SubAccountId="team-a")
-    run = site.run(month, "second")
-    assert run.success
-    (check,) = [e for e in run.get_asset_check_evaluations() if e.check_name == "delivered_once"]
+    assert site.run(month, "second").success
+    (check,) = [e for e in site.published[0].get_asset_check_evaluations() if e.check_name == "delivered_once"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "first and second both deliver Equinix, billing account acct-001, sub-account team-a" in check.description
 
@@ -282,6 +281,6 @@ def test_months_that_were_materialised_without_the_table_are_published_by_the_ne
     for month in recent:
         site.deliver(month, cost="3")
         assert materialise(site, month, names.raw_files(NAME), names.cost_and_usage(NAME)).success
-    assert [run.success for run in site.tick_and_load()] == [True] * len(recent)
+    assert [run.success for run in site.publish_accepted()] == [True] * len(recent)
     assert [site.billed(month) for month in recent] == [Decimal(3)] * len(recent)
     assert not site.tick().run_requests

@@ -104,7 +104,7 @@ def test_what_the_provider_still_shows_after_a_while_is_taken(
     assert names.ACCEPT_LOSS_TAG in request.tags
     assert site.load(request).success
     assert site.billed(month) == Decimal("1.25")
-    assert "published" in site.tick().skip_reason.skip_message
+    assert "accepted" in site.tick().skip_reason.skip_message
 
 
 def test_delete_then_export_never_empties_the_table(site: Site, recent: list[str]) -> None:

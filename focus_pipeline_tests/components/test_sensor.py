@@ -1,21 +1,30 @@
 """The sensor: one run for every changed month, none for the others."""
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import dagster as dg
 import pytest
 
-from focus_pipeline.components import deliveries_sensor, names
-from focus_pipeline.months import current_month, months_back
+from focus_pipeline.components import accepted_months_sensor, deliveries_sensor, names
+from focus_pipeline.defs.focus import unified
+from focus_pipeline.months import current_month, in_words, months_back
 from focus_pipeline_tests.components.conftest import Site
 
 
 def months_of(result: dg.SensorResult) -> list[str]:
     return [request.partition_key for request in result.run_requests or []]
+
+
+def make_run(site: Site, request: dg.RunRequest, status: dg.DagsterRunStatus, job: str = "colo_costs_ingest") -> None:
+    """A run that was asked for, and is in this state without having done anything."""
+    tags = {**request.tags, "dagster/partition": request.partition_key}
+    site.instance.create_run_for_job(site.definitions.resolve_job_def(job), tags=tags, status=status)
 
 
 def test_a_new_month_within_the_look_back_is_loaded_and_an_older_one_is_named(site: Site, recent: list[str]) -> None:
@@ -62,11 +71,7 @@ def test_a_month_being_loaded_is_not_asked_for_again(site: Site, recent: list[st
     """T45"""
     site.deliver(recent[-1])
     request = site.tick().run_requests[0]
-    site.instance.create_run_for_job(
-        site.definitions.resolve_job_def("colo_costs_ingest"),
-        tags=dict(request.tags),
-        status=dg.DagsterRunStatus.STARTED,
-    )
+    make_run(site, request, dg.DagsterRunStatus.STARTED)
     result = site.tick()
     assert not result.run_requests
     assert f"{recent[-1]} being loaded" in result.skip_reason.skip_message
@@ -94,11 +99,10 @@ def test_a_run_that_failed_before_a_verdict_is_tried_again_after_a_while_and_the
 ) -> None:
     """T45: the attempt is in the run key, for Dagster never starts a key twice."""
     site.deliver(recent[-1])
-    job = site.definitions.resolve_job_def("colo_costs_ingest")
 
     def ask_and_fail() -> str:
         (request,) = site.tick().run_requests
-        site.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.FAILURE)
+        make_run(site, request, dg.DagsterRunStatus.FAILURE)
         return request.run_key
 
     keys = {ask_and_fail()}
@@ -189,7 +193,7 @@ def test_a_month_that_the_provider_no_longer_keeps_stays_in_the_table(site: Site
 
 
 def test_what_another_connections_failure_left_unpublished_is_published_by_the_next_tick(make_site, recent) -> None:
-    """A backfill over two connections: one month of the one is rejected, which blocks that run's publishing."""
+    """A run of everything: one month of the one is rejected, which blocks that run's publishing."""
     site: Site = make_site("colo_costs", "saas_tools")
     site.deliver(recent[0], cost="$5")
     saas = Site(site.bucket.parent / "saas_tools", site.data_dir, site.instance, site.definitions)
@@ -197,9 +201,10 @@ def test_what_another_connections_failure_left_unpublished_is_published_by_the_n
     everything = site.definitions.get_implicit_global_asset_job_def()
     run = everything.execute_in_process(partition_key=recent[0], instance=site.instance, raise_on_error=False)
     assert not run.success
-    assert [run.success for run in site.tick_and_load("saas_tools")] == [True]
+    assert [run.success for run in site.publish_accepted()] == [True]
     assert site.billed(recent[0]) == Decimal("3")
     assert not site.tick("colo_costs").run_requests
+    assert not site.tick("saas_tools").run_requests
 
 
 def test_the_cursor_is_one_token_a_month_and_an_unreadable_one_is_survived(site: Site, recent: list[str]) -> None:
@@ -207,10 +212,10 @@ def test_the_cursor_is_one_token_a_month_and_an_unreadable_one_is_survived(site:
         site.deliver(month)
     site.tick_and_load()
     site.tick()
-    tokens = json.loads(site.cursors["colo_costs"])
+    tokens = json.loads(site.cursors["colo_costs_deliveries"])
     assert list(tokens) == recent
-    assert len(site.cursors["colo_costs"]) < 50 * len(recent)
-    site.cursors["colo_costs"] = "not JSON"
+    assert len(site.cursors["colo_costs_deliveries"]) < 50 * len(recent)
+    site.cursors["colo_costs_deliveries"] = "not JSON"
     assert not site.tick().run_requests
 
 
@@ -268,7 +273,7 @@ def test_the_former_good_delivery_after_a_rejected_one_shows_its_own_checks(site
     tokens = site.query("SELECT DISTINCT Token, count(*) FILTER (Verdict = 'failed') FROM focus.conformance GROUP BY 1")
     assert [failed for _, failed in tokens] == [0]
     assert site.billed(month) == Decimal(5)
-    assert "published" in site.tick().skip_reason.skip_message
+    assert "accepted" in site.tick().skip_reason.skip_message
 
 
 def test_attempts_are_counted_since_the_last_change(
@@ -276,13 +281,12 @@ def test_attempts_are_counted_since_the_last_change(
 ) -> None:
     monkeypatch.setattr(deliveries_sensor, "RETRY_AFTER", ())
     month = recent[-1]
-    job = site.definitions.resolve_job_def("colo_costs_ingest")
     site.deliver(month)
     kept = (site.bucket / month / "expenses.csv").read_bytes()
 
     def ask_and_fail() -> None:
         (request,) = site.tick().run_requests
-        site.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.FAILURE)
+        make_run(site, request, dg.DagsterRunStatus.FAILURE)
 
     ask_and_fail()
     assert not site.tick().run_requests
@@ -295,7 +299,7 @@ def test_attempts_are_counted_since_the_last_change(
 
 @pytest.mark.slow
 def test_an_accepted_delivery_that_cannot_be_published_is_asked_for_as_long_as_that_lasts(
-    site: Site, recent: list[str]
+    site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The words name who holds the file; the verdict is on record as soon as the file is free."""
     site.deliver(recent[0])
@@ -308,26 +312,100 @@ def test_an_accepted_delivery_that_cannot_be_published_is_asked_for_as_long_as_t
     with reader:
         assert reader.stdout.readline() == b"open\n"
         (request,) = site.tick().run_requests
-        run = site.load(request)
-        assert not run.success
-        assert {e.check_name for e in run.get_asset_check_evaluations()} >= {"accepted", "reconciliation"}
-        assert failed_checks(run) == set()
-        shown = deliveries_sensor._shown(site.cursors["colo_costs"])[recent[1]]
-        state = deliveries_sensor._state(site.instance, "colo_costs", recent[1], shown, site.data_dir)
-        assert state.words.startswith("accepted and not published yet (")
-        assert f"is open in the process {reader.pid}" in state.words
-        job = site.definitions.resolve_job_def("colo_costs_ingest")
+        run = site.ingest(recent[1], tags=dict(request.tags))
+        assert run.success, "what it has to do is done: the month is fetched, judged and accepted"
+        assert "accepted" in site.tick().skip_reason.skip_message
+        (request,) = site.look_at_accepted().run_requests
+        assert not site.publish(request).success
+        waiting = site.look_at_accepted()
+        assert not waiting.run_requests
+        said = waiting.skip_reason.skip_message
+        assert f"{recent[1]} accepted and not published yet (" in said
+        assert f"is open in the process {reader.pid}" in said
+        assert "next attempt after" in said
+        monkeypatch.setattr(accepted_months_sensor, "RETRY_AFTER", timedelta(0))
         for attempt in range(2, 6):
-            (request,) = site.tick().run_requests
+            (request,) = site.look_at_accepted().run_requests
             assert request.tags[names.ATTEMPT_TAG] == str(attempt)
-            site.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.FAILURE)
-        waiting = site.tick()
+            make_run(site, request, dg.DagsterRunStatus.FAILURE, "focus_publish")
+        (request,) = site.look_at_accepted().run_requests
         reader.stdin.close()
-    assert [run.success for run in map(site.load, waiting.run_requests)] == [True]
+    assert site.publish(request).success
     assert site.billed(recent[1]) == Decimal(7)
     judged = site.query(f"SELECT count(*) > 100 FROM focus.conformance WHERE Month = '{recent[1]}'")
     assert judged == [(True,)]
-    assert "published" in site.tick().skip_reason.skip_message
+    assert f"{recent[0]} to {recent[1]} published" in site.look_at_accepted().skip_reason.skip_message
+
+
+def test_a_month_is_published_once_for_all_that_was_accepted_of_it(make_site, recent: list[str]) -> None:
+    """And again only once something else is accepted, whatever became of the sensor's cursor."""
+    site: Site = make_site("colo_costs", "saas_tools")
+    assert site.look_at_accepted().skip_reason.skip_message == "nothing is accepted yet"
+    saas = replace(site, bucket=site.bucket.parent / "saas_tools")
+    site.deliver(recent[1])
+    saas.deliver(recent[1], cost="3")
+    for name in ("colo_costs", "saas_tools"):
+        assert site.ingest(recent[1], name).success
+    (run,) = site.publish_accepted()
+    assert run.success
+    assert site.billed(recent[1]) == Decimal("4.25")
+    assert f"{recent[1]} published" in site.look_at_accepted().skip_reason.skip_message
+    for lost in ("", "not JSON", "[1]"):
+        site.cursors["focus_accepted_months"] = lost
+        assert not site.look_at_accepted().run_requests
+    saas.deliver(recent[1], cost="5")
+    assert site.ingest(recent[1], "saas_tools").success
+    assert [run.success for run in site.publish_accepted()] == [True]
+    assert site.billed(recent[1]) == Decimal("6.25")
+
+
+def test_what_is_accepted_while_a_month_is_published_is_published_too(
+    site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    month = recent[1]
+    site.deliver(month)
+    assert site.ingest(month).success
+    (request,) = site.look_at_accepted().run_requests
+    make_run(site, request, dg.DagsterRunStatus.STARTED, "focus_publish")
+    waiting = site.look_at_accepted()
+    assert (waiting.run_requests or [], "being published" in waiting.skip_reason.skip_message) == ([], True)
+    published = unified.publish_month
+
+    def and_another_is_accepted(*arguments: object) -> object:
+        shown = published(*arguments)
+        site.deliver(month, cost="9")
+        assert site.ingest(month).success
+        return shown
+
+    monkeypatch.setattr(unified, "publish_month", and_another_is_accepted)
+    assert site.publish(request).success
+    monkeypatch.undo()
+    assert site.billed(month) == Decimal("1.25")
+    assert [run.success for run in site.publish_accepted()] == [True]
+    assert site.billed(month) == Decimal(9)
+
+
+def test_a_connection_that_fails_makes_nothing_of_the_table_red(make_site, recent: list[str]) -> None:
+    """Rejected, or not fetched at all: what other connections deliver is published, and is not what is wrong."""
+    site: Site = make_site("colo_costs", "saas_tools")
+    saas = replace(site, bucket=site.bucket.parent / "saas_tools")
+    saas.deliver(recent[0], cost="3")
+    site.deliver(recent[0], cost="$5")
+    assert [run.success for run in (*site.tick_and_load("saas_tools"), *site.tick_and_load())] == [True, False]
+    shutil.rmtree(site.bucket)
+    assert not site.run(recent[0]).success
+    failed = {
+        event.asset_key
+        for run in site.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+        for event in (
+            record.event_log_entry.dagster_event
+            for record in site.instance.get_records_for_run(
+                run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+            ).records
+        )
+    }
+    assert failed == {names.raw_files("colo_costs"), names.cost_and_usage("colo_costs")}
+    assert site.billed(recent[0]) == Decimal(3)
 
 
 @pytest.mark.slow
@@ -379,7 +457,7 @@ def test_months_missed_while_the_sensor_was_off_are_loaded(
     ],
 )
 def test_months_are_told_with_their_gaps(months: list[str], said: str) -> None:
-    assert deliveries_sensor._months(months) == said
+    assert in_words(months) == said
 
 
 AGAIN = {names.FETCH_AGAIN_TAG: "yes"}
@@ -396,7 +474,7 @@ def test_what_was_mended_where_no_listing_shows_it_is_fetched_again_by_a_person(
     assert site.query("SELECT BillingCurrency FROM focus.cost_and_usage") == [("EUR",)]
     after = site.tick()
     assert not after.run_requests
-    assert f"{recent[1]} published" in after.skip_reason.skip_message
+    assert f"{recent[1]} accepted" in after.skip_reason.skip_message
     assert "unchanged" in site.tick().skip_reason.skip_message
 
 

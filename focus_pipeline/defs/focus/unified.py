@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import dagster as dg
 
 from focus_pipeline.components import metadata, names
+from focus_pipeline.components.accepted_months_sensor import accepted_fingerprint, accepted_months_sensor
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.ingestion import WAREHOUSE_RETRIES, named_failures
 from focus_pipeline.components.not_loaded import NotLoaded
+from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.verdicts_to_record import record_waiting
 from focus_pipeline.settings import load_settings
@@ -18,21 +20,32 @@ from focus_pipeline.warehouse import delivered_twice, open_warehouse, rows_of_co
 def unified(context: dg.ComponentLoadContext) -> dg.Definitions:
     connections = context.component_tree.get_all_components(of_type=ConnectionComponent)
     not_loaded = context.component_tree.get_all_components(of_type=NotLoaded)
-    return dg.Definitions(
-        assets=[
-            unified_assets(
-                [connection.name for connection in connections], [connection.connection for connection in not_loaded]
-            )
-        ]
+    return unified_definitions(
+        [connection.name for connection in connections], [connection.connection for connection in not_loaded]
     )
 
 
-def unified_assets(connections: list[str], not_loaded: Sequence[str] = ()) -> dg.AssetsDefinition:
-    """The publishing step. It takes the accepted deliveries of the month, of whichever connection, and nothing else.
+def unified_definitions(connections: list[str], not_loaded: Sequence[str] = ()) -> dg.Definitions:
+    """The unified assets, the job that publishes a month, and the sensor that asks for it.
 
+    A run of a connection does not publish: where it fails, the table is not what is wrong.
     not_loaded: connections that are defined, and cannot be loaded.
     """
     data_dir = load_settings().storage
+    job = dg.define_asset_job(
+        "focus_publish",
+        selection=dg.AssetSelection.assets(names.UNIFIED, names.DATA_SOURCES),
+        description="Publishes what is accepted of one month, of all connections.",
+    )
+    return dg.Definitions(
+        assets=[unified_assets(connections, not_loaded, data_dir)],
+        jobs=[job],
+        sensors=[accepted_months_sensor(job, data_dir)],
+    )
+
+
+def unified_assets(connections: list[str], not_loaded: Sequence[str], data_dir: DataDir) -> dg.AssetsDefinition:
+    """The publishing step. It takes the accepted deliveries of the month, of whichever connection, and nothing else."""
 
     @dg.multi_asset(
         name="publish",
@@ -84,9 +97,12 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str] = ()) -> dg
             open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse,
         ):
             if names.UNIFIED in context.selected_asset_keys:
+                # Before it is published: what is accepted meanwhile is asked for once more.
+                accepted = accepted_fingerprint(month, data_dir)
                 record_waiting(warehouse, data_dir)
                 published = publish_month(month, data_dir, warehouse)
-                yield dg.MaterializeResult(names.UNIFIED, metadata=metadata.of_published(published))
+                shown = metadata.of_published(published) | {names.ACCEPTED_TAG: accepted}
+                yield dg.MaterializeResult(names.UNIFIED, metadata=shown)
             if names.DATA_SOURCES in context.selected_asset_keys:
                 yield dg.MaterializeResult(names.DATA_SOURCES, metadata=metadata.data_sources_preview(warehouse))
             undefined = {

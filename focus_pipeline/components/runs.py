@@ -1,0 +1,36 @@
+"""What sensors ask of earlier runs."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from focus_pipeline.components import names
+
+
+def latest_run(instance: dg.DagsterInstance, job: str, month: str, tags: Mapping[str, str]) -> dg.RunRecord | None:
+    """The latest run of a job for the month with these tags, None where there is none."""
+    wanted = dg.RunsFilter(job_name=job, tags={"dagster/partition": month, **tags})
+    return next(iter(instance.get_run_records(wanted, limit=1, order_by="id", ascending=False)), None)
+
+
+def attempt_of(run: dg.RunRecord) -> int:
+    """Which attempt of its sensor a run is, from 1."""
+    return int(run.dagster_run.tags.get(names.ATTEMPT_TAG, "1"))
+
+
+def ended_at(run: dg.RunRecord) -> datetime:
+    """When a run ended, UTC; of one that never ran, when it was made."""
+    return datetime.fromtimestamp(run.end_time or run.create_timestamp.timestamp(), UTC)
+
+
+def why_it_failed(instance: dg.DagsterInstance, run: dg.RunRecord) -> str:
+    """The sentence with which a step of the run failed, in brackets; "" where there is none."""
+    failures = instance.get_records_for_run(
+        run.dagster_run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1
+    ).records
+    for record in failures:
+        failed = record.event_log_entry.dagster_event.step_failure_data
+        if failed.user_failure_data is not None and failed.user_failure_data.description:
+            return f" ({failed.user_failure_data.description})"
+    return ""
