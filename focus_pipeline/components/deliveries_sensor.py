@@ -146,7 +146,9 @@ def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, da
     if verdict is False:
         return State(True, "rejected, see its checks; waiting for a new delivery")
     accepted = accepted_delivery(name, month, data_dir)
-    if verdict and not lost and accepted is not None and accepted["token"] == current:
+    is_accepted = verdict and not lost and accepted is not None and accepted["token"] == current
+    # Of a connection that was renamed the UI shows nothing yet.
+    if is_accepted and _is_materialised(instance, name, month):
         return State(True, "accepted")
     job, of_delivery = f"{name}_ingest", {names.DELIVERY_TAG: shown.token}
     run = latest_run(instance, job, month, of_delivery)
@@ -167,6 +169,11 @@ def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, da
     if datetime.now(UTC) < again:
         return State(False, f"failed, next attempt after {again:%Y-%m-%d %H:%M} UTC{why}")
     return State(False, f"failed, attempt {attempt + 1} requested{why}", attempt=attempt + 1)
+
+
+def _is_materialised(instance: dg.DagsterInstance, name: str, month: str) -> bool:
+    of_month = dg.AssetRecordsFilter(asset_key=names.cost_and_usage(name), asset_partitions=[month])
+    return bool(instance.fetch_materializations(of_month, limit=1).records)
 
 
 def _after_loss(name: str, month: str, shown: Shown, lost: str, attempt: int) -> State:

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from focus_pipeline.components.month_folders import MonthFolders
-from focus_pipeline.defs.focus.unified import unified_assets
+from focus_pipeline.defs.focus.unified import unified_definitions
 from focus_pipeline.pipeline import renamed_and_removed
 from focus_pipeline.pipeline.check import accepted_delivery
 from focus_pipeline.pipeline.land import current_token
@@ -34,7 +34,8 @@ def redefined(site: Site, *names: str) -> Site:
     """The project with connections of these names over the same bucket."""
     site.definitions = dg.Definitions.merge(
         *(MonthFolders(name=name, url=str(site.bucket), quiet_minutes=0).build_defs(None) for name in names),
-        dg.Definitions(assets=[unified_assets(list(names))], executor=dg.in_process_executor),
+        unified_definitions(list(names)),
+        dg.Definitions(executor=dg.in_process_executor),
     )
     return site
 
@@ -81,7 +82,7 @@ def test_after_a_rename_the_sensor_and_a_rebuild_change_nothing(loaded: Site, re
     (good,) = site.tick_and_load(NEW)  # the rejected month stays so
     assert good.success
     assert {month: site.billed(month) for month in recent} == before
-    assert check_of(good, "defined").passed
+    assert all(check_of(published, "defined").passed for published in site.published)
     rebuilt = rebuild_warehouse(site.data_dir, {NEW: READING})
     assert (rebuilt.staged_again, rebuilt.lacking) == ([], [])
     assert {month: site.billed(month) for month in recent} == before
@@ -90,14 +91,14 @@ def test_after_a_rename_the_sensor_and_a_rebuild_change_nothing(loaded: Site, re
 def test_a_rename_after_the_new_name_was_loaded_ends_the_double_rows(loaded: Site, recent: list[str]) -> None:
     loaded.deliver(recent[1], cost="2.5", rows=3)
     site = redefined(loaded, NEW)
-    results = site.tick_and_load(NEW)
+    site.tick_and_load(NEW)
     assert site.billed(recent[0]) == Decimal("10")
-    undefined = check_of(results[-1], "defined")
+    undefined = check_of(site.published[-1], "defined")
     assert not undefined.passed
     assert f"{NAME} has 7 rows of 2 months" in undefined.description
     assert f"`focus-pipeline rename {NAME} NEW`" in undefined.description
     assert f"`focus-pipeline remove {NAME}`" in undefined.description
-    assert f"`focus-pipeline remove {NAME}`" in check_of(results[-1], "delivered_once").description
+    assert f"`focus-pipeline remove {NAME}`" in check_of(site.published[-1], "delivered_once").description
     rename_connection(NAME, NEW, site.data_dir, READING)
     assert (site.billed(recent[0]), site.billed(recent[1])) == (Decimal("5"), Decimal("7.5"))
     assert set().union(*connections_in(site).values()) == {NEW}
@@ -150,6 +151,7 @@ def test_a_connection_whose_yaml_is_bad_is_not_called_undefined(site: Site, rece
     assert site.run(recent[0]).success
     other = MonthFolders(name="other", url=str(site.bucket), quiet_minutes=0).build_defs(None)
     site.definitions = dg.Definitions.merge(
-        other, dg.Definitions(assets=[unified_assets(["other"], [NAME])], executor=dg.in_process_executor)
+        other, unified_definitions(["other"], [NAME]), dg.Definitions(executor=dg.in_process_executor)
     )
-    assert check_of(site.run(recent[0], "other"), "defined").passed
+    site.run(recent[0], "other")
+    assert check_of(site.published[0], "defined").passed

@@ -65,14 +65,18 @@ class DagsterServer:
         )["partitionBackfillOrError"]["status"]
 
     def runs(self) -> list[dict]:
-        """runId, status, startTime and endTime (seconds since 1970), and tags of every run."""
+        """runId, jobName, status, startTime and endTime (seconds since 1970), and tags of every run, newest first."""
         answer = self.query(
-            "{ runsOrError { ... on Runs { results { runId status startTime endTime tags { key value } } } } }"
+            "{ runsOrError { ... on Runs { results { runId jobName status startTime endTime tags { key value } } } } }"
         )
         return [
             run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}}
             for run in answer["runsOrError"]["results"]
         ]
+
+    def statuses(self, job: str) -> list[str]:
+        """Of the runs of a job, newest first."""
+        return [run["status"] for run in self.runs() if run["jobName"] == job]
 
 
 def await_true(condition, seconds: float, what: str, every: float = 0.5) -> float:
