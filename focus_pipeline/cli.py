@@ -377,7 +377,7 @@ def demo() -> None:
     months = months_back(current_month(), DEMO_MONTHS_BACK)
     with _progress() as progress:
         task = progress.add_task("writing deliveries", total=1)
-        deliveries = write_deliveries(settings.data_dir / "demo", months)
+        deliveries = write_deliveries(settings.storage.demo, months)
         progress.update(task, completed=1)
         task = progress.add_task("starting Dagster", total=1)
         failed = _ingest(deliveries, progress, task)

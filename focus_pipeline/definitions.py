@@ -31,7 +31,8 @@ def definitions_of(tree: ConnectionTree) -> dg.Definitions:
 
     Raises ValueError when a setting cannot be used, and NotLoadedError for `dg check defs` when a connection cannot.
     """
-    load_settings()  # a setting that cannot be used is no fault of a connection
+    # A setting that cannot be used is no fault of a connection. Runs begin where this code location does.
+    os.environ["FOCUS_START_MONTH"] = load_settings().start_month
     loaded = tree.build_defs()
     sentences = [said for bad in tree.not_loaded() for said in bad.sentences]
     if sentences and os.environ.get("DAGSTER_IS_DEFS_VALIDATION_CLI"):

@@ -53,14 +53,14 @@ def not_loaded_by_itself(month: str, start_month: str) -> str:
     start_month: the first that can be loaded.
 
     >>> not_loaded_by_itself("2023-12", "2024-01").split(" (")[0]
-    'before FOCUS_START_MONTH, which is 2024-01'
+    'before the first partition, which is 2024-01'
     """
     if month > current_month():
         return "not begun yet (loaded once it has; if it is no month to come, the provider's dates are wrong)"
     if month < start_month:
         return (
-            f"before FOCUS_START_MONTH, which is {start_month} (to load them, set it to the first of them, restart "
-            "Dagster, then run a backfill)"
+            f"before the first partition, which is {start_month} (to load them, reload the code location, with "
+            "FOCUS_START_MONTH at or before them where it is set, then run a backfill)"
         )
     return "before the look-back (load them with a backfill)"
 

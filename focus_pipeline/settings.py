@@ -15,7 +15,8 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 class Settings:
     """
     data_dir: where landing/, staged/ and warehouse.duckdb are (`FOCUS_DATA_DIR`, default `data/` in the project).
-    start_month: first monthly partition, `YYYY-MM` (`FOCUS_START_MONTH`, default 2024-01).
+    start_month: first monthly partition, `YYYY-MM` (`FOCUS_START_MONTH`, default the first month that was ever shown or
+        delivered, and 2024-01 before anything was).
     lookback_months: months before the current one in which a new month is picked up (`FOCUS_LOOKBACK_MONTHS`,
         default 2); a connection's own `lookback_months` wins.
     memory_limit: what DuckDB may use in a step (`FOCUS_MEMORY_LIMIT`, such as 1GB; without it 80 % of the machine). The
@@ -45,8 +46,8 @@ class Settings:
 
 def load_settings() -> Settings:
     """The settings of this process. Raises ValueError naming the variable whose value cannot be used."""
-    start_month = os.environ.get("FOCUS_START_MONTH", "2024-01")
-    if not MONTH_PATTERN.fullmatch(start_month):
+    start_month = os.environ.get("FOCUS_START_MONTH") or None
+    if start_month is not None and not MONTH_PATTERN.fullmatch(start_month):
         raise ValueError(f"FOCUS_START_MONTH is {start_month!r}; set it to a month such as 2024-01")
     lookback = _whole_number("FOCUS_LOOKBACK_MONTHS", "2", "months")
     loss = _whole_number("FOCUS_LOSS_LIMIT", "50", "per cent")
@@ -64,7 +65,7 @@ def load_settings() -> Settings:
         )
     return Settings(
         data_dir=data_dir,
-        start_month=start_month,
+        start_month=start_month or DataDir(data_dir).first_month or "2024-01",
         lookback_months=lookback,
         memory_limit=limit,
         limits=Limits(bytes_of(unpacked) if unpacked else USUAL_LIMITS.unpacked, loss / 100),

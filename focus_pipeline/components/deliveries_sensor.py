@@ -11,6 +11,7 @@ from focus_pipeline.components import names
 from focus_pipeline.components.ingestion import delivery_of, named_failures
 from focus_pipeline.components.runs import attempt_of, ended_at, latest_run, why_it_failed
 from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
+from focus_pipeline.connections.stores import NotFound
 from focus_pipeline.months import current_month, in_words, months_back, months_between, not_loaded_by_itself
 from focus_pipeline.pipeline.check import accepted_delivery, verdict_on
 from focus_pipeline.pipeline.data_dir import DataDir
@@ -74,6 +75,13 @@ def deliveries_sensor(
                 discovery = connection.discover(watched)
             except NoBillingPeriods as error:
                 return dg.SensorResult(skip_reason=f"{name}: {error}", cursor=context.cursor)
+            except NotFound:
+                if not getattr(connection, "url", "").startswith(str(data_dir.demo)):
+                    raise
+                waiting = f"{name} is a connection of the demo: `make demo` makes what it delivers"
+                return dg.SensorResult(skip_reason=waiting, cursor=context.cursor)
+            # Where the partitions begin by themselves, from when the code location is loaded next.
+            data_dir.record_shown(name, discovery.months[0])
         former = _shown(context.cursor)
         shown: dict[str, Shown] = {}
         requests: list[dg.RunRequest] = []

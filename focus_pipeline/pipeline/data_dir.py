@@ -2,6 +2,7 @@
 
     landing/<connection>/<YYYY-MM>/<token>/     the delivered files, and delivery.json which lists them
     landing/<connection>/<YYYY-MM>/current.json the delivery that the month consists of now
+    landing/<connection>/shown.json             the first month that the provider was seen to show
     staged/<connection>/<YYYY-MM>/<token>.parquet, .staged.json, .verdict.json
     staged/<connection>/<YYYY-MM>/accepted.json the delivery that publishing takes
     warehouse.duckdb
@@ -53,6 +54,11 @@ class DataDir:
         return self.root / "warehouse.duckdb"
 
     @property
+    def demo(self) -> Path:
+        """What the providers of the demo deliver."""
+        return self.root / "demo"
+
+    @property
     def scratch(self) -> Path:
         """For temporary files, on the same file system as their destination."""
         return self.root / "scratch"
@@ -72,6 +78,19 @@ class DataDir:
         """Months of which something was landed, oldest first."""
         months = (p.parent.name for p in self.root.glob(f"landing/{connection}/*/current.json"))
         return sorted(month for month in months if MONTH_PATTERN.fullmatch(month))
+
+    @property
+    def first_month(self) -> str | None:
+        """The first month of which something was landed, or that a provider was seen to show; None before that."""
+        landed = (path.parent.name for path in self.root.glob("landing/*/*/current.json"))
+        shown = ((read_json(path) or {}).get("first", "") for path in self.root.glob("landing/*/shown.json"))
+        return min((month for month in (*landed, *shown) if MONTH_PATTERN.fullmatch(month)), default=None)
+
+    def record_shown(self, connection: str, first: str) -> None:
+        """Records the first month that a provider shows, where it is another one than before."""
+        path = self.root / "landing" / connection / "shown.json"
+        if (read_json(path) or {}).get("first") != first:
+            write_json(path, {"first": first})
 
     def months_by_connection(self) -> list[tuple[str, str]]:
         """Connection and month of everything that was landed or accepted, in order."""

@@ -47,7 +47,7 @@ def test_every_month_is_told_with_what_comes_of_it(
         **dict.fromkeys(recent, "new; the sensor loads it"),
         "2099-01": before["2099-01"],
     }
-    assert before["2023-12"].startswith("before FOCUS_START_MONTH")
+    assert before["2023-12"].startswith("before the first partition")
     assert before["2099-01"].startswith("not begun yet")
     site.tick_and_load()
     after = fates(check(site)[1])

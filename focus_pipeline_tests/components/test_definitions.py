@@ -14,6 +14,7 @@ import pytest
 from focus_pipeline.components.aws_data_export import AwsDataExport
 from focus_pipeline.components.azure_cost_export import AzureCostExport
 from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.deliveries_sensor import deliveries_sensor
 from focus_pipeline.components.gcp_bigquery_export import GcpBigQueryExport
 from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.components.oci_reports import OciReports
@@ -24,7 +25,9 @@ from focus_pipeline.definitions import defs
 from focus_pipeline.demo.deliveries import FILES
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
+from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.settings import PROJECT_ROOT
+from focus_pipeline_tests.components.conftest import Site
 from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv
 
 GRAPH = Path(__file__).with_name("graph.txt")
@@ -206,3 +209,67 @@ def test_what_a_connection_ignores_is_never_part_of_a_delivery(kind: type[StoreC
     assert left.deliveries["2025-04"] == Delivery("2025-04", (), declared=False)
     assert [one.key for one in left.ignored] == [items[0].key, items[2].key, items[0].key]
     assert shown.without(()) == shown
+
+
+def first_partition_of_a_new_process(data_dir: Path, **environment: str) -> str:
+    """As `dagster dev` loads the code location anew, and as a run of it inherits it."""
+    program = (
+        "import os, subprocess, sys\n"
+        "from focus_pipeline.components import names\n"
+        "from focus_pipeline.definitions import defs\n"
+        "if len(sys.argv) == 1:\n"
+        "    defs()\n"
+        "    (folder,) = __import__('pathlib').Path(os.environ['FOCUS_DATA_DIR']).glob('landing/x')\n"
+        "    (folder / 'shown.json').write_text('{\"first\": \"2021-01\"}')\n"
+        "    sys.exit(subprocess.call([sys.executable, '-c', os.environ['PROGRAM'], 'run']))\n"
+        "print(names.monthly().get_first_partition_key())\n"
+    )
+    inherited = {name: value for name, value in os.environ.items() if name != "FOCUS_START_MONTH"}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**inherited, "FOCUS_DATA_DIR": str(data_dir), "PROGRAM": program, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout.strip()
+
+
+@pytest.mark.slow
+def test_partitions_begin_with_the_first_month_that_was_shown_and_a_run_begins_where_its_code_location_does(
+    tmp_path: Path,
+) -> None:
+    """What a provider shows while Dagster runs counts from the next loading on, for all processes at once."""
+    data_dir = DataDir(tmp_path)
+    (tmp_path / "landing" / "x").mkdir(parents=True)
+    assert first_partition_of_a_new_process(tmp_path) == "2024-01", "nothing is known yet"
+    data_dir.record_shown("x", "2025-03")
+    assert first_partition_of_a_new_process(tmp_path) == "2025-03"
+    landed = data_dir.landed("y", "2024-11")
+    landed.mkdir(parents=True)
+    (landed / "current.json").write_text('{"token": "t", "listed_at": "2025-01-01T00:00:00+00:00"}')
+    data_dir.record_shown("x", "2025-03")
+    assert first_partition_of_a_new_process(tmp_path) == "2024-11"
+    assert first_partition_of_a_new_process(tmp_path, FOCUS_START_MONTH="2025-01") == "2025-01"
+
+
+def test_the_sensor_records_the_first_month_that_is_shown(site: Site, recent: list[str]) -> None:
+    site.deliver("2023-05")
+    site.deliver(recent[0])
+    site.tick()
+    assert site.data_dir.first_month == "2023-05"
+
+
+def test_the_demo_s_sensors_wait_for_the_demo(tmp_path: Path) -> None:
+    data_dir = DataDir(tmp_path)
+    for url, waits in ((data_dir.demo / "colo", True), (tmp_path / "elsewhere", False)):
+        connection = MonthFolders(name="colo", url=str(url)).connection()
+        sensor = deliveries_sensor(connection, dg.define_asset_job("colo_ingest"), 2, 300, data_dir)
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(instance=instance)
+            if waits:
+                said = sensor(context).skip_reason.skip_message
+                assert said == "colo is a connection of the demo: `make demo` makes what it delivers"
+            else:
+                with pytest.raises(dg.Failure, match="there is no folder"):
+                    sensor(context)

@@ -47,7 +47,7 @@ def test_the_advice_on_a_month_that_is_not_watched_is_one_that_can_be_followed(s
     for month in ("2023-11", "2023-12", "2024-01", *coming):
         site.deliver(month)
     said = site.tick().skip_reason.skip_message
-    assert "2023-11 to 2023-12 before FOCUS_START_MONTH, which is 2024-01 (to load them, set it" in said
+    assert "2023-11 to 2023-12 before the first partition, which is 2024-01 (to load them, reload" in said
     assert f"{coming[0]}, {coming[1]} not begun yet" in said
     assert "2024-01 before the look-back (load them with a backfill)" in said
     for advised, possible in {"2023-12": False, "2024-01": True, coming[0]: False}.items():

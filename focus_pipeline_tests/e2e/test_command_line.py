@@ -186,7 +186,7 @@ def test_a_month_is_fetched_again_by_a_command_though_nothing_shows_that_it_chan
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{CONNECTION} {MONTHS[-1]} was fetched again and is published: 50 rows."
     assert sorted(billed(project)) == MONTHS[-1:]
-    for month, why in {"2023-05": "before FOCUS_START_MONTH", "2025-3": "no month such as 2025-03"}.items():
+    for month, why in {"2023-05": "before the first partition", "2025-3": "no month such as 2025-03"}.items():
         refused = typed(project, "focus-pipeline", "fetch-again", CONNECTION, month)
         assert f"{month} is {why}" in refused.stderr
     refused = typed(project, "focus-pipeline", "fetch-again", "colo", MONTHS[-1])
