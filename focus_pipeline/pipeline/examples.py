@@ -1,10 +1,24 @@
 """How much of what was delivered a report repeats: a few examples, each value only as far as people read it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 EXAMPLES = 5
 LONGEST_VALUE = 200
 _LONGEST_LIST = 30
+
+
+def place(example: Mapping[str, object]) -> str:
+    """Where an example stands.
+
+    >>> place({"file": "bill.csv", "row": 1234, "BilledCost": "5"})
+    'row 1,234 of bill.csv'
+    """
+    return f"row {example['row']:,} of {example['file']}" if "row" in example else str(example.get("file", ""))
+
+
+def values(example: Mapping[str, object]) -> dict[str, str | None]:
+    """Column -> value of an example, without its place."""
+    return {name: value for name, value in example.items() if name not in ("file", "row")}
 
 
 def shortened(text: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from focus_pipeline.focus.rules import CONTRACT, GROUP, MUST, NOTE, SHOULD, rules
 from focus_pipeline.pipeline.data_dir import read_json
-from focus_pipeline.pipeline.examples import EXAMPLES
+from focus_pipeline.pipeline.examples import EXAMPLES, place, values
 from focus_pipeline.pipeline.staged_month import StagedMonth
 
 CHECKS = {
@@ -184,10 +184,9 @@ def _in_words(failure: Failure) -> str:
     if failure.file is not None or not failure.examples:
         return f"{gap}{failure.sentence}; {failure.remedy}"
     first = failure.examples[0]
-    values = ", ".join(
+    told = ", ".join(
         f"{column} is {value!r}" if value is not None else f"{column} is empty"
-        for column, value in first.items()
-        if column not in ("file", "row")
+        for column, value in values(first).items()
     )
     rule = rules().get(f"{failure.rule} {failure.column}")
     if rule is not None and rule.kind == GROUP:
@@ -196,10 +195,8 @@ def _in_words(failure: Failure) -> str:
         counted = f"{failure.violations:,} values break this"
     else:
         counted = f"{failure.violations:,} of {failure.rows:,} rows break this"
-    return (
-        f"{gap}{failure.sentence}; {counted}, "
-        f"the first is row {first['row']:,} of {first['file']}, where {values}: {failure.remedy}"
-    )
+    where = f", where {told}" if told else ""
+    return f"{gap}{failure.sentence}; {counted}, the first is {place(first)}{where}: {failure.remedy}"
 
 
 def held(verdict: Verdict, lost: str) -> Verdict:

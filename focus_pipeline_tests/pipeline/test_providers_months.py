@@ -91,3 +91,4 @@ def test_a_row_that_is_there_twice_is_kept_twice_and_pointed_out(folder: Path, l
     failure = month.failures["repeated-row"]
     assert (failure.violations, failure.severity) == (1, "WARN")
     assert [example["row"] for example in failure.examples] == [1]
+    assert "the first is row 1 of 2025-03/bill.csv: look whether" in month.check("consistency").summary
