@@ -17,7 +17,7 @@ from focus_pipeline.pipeline.examples import EXAMPLES, named
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
 from focus_pipeline.pipeline.losses import hold_back, let_go, loss
 from focus_pipeline.pipeline.row_rules import applies, row_failures
-from focus_pipeline.pipeline.staged_month import Layout, StagedFile, StagedMonth, staged_month
+from focus_pipeline.pipeline.staged_month import CORRECT_IT, Layout, StagedFile, StagedMonth, staged_month
 from focus_pipeline.pipeline.verdict import (
     CHECKS,
     SEVERITIES,
@@ -32,8 +32,9 @@ from focus_pipeline.pipeline.verdict import (
 from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.pipeline.written import Broken
 
-# Of those that are rejected, each with a sentence of its own.
-_REPORTED_FILES = 50
+REPORTED_FILES = 50
+"""Of those that are rejected, each with a sentence of its own."""
+
 # Python's own decimals are rounded to 28 digits when they are added up.
 _EXACT = Context(prec=80)
 
@@ -79,14 +80,14 @@ def verdict_path(connection: str, month: str, token: str, data_dir: DataDir) -> 
 
 
 def _judged(staged: StagedMonth, data_dir: DataDir, month_rule: bool, watch: Watch) -> Verdict:
-    failures = [
-        *_file_failures(staged),
+    of_rows = [
         *_source_failures(staged),
         *row_failures(staged, data_dir, watch),
         *_reconciliation_failures(staged),
     ]
     whole_delivery_rejected = bool(staged.files) and not staged.accepted_files
-    accepted = not whole_delivery_rejected and not any(failure.blocks for failure in failures)
+    accepted = not whole_delivery_rejected and not any(failure.blocks for failure in of_rows)
+    failures = [*_file_failures(staged, accepted), *of_rows]
     judged = _rule_verdicts(staged, failures)
     names = [name for name in CHECKS if name != "accepted" and (month_rule or name != "charge_month")]
     reported = [check_verdict(name, [f for f in failures if f.check == name], staged, judged) for name in names]
@@ -122,9 +123,10 @@ def _accept(staged: StagedMonth, data_dir: DataDir) -> None:
             write_json(folder / "accepted.json", accepted)
 
 
-def _file_failures(staged: StagedMonth) -> list[Failure]:
-    failures = [_rejection(file) for file in staged.rejected_files[:_REPORTED_FILES]]
-    failures += _further_rejections(staged.rejected_files[_REPORTED_FILES:])
+def _file_failures(staged: StagedMonth, accepted: bool) -> list[Failure]:
+    """What is wrong with whole files, none of which keeps the others from being accepted."""
+    failures = [_rejection(file, accepted) for file in staged.rejected_files[:REPORTED_FILES]]
+    failures += _further_rejections(staged.rejected_files[REPORTED_FILES:])
     if doubled := [file for file in staged.files if file.same_as]:
         failures.append(_doubled(doubled))
     if others := [file for file in staged.files if file.other]:
@@ -140,15 +142,15 @@ def _file_failures(staged: StagedMonth) -> list[Failure]:
     return failures
 
 
-def _rejection(file: StagedFile) -> Failure:
+def _rejection(file: StagedFile, others_accepted: bool) -> Failure:
     return Failure(
         rule=file.rejection.rule,
         check=file.rejection.rule,
         level=CONTRACT,
-        sentence=f"{file.key} is rejected: {file.rejection.reason}",
+        sentence=f"{file.key} is rejected: {file.rejection.reason.removesuffix(f'; {CORRECT_IT}')}",
         violations=len(file.rejection.examples) or 1,
         rows=file.rows,
-        remedy="correct the file and upload it again; the month's other files are loaded without it",
+        remedy=CORRECT_IT + ("; the month's other files are loaded without it" if others_accepted else ""),
         file=file.key,
         examples=[{"file": file.key, **example} for example in file.rejection.examples],
     )
@@ -215,6 +217,8 @@ def _missing_columns(layout: Layout, files: list[StagedFile]) -> Iterator[Failur
     which a lack is a gap of their provider.
     """
     version = judged_as(layout.focus_version)
+    # Of a file that is rejected nothing is in the table.
+    remedy = "add the column" if all(file.rejection for file in files) else ""
     missing = [rule for rule in rules_of(PRESENT) if rule.holds_for(version) and rule.column not in layout.recognised]
     for rule in missing:
         for gap, alike in _by_gap(rule.id, files):
@@ -226,7 +230,7 @@ def _missing_columns(layout: Layout, files: list[StagedFile]) -> Iterator[Failur
                 sentence=f"{_have(alike)} no column {rule.column}",
                 violations=len(alike),
                 rows=sum(file.rows for file in alike),
-                remedy=rule.remedy,
+                remedy=remedy or rule.remedy,
                 file=alike[0].key,
                 gap=gap,
             )
@@ -241,7 +245,7 @@ def _missing_columns(layout: Layout, files: list[StagedFile]) -> Iterator[Failur
                 sentence=f"{_have(files)} no column {name}",
                 violations=len(files),
                 rows=sum(file.rows for file in files),
-                remedy="add the column if the provider has it; it is null in the table until then",
+                remedy=remedy or "add the column if the provider has it; it is null in the table until then",
                 file=files[0].key,
             )
 

@@ -21,6 +21,22 @@ def values(example: Mapping[str, object]) -> dict[str, str | None]:
     return {name: value for name, value in example.items() if name not in ("file", "row")}
 
 
+def described(example: Mapping[str, object]) -> str:
+    """The place and the values of an example."""
+    told = in_words(example)
+    return f"{place(example)}: {told}" if told else place(example)
+
+
+def in_words(example: Mapping[str, object]) -> str:
+    """The values of an example.
+
+    >>> in_words({"file": "bill.csv", "row": 3, "BilledCost": "1,5", "ChargeCategory": None})
+    'BilledCost = 1,5, ChargeCategory = (empty)'
+    """
+    said = {None: "(empty)", "": "(empty text)"}
+    return ", ".join(f"{name} = {said.get(value, value)}" for name, value in values(example).items())
+
+
 def shortened(text: str) -> str:
     """The SQL expression of a text, no longer than shortened_value() needs it: values can have megabytes."""
     return f"left({text}, {LONGEST_VALUE + 1})"

@@ -33,6 +33,7 @@ from focus_pipeline.pipeline.source_files import (
     reading_fault,
 )
 from focus_pipeline.pipeline.staged_month import (
+    CORRECT_IT,
     UNKNOWN_LAYOUT,
     Layout,
     Rejection,
@@ -298,7 +299,7 @@ class _Staging:
             if (fault := reading_fault(opened.source, self._connection)) is None:
                 readable.append(opened)
             else:
-                reason = f"{fault}; correct the file and upload it again"
+                reason = f"{fault}; {CORRECT_IT}"
                 self._staged[opened.number] = _rejected(opened.landed, opened.layout, "files_readable", reason)
         return readable
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
 from focus_pipeline.pipeline.written import Broken
 
+CORRECT_IT = "correct the file and upload it again"
+"""What to do about a file that cannot be read."""
+
 
 @dataclass(frozen=True)
 class Rejection:

@@ -145,9 +145,12 @@ def check_verdict(name: str, failures: list[Failure], staged: StagedMonth, judge
 
 def _merged(failures: list[Failure]) -> list[Failure]:
     """One failure for what breaks one rule in several columns, or lacks in one file, so that it is read once."""
+    rejected = {failure.file for failure in failures if failure.rule == failure.check == "required_columns"}
     alike: dict[tuple, list[Failure]] = {}
     for failure in failures:
         is_absent = failure.check == "required_columns" and failure.rule != failure.check
+        if is_absent and failure.level == CONTRACT and failure.file in rejected:
+            continue  # the rejection names the columns of the contract
         what = failure.severity if is_absent else failure.rule
         alike.setdefault((is_absent, what, failure.gap, failure.file), []).append(failure)
     return [

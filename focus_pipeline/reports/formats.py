@@ -8,7 +8,9 @@ from xml.etree import ElementTree
 from jinja2 import Environment
 
 from focus_pipeline.focus.rules import rules
-from focus_pipeline.pipeline.verdict import Failure, RuleVerdict
+from focus_pipeline.pipeline.examples import described
+from focus_pipeline.pipeline.verdict import RuleVerdict
+from focus_pipeline.reports.outcome import failures, fate, outcome
 from focus_pipeline.validate import Validation
 from focus_pipeline.visible import visible
 
@@ -65,11 +67,11 @@ def as_junit(validation: Validation) -> str:
                 suite, "testcase", classname=f"{check.name}.{rule.column or 'all'}", name=rule.rule
             )
             if rule.severity == "ERROR":
-                failure = ElementTree.SubElement(case, "failure", type=rule.level, message=_message(rule))
-                failure.text = "\n".join(visible(_line(example)) for example in rule.examples)
+                failure = ElementTree.SubElement(case, "failure", type=rule.level, message=_message(rule, validation))
+                failure.text = "\n".join(visible(described(example)) for example in rule.examples)
             elif _is_skipped(rule):
-                why = "not applicable" if rule.verdict == "not applicable" else f"{rule.severity}: {_message(rule)}"
-                ElementTree.SubElement(case, "skipped", message=why)
+                told = f"{rule.severity}: {_message(rule, validation)}" if rule.severity else rule.verdict
+                ElementTree.SubElement(case, "skipped", message=told)
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -82,33 +84,15 @@ def as_html(validation: Validation) -> str:
         verdict=validation.verdict,
         staged=validation.staged,
         failures=failures(validation),
+        fate=lambda file: fate(file, validation),
+        outcome=outcome(validation),
         described=described,
         judged=[rule for rule in validation.verdict.rules if rule.verdict != "not applicable"],
     )
 
 
-def failures(validation: Validation) -> list[Failure]:
-    """Of all checks, the worst first."""
-    found = [failure for check in validation.verdict.checks if check.name != "accepted" for failure in check.failures]
-    return sorted(found, key=lambda failure: ("ERROR", "WARN", "NOTE").index(failure.severity))
-
-
 def _shown(value: object) -> object:
     return visible(value) if isinstance(value, str) else value
-
-
-def _line(example: dict) -> str:
-    place = f"row {example['row']} of {example['file']}" if "row" in example else example.get("file", "")
-    return f"{place}: {described(example)}"
-
-
-def described(example: dict) -> str:
-    """An example's values: `BilledCost = 1,5, ChargeCategory = (empty)`."""
-    return ", ".join(
-        f"{name} = {'(empty)' if value is None else value}"
-        for name, value in example.items()
-        if name not in ("file", "row")
-    )
 
 
 def _about(rule: RuleVerdict) -> dict[str, object]:
@@ -122,7 +106,9 @@ def _is_skipped(rule: RuleVerdict) -> bool:
     return rule.verdict == "not applicable" or rule.severity in ("WARN", "NOTE")
 
 
-def _message(rule: RuleVerdict) -> str:
-    sentence = _about(rule).get("sentence", rule.check)
+def _message(rule: RuleVerdict, validation: Validation) -> str:
     gap = f"known gap of {rule.gap}: " if rule.gap else ""
+    if (sentence := _about(rule).get("sentence")) is None:
+        # No rule of the specification: what was found says more.
+        return gap + " · ".join(visible(one.sentence) for one in failures(validation) if one.rule == rule.rule)
     return f"{gap}{sentence}; {rule.violations:,} violations in {rule.rows:,} rows"

@@ -1,0 +1,76 @@
+"""What came of a validation, in the words that every report uses: its verdict in one line, and what is broken."""
+
+from dataclasses import dataclass
+
+from focus_pipeline.focus.rules import CONTRACT
+from focus_pipeline.pipeline.check import REPORTED_FILES
+from focus_pipeline.pipeline.staged_month import StagedFile
+from focus_pipeline.pipeline.verdict import SEVERITIES, Failure
+from focus_pipeline.validate import Validation
+
+LOADED, IN_PART, NOT_LOADED = "loaded", "in part", "not loaded"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """kind: "loaded", "in part" (some of the files are rejected) or "not loaded". sentence: without its full stop."""
+
+    kind: str
+    sentence: str
+
+
+def outcome(validation: Validation) -> Outcome:
+    """The verdict. Where it says that something can be loaded, it says what is not."""
+    files, rejected = len(validation.staged.files), len(validation.staged.rejected_files)
+    found = failures(validation)
+    broken = sum(failure.blocks for failure in found)
+    remarks = _joined(
+        _counted(sum(one.severity == "ERROR" and one.level != CONTRACT for one in found), "error"),
+        _counted(sum(one.severity == "WARN" for one in found), "warning"),
+    )
+    subject = "The files" if files > 1 else "The file"
+    if not validation.verdict.accepted:
+        if rejected == files:
+            why = f"all {files:,} are rejected" if files > 1 else "it is rejected"
+        else:
+            why = _joined(
+                f"{_counted(broken, 'rule')} of the contract {'are' if broken > 1 else 'is'} broken" if broken else "",
+                f"{_counted(rejected, 'file')} {'are' if rejected > 1 else 'is'} rejected" if rejected else "",
+            )
+        return Outcome(NOT_LOADED, f"{subject} cannot be loaded as {'they are' if files > 1 else 'it is'}: {why}")
+    if rejected:
+        sentence = f"{subject} can be loaded without {_counted(rejected, 'rejected file')}"
+        return Outcome(IN_PART, sentence + (f", and with {remarks}" if remarks else ""))
+    if not found:
+        return Outcome(LOADED, f"{subject} can be loaded, and no rule is broken")
+    return Outcome(LOADED, f"{subject} can be loaded" + (f", with {remarks}" if remarks else ""))
+
+
+def failures(validation: Validation) -> list[Failure]:
+    """Of all checks, the worst first: what keeps the files out, then the files that are left out, then by severity."""
+    found = [failure for check in validation.verdict.checks if check.name != "accepted" for failure in check.failures]
+    return sorted(
+        found,
+        key=lambda one: (not one.blocks, one.level != CONTRACT, SEVERITIES.index(one.severity)),
+    )
+
+
+def fate(file: StagedFile, validation: Validation) -> str:
+    """What became of a file, in words; without the reason of a rejection where a failure tells it."""
+    is_told = file in validation.staged.rejected_files[:REPORTED_FILES]
+    return "rejected" if is_told else file.fate
+
+
+def extent(failure: Failure) -> str:
+    """How much breaks the rule: "1 violation in 16 rows"; "" of a file that is rejected as a whole."""
+    if failure.rule == failure.check and failure.file is not None:
+        return ""
+    return _counted(failure.violations, "violation") + (f" in {_counted(failure.rows, 'row')}" if failure.rows else "")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}" if number else ""
+
+
+def _joined(*parts: str) -> str:
+    return " and ".join(part for part in parts if part)
