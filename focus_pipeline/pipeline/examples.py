@@ -10,15 +10,35 @@ _LONGEST_LIST = 30
 def place(example: Mapping[str, object]) -> str:
     """Where an example stands.
 
-    >>> place({"file": "bill.csv", "row": 1234, "BilledCost": "5"})
-    'row 1,234 of bill.csv'
+    >>> place({"file": "bill.csv", "line": 1234, "BilledCost": "5"})
+    'line 1,234 of bill.csv'
+    >>> place({"file": "bill.parquet", "row": 3})
+    'row 3 of bill.parquet'
     """
-    return f"row {example['row']:,} of {example['file']}" if "row" in example else str(example.get("file", ""))
+    within = place_within(example)
+    return f"{within} of {example['file']}" if within else str(example.get("file", ""))
+
+
+def place_within(example: Mapping[str, object]) -> str:
+    """Where in its file an example stands: its line or, where there are no lines, its row; "" for a whole file."""
+    return next((f"{what} {example[what]:,}" for what in ("line", "row") if what in example), "")
 
 
 def values(example: Mapping[str, object]) -> dict[str, str | None]:
     """Column -> value of an example, without its place."""
-    return {name: value for name, value in example.items() if name not in ("file", "row")}
+    return {name: value for name, value in example.items() if name not in ("file", "line", "row")}
+
+
+def by_line(example: dict, lines: Mapping[int, int]) -> dict:
+    """The example with its line in the place of its row. lines: row -> line, of its file.
+
+    >>> by_line({"file": "bill.csv", "row": 3, "BilledCost": "5"}, {3: 7})
+    {'file': 'bill.csv', 'line': 7, 'BilledCost': '5'}
+    """
+    if (line := lines.get(example.get("row"))) is None:
+        return example
+    file = {"file": example["file"]} if "file" in example else {}
+    return file | {"line": line} | values(example)
 
 
 def described(example: Mapping[str, object]) -> str:
@@ -30,7 +50,7 @@ def described(example: Mapping[str, object]) -> str:
 def in_words(example: Mapping[str, object]) -> str:
     """The values of an example.
 
-    >>> in_words({"file": "bill.csv", "row": 3, "BilledCost": "1,5", "ChargeCategory": None})
+    >>> in_words({"file": "bill.csv", "line": 3, "BilledCost": "1,5", "ChargeCategory": None})
     'BilledCost = 1,5, ChargeCategory = (empty)'
     """
     said = {None: "(empty)", "": "(empty text)"}

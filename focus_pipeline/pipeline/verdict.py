@@ -37,7 +37,8 @@ class Failure:
     """A rule that was broken. column: "" for rules that are of no column. file: where the whole failure is about one
     file. rows: how many rows were judged. gap: "AWS 1.0" where it is a known gap of that provider's exports.
 
-    examples: of what breaks it, each with file, row (from 1, header not counted) and values, as text.
+    examples: of what breaks it, each with file, place and values, as text. The place is `line` in CSV, on which the row
+    begins (from 1, which is the header's), and `row` in Parquet (from 1).
     """
 
     rule: str

@@ -74,7 +74,7 @@ def test_a_person_sees_the_assets_reads_why_a_month_was_rejected_and_launches_a_
     page.get_by_text(BROKEN, exact=True).first.click()
     message = page.get_by_text("FOCUS validation failed").first
     expect(message).to_be_visible()
-    expect(message).to_contain_text(f"row 1 of {BROKEN}/expenses.csv, where BilledCost is '$5'")
+    expect(message).to_contain_text(f"line 2 of {BROKEN}/expenses.csv, where BilledCost is '$5'")
     expect(message).to_contain_text("the last good month stays in the table")
 
     before = len(dagster.runs())

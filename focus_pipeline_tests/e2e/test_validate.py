@@ -45,13 +45,13 @@ def test_a_clean_file_of_each_provider_and_version_passes(variant: str, typed) -
     assert "The file can be loaded" in result.output
 
 
-def test_a_broken_rule_is_told_with_its_row_its_value_and_what_to_do(typed) -> None:
+def test_a_broken_rule_is_told_with_its_line_its_value_and_what_to_do(typed) -> None:
     write_csv(Path("bill.csv"), broken_rows())
     result = typed("bill.csv")
     assert result.exit_code == 1
     report = result.output
     assert "ERROR PricingCategory-C-007-M (MUST), 1 violation in 16 rows" in report
-    assert "row 4 of bill.csv: PricingCategory = Foo" in report
+    assert "line 5 of bill.csv: PricingCategory = Foo" in report
     assert "→ use one of the allowed values of PricingCategory" in report
 
 
@@ -86,7 +86,7 @@ def test_several_files_are_judged_as_one_delivery(typed) -> None:
         ("again.parquet", "parquet", 1),
     ]
     (repeated,) = [rule for rule in report["rules"] if rule["rule"] == "repeated-row"]
-    assert (repeated["violations"], repeated["examples"]) == (1, [{"file": "first.csv", "row": 1}])
+    assert (repeated["violations"], repeated["examples"]) == (1, [{"file": "first.csv", "line": 2}])
 
 
 def test_json_has_every_rule_with_counts_and_examples_and_exact_totals(typed) -> None:
@@ -99,7 +99,7 @@ def test_json_has_every_rule_with_counts_and_examples_and_exact_totals(typed) ->
         1,
         16,
     )
-    assert rule["examples"] == [{"file": "bill.csv", "row": 4, "PricingCategory": "Foo"}]
+    assert rule["examples"] == [{"file": "bill.csv", "line": 5, "PricingCategory": "Foo"}]
     assert [total["currency"] for total in report["totals"]] == ["USD"]
     assert isinstance(report["totals"][0]["billed_cost"], str)
     assert len(report["rules"]) > 400
@@ -225,7 +225,7 @@ def test_with_a_month_the_rule_of_its_folder_holds(typed) -> None:
     assert typed("bill.csv", "late.csv", "--fail-on", "contract").exit_code == 0
     result = typed("bill.csv", "late.csv", "--month", "2025-03", "--fail-on", "contract")
     assert result.exit_code == 1
-    assert "late.csv is rejected: 1 rows have a ChargePeriodStart outside of 2025-03" in result.output
+    assert "late.csv is rejected: 1 row has a ChargePeriodStart outside of 2025-03" in result.output
 
 
 def test_a_file_that_would_not_be_loaded_fails_whatever_is_asked_for(typed) -> None:
