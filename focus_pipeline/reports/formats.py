@@ -1,18 +1,24 @@
 """A validation as JSON, JUnit XML or an HTML page."""
 
 import json
+from collections import Counter
 from dataclasses import asdict
+from decimal import Context, Decimal
 from importlib import resources
 from xml.etree import ElementTree
 
 from jinja2 import Environment
+from markupsafe import Markup
 
-from focus_pipeline.focus.rules import rules
-from focus_pipeline.pipeline.examples import described
-from focus_pipeline.pipeline.verdict import RuleVerdict
-from focus_pipeline.reports.outcome import failures, fate, outcome
+from focus_pipeline.focus.rules import HEADER, Rule, rules, rules_of
+from focus_pipeline.pipeline.examples import described, place, values
+from focus_pipeline.pipeline.verdict import CHECKS, RuleVerdict
+from focus_pipeline.reports.outcome import extent, failures, fate, groups, outcome
 from focus_pipeline.validate import Validation
 from focus_pipeline.visible import visible
+
+# Python's own decimals are rounded to 28 digits.
+_EXACT = Context(prec=80)
 
 
 def as_json(validation: Validation) -> str:
@@ -80,26 +86,59 @@ def as_html(validation: Validation) -> str:
     """One page that needs no other file."""
     template = resources.files(__package__).joinpath("page.html.jinja").read_text("utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown)
-    return environment.from_string(template).render(
+    judged = [rule for rule in validation.verdict.rules if rule.verdict != "not applicable"]
+    kept = [rule for rule in judged if rule.verdict == "passed"]
+    page = environment.from_string(template).render(
+        outcome=outcome(validation),
         verdict=validation.verdict,
         staged=validation.staged,
-        failures=failures(validation),
+        groups=groups(validation),
+        judged=len(judged),
+        not_applicable=len(validation.verdict.rules) - len(judged),
+        kept={check: [rule for rule in kept if rule.check == check] for check in CHECKS},
+        judged_by=Counter(rule.check for rule in judged),
+        checks=CHECKS,
+        sentence=lambda rule: _about(rule).get("sentence", rule.check),
+        **{function.__name__: function for function in (extent, place, values, in_cents, exactly)},
         fate=lambda file: fate(file, validation),
-        outcome=outcome(validation),
-        described=described,
-        judged=[rule for rule in validation.verdict.rules if rule.verdict != "not applicable"],
     )
+    return page.lstrip() + "\n"
+
+
+def in_cents(amount: str) -> str:
+    """An exact amount as people read it.
+
+    >>> in_cents("1234567.895000000000000000")
+    '1,234,567.90'
+    """
+    return f"{_EXACT.quantize(Decimal(amount), Decimal('0.01')):,}"
+
+
+def exactly(amount: str) -> str:
+    """An exact amount without the zeros at its end, and with at least two decimals.
+
+    >>> exactly("1234567.895000000000000000")
+    '1,234,567.895'
+    """
+    whole, _, decimals = f"{Decimal(amount):,f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 def _shown(value: object) -> object:
-    return visible(value) if isinstance(value, str) else value
+    # What a macro of the page gives is made of what was shown by it.
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _about(rule: RuleVerdict) -> dict[str, object]:
-    known = rules().get(f"{rule.rule} {rule.column}")
-    if known is None:
+    if (known := _known(rule)) is None:
         return {}
     return {"sentence": known.sentence, "remedy": known.remedy, "narrowed": known.narrowed, "also": list(known.also)}
+
+
+def _known(rule: RuleVerdict) -> Rule | None:
+    """The rule of the specification, None for what was found beyond it."""
+    of_header = (known for known in rules_of(HEADER) if known.id == rule.rule and not rule.column)
+    return rules().get(f"{rule.rule} {rule.column}") or next(of_header, None)
 
 
 def _is_skipped(rule: RuleVerdict) -> bool:
@@ -108,7 +147,8 @@ def _is_skipped(rule: RuleVerdict) -> bool:
 
 def _message(rule: RuleVerdict, validation: Validation) -> str:
     gap = f"known gap of {rule.gap}: " if rule.gap else ""
-    if (sentence := _about(rule).get("sentence")) is None:
-        # No rule of the specification: what was found says more.
+    known = _known(rule)
+    if known is None or known.kind == HEADER:
+        # What was found says more: it names files and columns.
         return gap + " · ".join(visible(one.sentence) for one in failures(validation) if one.rule == rule.rule)
-    return f"{gap}{sentence}; {rule.violations:,} violations in {rule.rows:,} rows"
+    return f"{gap}{known.sentence}; {rule.violations:,} violations in {rule.rows:,} rows"

@@ -55,6 +55,18 @@ def failures(validation: Validation) -> list[Failure]:
     )
 
 
+def groups(validation: Validation) -> list[tuple[str, list[Failure]]]:
+    """The failures under titles for people, the worst first; without empty groups."""
+    of_title: dict[str, list[Failure]] = {}
+    for failure in failures(validation):
+        if failure.level == CONTRACT:
+            title = "The contract: this keeps the files out" if failure.blocks else "Rejected files"
+        else:
+            title = {"ERROR": "Errors", "WARN": "Warnings", "NOTE": "Notes"}[failure.severity]
+        of_title.setdefault(title, []).append(failure)
+    return list(of_title.items())
+
+
 def fate(file: StagedFile, validation: Validation) -> str:
     """What became of a file, in words; without the reason of a rejection where a failure tells it."""
     is_told = file in validation.staged.rejected_files[:REPORTED_FILES]

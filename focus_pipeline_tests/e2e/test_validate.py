@@ -197,7 +197,7 @@ def test_the_verdict_says_what_is_left_out_and_fits_the_exit_status(
     assert re.fullmatch(rf"{re.escape(said)}\S* .*", verdict.replace(", and no rule is broken", ""))
     page = typed(*files, "--format", "html").output
     assert said in page
-    assert page.count("can be loaded") == said.count("can be loaded")
+    assert ("can be loaded" in page) is ("can be loaded" in said)
 
 
 @pytest.mark.slow
