@@ -14,11 +14,8 @@ _BLOCK = 256 * 1024
 # No file that is loaded has a longer line.
 _LONGEST = 2 * LONGEST_LINE
 
-# A quote begins a quoted value where it is the value's first character, and is a character like others elsewhere.
-_INSIDE = rb'(?:[^"]++|"")*+"'
-_VALUE = rb'(?:"' + _INSIDE + rb'[^,]*+|[^",][^,]*+)?+'
-_VALUES = re.compile(_VALUE + rb"(?:," + _VALUE + rb")*+")
-_REST_OF_VALUES = re.compile(_INSIDE + rb"[^,]*+(?:," + _VALUE + rb")*+")
+# What stands between the quotes of a value, to the closing one; within, quotes are doubled.
+_TO_CLOSING_QUOTE = re.compile(rb'(?:[^"]++|"")*+"')
 
 
 def lines_of_rows(path: Path, packed: bool, rows: Collection[int]) -> dict[int, int]:
@@ -54,8 +51,20 @@ def _parts(stream: BinaryIO) -> Iterator[tuple[int, bool]]:
 
 
 def _ends_within_quotes(line: bytes, begins_within: bool) -> bool:
-    told = (_REST_OF_VALUES if begins_within else _VALUES).match(line)
-    return told is None or told.end() < len(line)
+    # A quote opens a value where it is the value's first character; elsewhere it is a character like others.
+    inside: int | None = 0
+    if not begins_within:
+        inside = 1 if line.startswith(b'"') else _behind_opening_quote(line, 0)
+    while inside is not None:
+        if (closing := _TO_CLOSING_QUOTE.match(line, inside)) is None:
+            return True
+        inside = _behind_opening_quote(line, closing.end())
+    return False
+
+
+def _behind_opening_quote(line: bytes, start: int) -> int | None:
+    place = line.find(b',"', start)
+    return place + 2 if place >= 0 else None
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
