@@ -233,7 +233,9 @@ def acceptance(
         said = "says that it is empty" if staged.declared else "shows nothing of it"
         summary = f"no rows: the provider {said}"
     elif accepted:
-        without = f", without {rejected_files} rejected files" if rejected_files else ""
+        without = (
+            f", without {rejected_files} rejected file{'' if rejected_files == 1 else 's'}" if rejected_files else ""
+        )
         summary = f"{staged.rows:,} rows of {len(staged.accepted_files)} files are accepted{without}"
     else:
         broken = [failure for failure in failures if failure.blocks]

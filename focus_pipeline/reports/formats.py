@@ -22,13 +22,14 @@ _EXACT = Context(prec=80)
 
 
 def as_json(validation: Validation) -> str:
-    """accepted, score, files, totals, and every rule with its verdict, counts and examples.
+    """verdict, accepted, score, files, totals, and every rule with its verdict, counts and examples.
 
     Costs are text, for a JSON number would not hold them. `rules` has the fields of verdict.RuleVerdict, with the
     rule's sentence and remedy; `failures` are those of the checks, as people read them.
     """
     verdict, staged = validation.verdict, validation.staged
     content = {
+        "verdict": outcome(validation).sentence,
         "accepted": verdict.accepted,
         "score": verdict.score,
         "rows": staged.rows,

@@ -195,6 +195,7 @@ def test_the_verdict_says_what_is_left_out_and_fits_the_exit_status(
     assert result.exit_code == status
     *_, verdict = result.output.strip().splitlines()
     assert re.fullmatch(rf"{re.escape(said)}\S* .*", verdict.replace(", and no rule is broken", ""))
+    assert json.loads(typed(*files, "--format", "json").stdout)["verdict"].startswith(said)
     page = typed(*files, "--format", "html").output
     assert said in page
     assert ("can be loaded" in page) is ("can be loaded" in said)
