@@ -21,26 +21,33 @@ class Outcome:
 
 def outcome(validation: Validation) -> Outcome:
     """The verdict. Where it says that something can be loaded, it says what is not."""
-    files, rejected = len(validation.staged.files), len(validation.staged.rejected_files)
+    files = validation.staged.files
+    rejected, others = len(validation.staged.rejected_files), sum(bool(file.other) for file in files)
     found = failures(validation)
-    broken = sum(failure.blocks for failure in found)
     remarks = _joined(
         _counted(sum(one.severity == "ERROR" and one.level != CONTRACT for one in found), "error"),
         _counted(sum(one.severity == "WARN" for one in found), "warning"),
     )
-    subject = "The files" if files > 1 else "The file"
+    subject, are = ("The files", "they are") if len(files) > 1 else ("The file", "it is")
     if not validation.verdict.accepted:
-        if rejected == files:
-            why = f"all {files:,} are rejected" if files > 1 else "it is rejected"
+        if rejected == len(files):
+            why = f"all {rejected:,} are rejected" if rejected > 1 else "it is rejected"
+        elif others == len(files):
+            why = f"{are} no bill of FOCUS"
         else:
+            broken = sum(one.blocks for one in found)
             why = _joined(
-                f"{_counted(broken, 'rule')} of the contract {'are' if broken > 1 else 'is'} broken" if broken else "",
-                f"{_counted(rejected, 'file')} {'are' if rejected > 1 else 'is'} rejected" if rejected else "",
+                _counted(broken, "rule of the contract is broken", "rules of the contract are broken"),
+                _counted(rejected, "file is rejected", "files are rejected"),
+                _counted(others, "file is no bill of FOCUS", "files are no bills of FOCUS"),
             )
-        return Outcome(NOT_LOADED, f"{subject} cannot be loaded as {'they are' if files > 1 else 'it is'}: {why}")
-    if rejected:
-        sentence = f"{subject} can be loaded without {_counted(rejected, 'rejected file')}"
-        return Outcome(IN_PART, sentence + (f", and with {remarks}" if remarks else ""))
+        return Outcome(NOT_LOADED, f"{subject} cannot be loaded as {are}: {why}")
+    without = _joined(
+        _counted(rejected, "rejected file"), _counted(others, "file that is no bill", "files that are no bills")
+    )
+    if without:
+        sentence = f"{subject} can be loaded without {without}" + (f", and with {remarks}" if remarks else "")
+        return Outcome(IN_PART if rejected else LOADED, sentence)
     if not found:
         return Outcome(LOADED, f"{subject} can be loaded, and no rule is broken")
     return Outcome(LOADED, f"{subject} can be loaded" + (f", with {remarks}" if remarks else ""))
@@ -80,9 +87,10 @@ def extent(failure: Failure) -> str:
     return _counted(failure.violations, "violation") + (f" in {_counted(failure.rows, 'row')}" if failure.rows else "")
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}" if number else ""
+def _counted(number: int, one: str, many: str = "") -> str:
+    return "" if not number else f"1 {one}" if number == 1 else f"{number:,} {many or one + 's'}"
 
 
 def _joined(*parts: str) -> str:
-    return " and ".join(part for part in parts if part)
+    *first, last = [part for part in parts if part] or [""]
+    return f"{', '.join(first)} and {last}" if first else last

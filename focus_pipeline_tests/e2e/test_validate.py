@@ -229,6 +229,26 @@ def test_with_a_month_the_rule_of_its_folder_holds(typed) -> None:
     assert "late.csv is rejected: 1 row has a ChargePeriodStart outside of 2025-03" in result.output
 
 
+@pytest.mark.parametrize(
+    ("with_bill", "said", "status"),
+    [
+        (True, "The files can be loaded without 1 file that is no bill", 0),
+        (False, "The file cannot be loaded as it is: it is no bill of FOCUS", 1),
+    ],
+)
+def test_a_file_of_another_dataset_is_no_part_of_what_can_be_loaded(
+    typed, with_bill: bool, said: str, status: int
+) -> None:
+    Path("commitments.csv").write_text("ContractId,ContractCommitmentId\n1,2\n")
+    write_csv(Path("bill.csv"), clean_rows("complete_1_4"))
+    files = ["commitments.csv", *(["bill.csv"] if with_bill else [])]
+    result = typed(*files)
+    assert (result.exit_code, said in result.output) == (status, True)
+    page = typed(*files, "--format", "html").stdout
+    assert f"<h1>{said}." in page
+    assert "left out" in page
+
+
 def test_a_file_that_would_not_be_loaded_fails_whatever_is_asked_for(typed) -> None:
     write_csv(Path("bill.csv"), clean_rows("complete_1_4"))
     Path("broken.csv").write_bytes(b"no,bill\n1,2\n")
