@@ -131,7 +131,10 @@ def validate(
     from focus_pipeline.reports.terminal import QueryProgress, print_validation
     from focus_pipeline.validate import validate as judged
 
-    logging.getLogger("focus_pipeline").propagate = False
+    # The report tells what is logged.
+    logger = logging.getLogger("focus_pipeline")
+    logger.propagate = False
+    logger.addHandler(logging.NullHandler())
     settings = load_settings()
     with QueryProgress(Console(stderr=True)) as progress, _as_usage_errors():
         validation = judged(

@@ -74,7 +74,7 @@ def validate(
         )
         month_rule = month is not None
         staged = stage(delivery, data_dir, month_rule=month_rule, focus_version=focus_version, watch=watch)
-        return Validation(staged, judge(staged, data_dir, month_rule=month_rule, watch=watch))
+        return Validation(staged, judge(staged, data_dir, month_rule=month_rule, landed=delivery, watch=watch))
 
 
 def _within_reach(path: Path, number: int, folder: Path) -> LandedFile:

@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS focus.rejected_files (
 --   Severity    ERROR, WARN, NOTE, or '' of a rule that is kept
 --   Verdict     passed, failed, known gap, note, or not applicable: no file has the rule's columns or version
 --   KnownGap    provider and version whose exports are known to break it
---   Examples    list of objects: file, row (from 1, header not counted) and values
+--   Examples    list of objects: file, line in CSV (from 1, the header's) or row in Parquet (from 1), and values
 CREATE TABLE IF NOT EXISTS focus.conformance (
     Connection VARCHAR NOT NULL,
     Month VARCHAR NOT NULL,

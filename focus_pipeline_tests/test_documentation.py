@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.reports.specification import as_markdown
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -44,3 +45,11 @@ def test_a_page_names_only_what_is_there(page: Path) -> None:
 def test_the_page_of_the_specification_is_the_one_that_its_data_gives() -> None:
     page = REPOSITORY / "docs" / "specification.md"
     assert page.read_text() == as_markdown(), "make docs writes it anew"
+
+
+def test_the_checks_are_counted_as_they_are_with_and_without_the_month_rule() -> None:
+    in_words = {15: "fifteen", 16: "sixteen"}
+    without, all_of_them = in_words[len(CHECKS) - 1], in_words[len(CHECKS)]
+    assert f"{without} or {all_of_them} checks" in (REPOSITORY / "README.md").read_text()
+    glossary = (REPOSITORY / "docs" / "glossary.md").read_text()
+    assert f"{all_of_them.capitalize()} for files in folders by month; {without}, without `charge_month`" in glossary

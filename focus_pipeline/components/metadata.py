@@ -9,6 +9,7 @@ import duckdb
 from focus_pipeline.connections.delivery import Ignored
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
+from focus_pipeline.pipeline.examples import in_words, place_within
 from focus_pipeline.pipeline.land import LandedDelivery
 from focus_pipeline.pipeline.publish import PublishedMonth
 from focus_pipeline.pipeline.staged_month import StagedMonth
@@ -162,19 +163,15 @@ def _broken_rules(failures: Sequence[Failure]) -> dict[str, object]:
         {
             "rule": failure.rule,
             "file": str(example.get("file", failure.file or "")),
-            "row": str(example.get("row", "")),
-            "values": ", ".join(
-                f"{name} = {value if value is not None else '(empty)'}"
-                for name, value in example.items()
-                if name not in ("file", "row")
-            ),
+            "place": place_within(example),
+            "values": in_words(example),
         }
         for failure in failures
         for example in failure.examples
     ]
     return {
         "Broken rules": _table(rules, ("rule", "level", "severity", "violations", "rows", "what", "what to do")),
-        "Examples": _table(examples, ("rule", "file", "row", "values")),
+        "Examples": _table(examples, ("rule", "file", "place", "values")),
     }
 
 

@@ -32,7 +32,7 @@ WRITTEN, HEADER, PRESENT, TYPE = "written", "header", "present", "type"
 
 _MEANING = {
     "String": "text",
-    "Decimal": "a decimal number such as -1234.5 or 1.5E-7, with at most 18 decimals",
+    "Decimal": "a decimal number such as -1234.5 or 1.5E-7, with at most 20 digits before the point and 18 after it",
     "DateTime": "a UTC moment such as 2025-03-01T00:00:00Z",
     "JSON": 'a JSON object such as {"team": "web"}',
 }

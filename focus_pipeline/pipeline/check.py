@@ -5,19 +5,21 @@ accepted, and the unified table keeps the last one that was.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Context, Decimal
 from pathlib import Path
 
 from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, NOTE, PRESENT, SHOULD, TYPE, Rule, rules, rules_of
 from focus_pipeline.focus.specification import contract, judged_as
 from focus_pipeline.machine import machine_faults
+from focus_pipeline.pipeline.csv_lines import lines_of_rows
 from focus_pipeline.pipeline.data_dir import DataDir, alone_in, read_json, write_json
-from focus_pipeline.pipeline.examples import EXAMPLES, named
+from focus_pipeline.pipeline.examples import EXAMPLES, by_line, named
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
+from focus_pipeline.pipeline.land import LandedDelivery, landed_delivery
 from focus_pipeline.pipeline.losses import hold_back, let_go, loss
 from focus_pipeline.pipeline.row_rules import applies, row_failures
-from focus_pipeline.pipeline.staged_month import Layout, StagedFile, StagedMonth, staged_month
+from focus_pipeline.pipeline.staged_month import CORRECT_IT, Layout, StagedFile, StagedMonth, staged_month
 from focus_pipeline.pipeline.verdict import (
     CHECKS,
     SEVERITIES,
@@ -32,27 +34,34 @@ from focus_pipeline.pipeline.verdict import (
 from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.pipeline.written import Broken
 
-# Of those that are rejected, each with a sentence of its own.
-_REPORTED_FILES = 50
+REPORTED_FILES = 50
+"""Of those that are rejected, each with a sentence of its own."""
+
 # Python's own decimals are rounded to 28 digits when they are added up.
 _EXACT = Context(prec=80)
 
 
 def judge(
-    staged: StagedMonth, data_dir: DataDir, *, month_rule: bool, accept_loss: bool = False, watch: Watch = unwatched
+    staged: StagedMonth,
+    data_dir: DataDir,
+    *,
+    month_rule: bool,
+    accept_loss: bool = False,
+    landed: LandedDelivery | None = None,
+    watch: Watch = unwatched,
 ) -> Verdict:
     """Judges a staged month, records the verdict beside it, and accepts it for publishing if it fulfils the contract.
 
     One that takes more of the month away than the limits allow is held back, unless `accept_loss`.
     What was judged before, and is the same since, is not judged again. A delivery that the provider showed earlier
-    never takes the place of an accepted later one. Raises MachineFault where memory, disk or permissions are wanting:
-    nothing is recorded then.
+    never takes the place of an accepted later one. landed: what was staged; without it, what landing has of it. Raises
+    MachineFault where memory, disk or permissions are wanting: nothing is recorded then.
     """
     path = verdict_path(staged.connection, staged.month, staged.token, data_dir)
     with machine_faults(f"judging {staged.connection} {staged.month}", data_dir.memory_limit):
         verdict = recorded_verdict(path)
         if verdict is None or verdict.identity != staged.identity:
-            verdict = _judged(staged, data_dir, month_rule, watch)
+            verdict = _judged(staged, data_dir, month_rule, landed, watch)
             write_json(path, asdict(verdict))
         lost = "" if accept_loss or not verdict.accepted else _lost(staged, data_dir)
         if lost:
@@ -78,15 +87,17 @@ def verdict_path(connection: str, month: str, token: str, data_dir: DataDir) -> 
     return data_dir.staged(connection, month) / f"{token}.verdict.json"
 
 
-def _judged(staged: StagedMonth, data_dir: DataDir, month_rule: bool, watch: Watch) -> Verdict:
-    failures = [
-        *_file_failures(staged),
+def _judged(
+    staged: StagedMonth, data_dir: DataDir, month_rule: bool, landed: LandedDelivery | None, watch: Watch
+) -> Verdict:
+    of_rows = [
         *_source_failures(staged),
         *row_failures(staged, data_dir, watch),
         *_reconciliation_failures(staged),
     ]
     whole_delivery_rejected = bool(staged.files) and not staged.accepted_files
-    accepted = not whole_delivery_rejected and not any(failure.blocks for failure in failures)
+    accepted = not whole_delivery_rejected and not any(failure.blocks for failure in of_rows)
+    failures = _by_line([*_file_failures(staged, accepted), *of_rows], staged, data_dir, landed)
     judged = _rule_verdicts(staged, failures)
     names = [name for name in CHECKS if name != "accepted" and (month_rule or name != "charge_month")]
     reported = [check_verdict(name, [f for f in failures if f.check == name], staged, judged) for name in names]
@@ -100,6 +111,31 @@ def _judged(staged: StagedMonth, data_dir: DataDir, month_rule: bool, watch: Wat
         checks=[acceptance(accepted, whole_delivery_rejected, failures, staged), *reported],
         rules=judged,
     )
+
+
+def _by_line(
+    failures: list[Failure], staged: StagedMonth, data_dir: DataDir, landed: LandedDelivery | None
+) -> list[Failure]:
+    """The failures with the lines of CSV files in their examples; rows stay where a file is not kept any more."""
+    csv_files = {file.key: file for file in staged.accepted_files if file.lines}
+    rows: dict[str, set[int]] = {}
+    for failure in failures:
+        for example in failure.examples:
+            if "row" in example and example["file"] in csv_files:
+                rows.setdefault(example["file"], set()).add(example["row"])
+    # Where lines are as many as records, each record is one.
+    plain = [key for key in rows if csv_files[key].lines == csv_files[key].rows + 1]
+    lines = {key: {row: row + 1 for row in rows[key]} for key in plain}
+    if len(lines) < len(rows):
+        landed = landed or landed_delivery(staged.connection, staged.month, staged.token, data_dir)
+        for file in landed.files if landed else ():
+            if file.key in rows and file.key not in lines and file.path.exists():
+                packed = csv_files[file.key].layout.format == "csv.gz"
+                lines[file.key] = lines_of_rows(file.path, packed, rows[file.key])
+    return [
+        replace(failure, examples=[by_line(example, lines.get(example["file"], {})) for example in failure.examples])
+        for failure in failures
+    ]
 
 
 def accepted_delivery(connection: str, month: str, data_dir: DataDir) -> dict | None:
@@ -122,9 +158,10 @@ def _accept(staged: StagedMonth, data_dir: DataDir) -> None:
             write_json(folder / "accepted.json", accepted)
 
 
-def _file_failures(staged: StagedMonth) -> list[Failure]:
-    failures = [_rejection(file) for file in staged.rejected_files[:_REPORTED_FILES]]
-    failures += _further_rejections(staged.rejected_files[_REPORTED_FILES:])
+def _file_failures(staged: StagedMonth, accepted: bool) -> list[Failure]:
+    """What is wrong with whole files, none of which keeps the others from being accepted."""
+    failures = [_rejection(file, accepted) for file in staged.rejected_files[:REPORTED_FILES]]
+    failures += _further_rejections(staged.rejected_files[REPORTED_FILES:])
     if doubled := [file for file in staged.files if file.same_as]:
         failures.append(_doubled(doubled))
     if others := [file for file in staged.files if file.other]:
@@ -140,15 +177,15 @@ def _file_failures(staged: StagedMonth) -> list[Failure]:
     return failures
 
 
-def _rejection(file: StagedFile) -> Failure:
+def _rejection(file: StagedFile, others_accepted: bool) -> Failure:
     return Failure(
         rule=file.rejection.rule,
         check=file.rejection.rule,
         level=CONTRACT,
-        sentence=f"{file.key} is rejected: {file.rejection.reason}",
+        sentence=f"{file.key} is rejected: {file.rejection.reason.removesuffix(f'; {CORRECT_IT}')}",
         violations=len(file.rejection.examples) or 1,
         rows=file.rows,
-        remedy="correct the file and upload it again; the month's other files are loaded without it",
+        remedy=CORRECT_IT + ("; the month's other files are loaded without it" if others_accepted else ""),
         file=file.key,
         examples=[{"file": file.key, **example} for example in file.rejection.examples],
     )
@@ -215,6 +252,8 @@ def _missing_columns(layout: Layout, files: list[StagedFile]) -> Iterator[Failur
     which a lack is a gap of their provider.
     """
     version = judged_as(layout.focus_version)
+    # Of a file that is rejected nothing is in the table.
+    remedy = "add the column" if all(file.rejection for file in files) else ""
     missing = [rule for rule in rules_of(PRESENT) if rule.holds_for(version) and rule.column not in layout.recognised]
     for rule in missing:
         for gap, alike in _by_gap(rule.id, files):
@@ -226,7 +265,7 @@ def _missing_columns(layout: Layout, files: list[StagedFile]) -> Iterator[Failur
                 sentence=f"{_have(alike)} no column {rule.column}",
                 violations=len(alike),
                 rows=sum(file.rows for file in alike),
-                remedy=rule.remedy,
+                remedy=remedy or rule.remedy,
                 file=alike[0].key,
                 gap=gap,
             )
@@ -241,7 +280,7 @@ def _missing_columns(layout: Layout, files: list[StagedFile]) -> Iterator[Failur
                 sentence=f"{_have(files)} no column {name}",
                 violations=len(files),
                 rows=sum(file.rows for file in files),
-                remedy="add the column if the provider has it; it is null in the table until then",
+                remedy=remedy or "add the column if the provider has it; it is null in the table until then",
                 file=files[0].key,
             )
 

@@ -37,13 +37,14 @@ _HEADER = re.compile(rf"{_NAME}(?:,{_NAME})*(?=[\r\n]|\Z)")
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A CSV file as it is before it is read. size: bytes, unpacked. records: below its header, as pyarrow counts them;
-    None where it cannot, and `doubt` says why.
+    """A CSV file as it is before it is read. size: bytes, unpacked. lines: all of them, within quotes and empty ones,
+    too. records: below its header, as pyarrow counts them; None where it cannot, and `doubt` says why.
     """
 
     columns: list[str]
     records: int | None
     size: int
+    lines: int
     doubt: str = ""
 
 
@@ -52,12 +53,12 @@ def look_at_csv(path: Path, limits: Limits, *, packed: bool) -> CsvFile:
 
     Raises UnreadableFile where its header or its compression is at fault, or it is beyond the limits.
     """
-    with _unpacked(path, packed) as stream:
+    with unpacked(path, packed) as stream:
         header = _header(stream)
     refuse_names(header)
     refuse_doubled(header)
     for block in _COUNTED_BLOCKS:
-        with _unpacked(path, packed) as stream:
+        with unpacked(path, packed) as stream:
             measured = _Measured(stream, path.stat().st_size, limits)
             records, doubt = _counted_by_pyarrow(measured, block)
             while records is None and measured.read(1024 * 1024):
@@ -65,11 +66,11 @@ def look_at_csv(path: Path, limits: Limits, *, packed: bool) -> CsvFile:
         if "straddling" not in doubt:
             break
         doubt = f"a line is longer than {LONGEST_LINE:,} bytes, or a quote is not closed"
-    return CsvFile(header, records, measured.size, doubt)
+    return CsvFile(header, records, measured.size, measured.lines, doubt)
 
 
 class _Measured(io.RawIOBase):
-    """A stream that counts what is read of it, and stops where that is more than the limits allow.
+    """A stream that counts what is read of it, bytes and lines, and stops where that is more than the limits allow.
 
     It ends in a line break, whether or not the file does: pyarrow takes a lone line without one for nothing.
     """
@@ -77,6 +78,8 @@ class _Measured(io.RawIOBase):
     def __init__(self, stream: BinaryIO, packed: int, limits: Limits) -> None:
         self._stream, self._packed, self._limits = stream, packed, limits
         self.size = 0
+        self.lines = 0
+        self._last = b""
         self._ended = False
 
     def readable(self) -> bool:
@@ -87,14 +90,24 @@ class _Measured(io.RawIOBase):
         self.size += read
         if fault := self._limits.broken_by(self.size, self._packed):
             raise UnreadableFile(fault)
+        self._count_lines(bytes(buffer[:read]))
         if read < len(buffer) and not self._ended:
             self._ended = True
+            self.lines += self._last not in (b"", b"\r", b"\n")
             buffer[read : read + 1] = b"\n"
             read += 1
         return read
 
+    def _count_lines(self, block: bytes) -> None:
+        self.lines += block.count(b"\n")
+        if b"\r" in block:
+            self.lines += block.count(b"\r") - block.count(b"\r\n")
+        self.lines -= self._last == b"\r" and block[:1] == b"\n"
+        self._last = block[-1:] or self._last
 
-def _unpacked(path: Path, packed: bool) -> BinaryIO:
+
+def unpacked(path: Path, packed: bool) -> BinaryIO:
+    """The content of a file. Reading it raises UnreadableFile where its compression is at fault."""
     return _Gzip(path) if packed else path.open("rb")
 
 

@@ -1,6 +1,7 @@
 """What DuckDB says of a file that it cannot read, in words for the file's owner."""
 
 import re
+from collections.abc import Callable
 
 import duckdb
 
@@ -36,8 +37,11 @@ _OF_A_FILE = {
 }
 
 
-def explained(error: duckdb.Error) -> str:
-    """The line and the reason, without DuckDB's own options, hints and paths; one line of characters that are seen."""
+def explained(error: duckdb.Error, line_of: Callable[[int], int] = int) -> str:
+    """The line and the reason, without DuckDB's own options, hints and paths; one line of characters that are seen.
+
+    line_of: gives the line of what DuckDB calls one, which is a record or an empty line.
+    """
     text = re.split(r"\nPossible |\n +file = |\n\nLINE ", str(error))[0].strip()
     told = re.search(r"CSV Error on Line: (\d+)(?:\s+Original Line:\s*(.*))?\n(.+)", text, re.DOTALL)
     meant = next((meant for said, meant in _OF_A_FILE.items() if re.search(said, text, re.IGNORECASE)), None)
@@ -47,7 +51,7 @@ def explained(error: duckdb.Error) -> str:
     for said, in_words in _OF_A_LINE.items():
         fault = re.sub(said, in_words, fault)
     begins = f"; it begins with {line.strip()[:100]!r}" if line else ""
-    return visible(f"line {number}: {fault}{begins}")
+    return visible(f"line {line_of(int(number)):,}: {fault}{begins}")
 
 
 def _bare(text: str) -> str:

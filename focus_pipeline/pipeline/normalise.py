@@ -20,8 +20,9 @@ from focus_pipeline.focus.specification import columns, contract, detect_version
 from focus_pipeline.machine import can_be_of_a_file, machine_faults
 from focus_pipeline.months import month_bounds
 from focus_pipeline.pipeline.column_names import UnreadableFile
+from focus_pipeline.pipeline.csv_lines import lines_of_rows
 from focus_pipeline.pipeline.data_dir import DataDir, make_folder, remove_abandoned, replacing
-from focus_pipeline.pipeline.examples import EXAMPLES, named
+from focus_pipeline.pipeline.examples import EXAMPLES, by_line, named, place_within
 from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
 from focus_pipeline.pipeline.limits import Limits
 from focus_pipeline.pipeline.source_files import (
@@ -33,6 +34,7 @@ from focus_pipeline.pipeline.source_files import (
     reading_fault,
 )
 from focus_pipeline.pipeline.staged_month import (
+    CORRECT_IT,
     UNKNOWN_LAYOUT,
     Layout,
     Rejection,
@@ -269,6 +271,7 @@ class _Staging:
                 opened.layout,
                 first_row=self._rows,
                 **vars(rows) | {"broken": [*in_header, *rows.broken]},
+                lines=opened.source.lines,
                 rejection=fault,
             )
             self._rows += 0 if fault else rows.rows
@@ -298,7 +301,7 @@ class _Staging:
             if (fault := reading_fault(opened.source, self._connection)) is None:
                 readable.append(opened)
             else:
-                reason = f"{fault}; correct the file and upload it again"
+                reason = f"{fault}; {CORRECT_IT}"
                 self._staged[opened.number] = _rejected(opened.landed, opened.layout, "files_readable", reason)
         return readable
 
@@ -359,7 +362,7 @@ def _fault(opened: _Opened, counted: Counted, outside: Mapping[str, _Outside], m
             f"it has {source.records:,} records, and DuckDB reads {counted.rows:,} rows of it: quotes or line ends are "
             "in doubt; write the file anew and upload it again",
         )
-    return _month_rule_broken(outside[opened.landed.key], month) if opened.landed.key in outside else None
+    return _month_rule_broken(source, outside[opened.landed.key], month) if opened.landed.key in outside else None
 
 
 def _outside_of_month(connection: duckdb.DuckDBPyConnection, part: Path, month: str) -> dict[str, _Outside]:
@@ -395,13 +398,19 @@ def _outside_of_month(connection: duckdb.DuckDBPyConnection, part: Path, month: 
     }
 
 
-def _month_rule_broken(outside: _Outside, month: str) -> Rejection:
-    first = outside.examples[0]
+def _month_rule_broken(source: SourceFile, outside: _Outside, month: str) -> Rejection:
+    examples = outside.examples
+    if source.format != "parquet":
+        rows = [example["row"] for example in examples]
+        lines = lines_of_rows(source.path, source.format == "csv.gz", rows)
+        examples = [by_line(example, lines) for example in examples]
+    first = examples[0]
     return Rejection(
         "charge_month",
-        f"{outside.rows:,} rows have a ChargePeriodStart outside of {month}, the first is row {first['row']:,} with "
-        f"{first['ChargePeriodStart']}; put them into the folder of their own month",
-        outside.examples,
+        f"{outside.rows:,} {'row has' if outside.rows == 1 else 'rows have'} a ChargePeriodStart outside of {month}, "
+        f"the first is {place_within(first)} with {first['ChargePeriodStart']}; "
+        "put them into the folder of their own month",
+        examples,
     )
 
 

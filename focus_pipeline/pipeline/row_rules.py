@@ -1,6 +1,7 @@
 """Judges the rows of a staged month: every rule about rows in one scan, and one more query for those about groups."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import duckdb
 
@@ -14,6 +15,13 @@ from focus_pipeline.pipeline.staged_month import Layout, StagedMonth
 from focus_pipeline.pipeline.verdict import Failure
 from focus_pipeline.pipeline.watch import Watch
 from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
+
+# Numbers with more digits before their point than a DECIMAL(38, 18) has.
+_TOO_LARGE = (
+    r"CASE WHEN regexp_full_match({0}, '\s*[+-]?0*[1-9][0-9]{{20,}}(\.[0-9]*)?\s*') THEN true "
+    r"WHEN regexp_full_match({0}, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?[0-9]+\s*') "
+    "THEN coalesce(abs(TRY_CAST({0} AS DOUBLE)), 0) >= 1e20 ELSE false END"
+)
 
 # Rows that differ in one of these differ.
 _TELLING = (
@@ -81,13 +89,16 @@ def _of_rows(
     found = connection.execute(
         "SELECT "
         + _listed(
-            f"count(*) FILTER ({condition}), min(file_row_number, {EXAMPLES}) FILTER (WHERE {condition})"
-            for _, _, condition in parts
+            f"count(*) FILTER ({condition}), min(file_row_number, {EXAMPLES}) FILTER (WHERE {condition}), "
+            f"count(*) FILTER ({condition} AND {_is_too_large(rule)})"
+            for rule, _, condition in parts
         )
         + f" FROM {month}"
     ).fetchone()
     counted = [
-        (rule, label, found[2 * i], found[2 * i + 1]) for i, (rule, label, _) in enumerate(parts) if found[2 * i]
+        (_told_apart(rule, count == too_large), label, count, numbers)
+        for (rule, label, _), count, numbers, too_large in zip(parts, found[::3], found[1::3], found[2::3], strict=True)
+        if count
     ]
     unreadable = sorted({rule.column for rule, *_ in counted if rule.check == "values_readable"})
     rows = _rows_at(connection, month, sorted({row for *_, numbers in counted for row in numbers}), unreadable)
@@ -152,6 +163,28 @@ def _of_groups(
         )
         for key, count, examples in found
     ]
+
+
+def _is_too_large(rule: Rule) -> str:
+    """SQL condition of rows in which a number cannot be read for it is too large."""
+    is_number = rule.check == "values_readable" and columns()[rule.column].type == "Decimal"
+    return _TOO_LARGE.format(f"({_sent(rule.column)})") if is_number else "false"
+
+
+def _told_apart(rule: Rule, too_large: bool) -> Rule:
+    """The rule in the words that fit what breaks it. too_large: all of it is numbers of that kind."""
+    if not too_large:
+        return rule
+    return replace(
+        rule,
+        sentence=f"{rule.column} has at most 20 digits before the point, as many as the table holds",
+        remedy="look for an amount that is far too large, and correct it",
+    )
+
+
+def _sent(column: str) -> str:
+    """SQL of what was sent where it could not be read."""
+    return f"x_ProviderColumns ->> {literal(f'$.{quoted(column)}')}"
 
 
 def _group_example(staged: StagedMonth, rule: Rule, example: dict) -> dict:
@@ -231,7 +264,7 @@ def _rows_at(
     """By number, what examples show of rows; of `unreadable` columns also what was sent, as "sent <column>"."""
     shown = {column: f"CAST({quoted(column)} AS VARCHAR)" for rule in rules().values() for column in rule.shown}
     # What was sent is beside the row: the canonical value of it is null.
-    shown |= {f"sent {column}": f"x_ProviderColumns ->> {literal(f'$.{quoted(column)}')}" for column in unreadable}
+    shown |= {f"sent {column}": _sent(column) for column in unreadable}
     found = connection.execute(
         f"SELECT file_row_number, {_listed(shortened(f'({text})') for text in shown.values())} "
         f"FROM {month} WHERE file_row_number IN (SELECT unnest($numbers))",

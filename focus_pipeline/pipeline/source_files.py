@@ -14,6 +14,7 @@ import duckdb
 from focus_pipeline.machine import can_be_of_a_file
 from focus_pipeline.pipeline.column_names import UnreadableFile
 from focus_pipeline.pipeline.csv_files import GZIP, LONGEST_LINE, PARQUET, look_at_csv
+from focus_pipeline.pipeline.csv_lines import line_of_part
 from focus_pipeline.pipeline.duckdb_faults import explained
 from focus_pipeline.pipeline.limits import Limits
 from focus_pipeline.pipeline.parquet_files import is_damaged, look_at_parquet
@@ -36,7 +37,7 @@ class SourceFile:
 
     format: "csv", "csv.gz" or "parquet". columns: name in the file -> DuckDB type, in the file's order; CSV has text.
     records: how many rows it has, by pyarrow; None where pyarrow cannot tell, and `doubt` says why.
-    size: bytes, unpacked where it is compressed. from_bytes: see ParquetFile.
+    size: bytes, unpacked where it is compressed. lines: how many it has, 0 for Parquet. from_bytes: see ParquetFile.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class SourceFile:
     columns: dict[str, str]
     records: int | None
     size: int
+    lines: int = 0
     doubt: str = ""
     from_bytes: dict[str, str] = field(default_factory=dict)
 
@@ -92,7 +94,8 @@ def open_source_file(path: Path, connection: duckdb.DuckDBPyConnection, limits: 
 
 def _csv(path: Path, file_format: str, limits: Limits) -> SourceFile:
     file = look_at_csv(path, limits, packed=file_format == "csv.gz")
-    return SourceFile(path, file_format, dict.fromkeys(file.columns, "VARCHAR"), file.records, file.size, file.doubt)
+    columns = dict.fromkeys(file.columns, "VARCHAR")
+    return SourceFile(path, file_format, columns, file.records, file.size, file.lines, file.doubt)
 
 
 def read_together(files: Sequence[SourceFile], parsed: Path, connection: duckdb.DuckDBPyConnection) -> Source:
@@ -162,6 +165,6 @@ def reading_fault(file: SourceFile, connection: duckdb.DuckDBPyConnection) -> st
     except duckdb.Error as error:
         if not can_be_of_a_file(error) and not (file.format == "parquet" and is_damaged(file.path)):
             raise
-        fault = explained(error)
+        fault = explained(error, lambda number: line_of_part(file.path, file.format == "csv.gz", number) or number)
         return f"the Parquet file is damaged ({fault})" if file.format == "parquet" else fault
     return None

@@ -8,10 +8,15 @@ from pathlib import Path
 from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
 from focus_pipeline.pipeline.written import Broken
 
+CORRECT_IT = "correct the file and upload it again"
+"""What to do about a file that cannot be read."""
+
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a file is not part of the month. rule: the check that reports it. examples: of the rows that break it."""
+    """Why a file is not part of the month. rule: the check that reports it. examples: of the rows that break it, each
+    with line or row, see Failure, and values.
+    """
 
     rule: str
     reason: str
@@ -41,8 +46,9 @@ class StagedFile:
 
     layout: of a file that cannot be read, one without columns. first_row: number of its first row in the staged file,
     from 0. rows, billed_cost, providers, rounded, changed, broken: see written.Counted; counted in the delivered file
-    itself, apart from the staging. same_as: the file of the delivery that holds the same bytes and is counted in its
-    place, "" where there is none. other: what it is in place of a bill, see specification.other_dataset.
+    itself, apart from the staging. lines: of a CSV file; 0 of one that has none, or was not read.
+    same_as: the file of the delivery that holds the same bytes and is counted in its place, "" where there is none.
+    other: what it is in place of a bill, see specification.other_dataset.
     """
 
     key: str
@@ -55,6 +61,7 @@ class StagedFile:
     rounded: dict[str, int] = field(default_factory=dict)
     changed: dict[str, dict[str, int]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
+    lines: int = 0
     rejection: Rejection | None = None
     same_as: str = ""
     other: str = ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from focus_pipeline.focus.rules import CONTRACT, GROUP, MUST, NOTE, SHOULD, rules
 from focus_pipeline.pipeline.data_dir import read_json
-from focus_pipeline.pipeline.examples import EXAMPLES
+from focus_pipeline.pipeline.examples import EXAMPLES, place, values
 from focus_pipeline.pipeline.staged_month import StagedMonth
 
 CHECKS = {
@@ -37,7 +37,8 @@ class Failure:
     """A rule that was broken. column: "" for rules that are of no column. file: where the whole failure is about one
     file. rows: how many rows were judged. gap: "AWS 1.0" where it is a known gap of that provider's exports.
 
-    examples: of what breaks it, each with file, row (from 1, header not counted) and values, as text.
+    examples: of what breaks it, each with file, place and values, as text. The place is `line` in CSV, on which the row
+    begins (from 1, which is the header's), and `row` in Parquet (from 1).
     """
 
     rule: str
@@ -145,9 +146,12 @@ def check_verdict(name: str, failures: list[Failure], staged: StagedMonth, judge
 
 def _merged(failures: list[Failure]) -> list[Failure]:
     """One failure for what breaks one rule in several columns, or lacks in one file, so that it is read once."""
+    rejected = {failure.file for failure in failures if failure.rule == failure.check == "required_columns"}
     alike: dict[tuple, list[Failure]] = {}
     for failure in failures:
         is_absent = failure.check == "required_columns" and failure.rule != failure.check
+        if is_absent and failure.level == CONTRACT and failure.file in rejected:
+            continue  # the rejection names the columns of the contract
         what = failure.severity if is_absent else failure.rule
         alike.setdefault((is_absent, what, failure.gap, failure.file), []).append(failure)
     return [
@@ -184,10 +188,9 @@ def _in_words(failure: Failure) -> str:
     if failure.file is not None or not failure.examples:
         return f"{gap}{failure.sentence}; {failure.remedy}"
     first = failure.examples[0]
-    values = ", ".join(
+    told = ", ".join(
         f"{column} is {value!r}" if value is not None else f"{column} is empty"
-        for column, value in first.items()
-        if column not in ("file", "row")
+        for column, value in values(first).items()
     )
     rule = rules().get(f"{failure.rule} {failure.column}")
     if rule is not None and rule.kind == GROUP:
@@ -196,10 +199,8 @@ def _in_words(failure: Failure) -> str:
         counted = f"{failure.violations:,} values break this"
     else:
         counted = f"{failure.violations:,} of {failure.rows:,} rows break this"
-    return (
-        f"{gap}{failure.sentence}; {counted}, "
-        f"the first is row {first['row']:,} of {first['file']}, where {values}: {failure.remedy}"
-    )
+    where = f", where {told}" if told else ""
+    return f"{gap}{failure.sentence}; {counted}, the first is {place(first)}{where}: {failure.remedy}"
 
 
 def held(verdict: Verdict, lost: str) -> Verdict:
@@ -232,7 +233,9 @@ def acceptance(
         said = "says that it is empty" if staged.declared else "shows nothing of it"
         summary = f"no rows: the provider {said}"
     elif accepted:
-        without = f", without {rejected_files} rejected files" if rejected_files else ""
+        without = (
+            f", without {rejected_files} rejected file{'' if rejected_files == 1 else 's'}" if rejected_files else ""
+        )
         summary = f"{staged.rows:,} rows of {len(staged.accepted_files)} files are accepted{without}"
     else:
         broken = [failure for failure in failures if failure.blocks]

@@ -10,11 +10,13 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Table
 from rich.text import Text
 
-from focus_pipeline.reports.formats import described, failures
+from focus_pipeline.pipeline.examples import in_words, place
+from focus_pipeline.reports.outcome import IN_PART, LOADED, NOT_LOADED, extent, failures, fate, outcome
 from focus_pipeline.validate import Validation
 from focus_pipeline.visible import visible
 
 _STYLES = {"ERROR": "red", "WARN": "yellow", "NOTE": "cyan"}
+_OUTCOMES = {LOADED: "green", IN_PART: "yellow", NOT_LOADED: "red"}
 _EXAMPLES = 3
 
 
@@ -24,31 +26,27 @@ def print_validation(validation: Validation, console: Console) -> None:
     for file in staged.files:
         what = f"{file.rows:,} rows of FOCUS {file.layout.focus_version}, {file.layout.format}"
         if file.fate != "loaded":
-            what = f"[{'red' if file.rejection else 'yellow'}]{_shown(file.fate)}[/]"
+            what = f"[{'red' if file.rejection else 'yellow'}]{_shown(fate(file, validation))}[/]"
         console.print(f"[bold]{_shown(file.key)}[/]: {what}", highlight=False, soft_wrap=True)
     for failure in failures(validation):
         style = _STYLES[failure.severity]
         gap = f"known gap of {failure.gap}: " if failure.gap else ""
+        much = f", {extent(failure)}" if extent(failure) else ""
         console.print(
-            f"\n[{style}]{failure.severity:5}[/] [bold]{_shown(failure.rule)}[/] ({failure.level}), "
-            f"{failure.violations:,} violation{'s' if failure.violations != 1 else ''} in {failure.rows:,} rows",
+            f"\n[{style}]{failure.severity:5}[/] [bold]{_shown(failure.rule)}[/] ({failure.level}){much}",
             highlight=False,
             soft_wrap=True,
         )
         console.print(f"      {_shown(gap + failure.sentence)}", highlight=False, soft_wrap=True)
         for example in failure.examples[:_EXAMPLES]:
-            place = f"row {example['row']:,} of {example['file']}" if "row" in example else example.get("file", "")
-            values = _shown(described(example))
-            console.print(f"      [dim]{_shown(place)}:[/] {values}", highlight=False, soft_wrap=True)
+            values = f": [/]{_shown(in_words(example))}" if in_words(example) else "[/]"
+            console.print(f"      [dim]{_shown(place(example))}{values}", highlight=False, soft_wrap=True)
         console.print(f"      [green]→[/] {_shown(failure.remedy)}", highlight=False, soft_wrap=True)
     console.print()
     console.print(_summary(validation))
-    console.print(
-        "\nThe files "
-        + ("[green]can be loaded[/]" if verdict.accepted else "[red]cannot be loaded as they are[/]")
-        + ("." if verdict.score is None else f"; {verdict.score} % of the judged rules are kept."),
-        highlight=False,
-    )
+    said = outcome(validation)
+    kept = "" if verdict.score is None else f" {verdict.score} % of the judged rules are kept."
+    console.print(f"\n[{_OUTCOMES[said.kind]}]{said.sentence}.[/]{kept}", highlight=False, soft_wrap=True)
 
 
 def _shown(text: str) -> str:

@@ -65,17 +65,17 @@ def test_how_well_a_month_keeps_the_rules_is_in_its_metadata_and_in_the_warehous
     (broken,) = [record.data for record in metadata["Broken rules"].records]
     assert (broken["rule"], broken["severity"], broken["violations"]) == ("ListCost-C-003-M", "ERROR", 2)
     examples = [record.data for record in metadata["Examples"].records]
-    assert [(example["file"], example["row"]) for example in examples] == [
-        (f"{month}/expenses.csv", "1"),
-        (f"{month}/expenses.csv", "2"),
+    assert [(example["file"], example["place"]) for example in examples] == [
+        (f"{month}/expenses.csv", "line 2"),
+        (f"{month}/expenses.csv", "line 3"),
     ]
     assert examples[0]["values"].startswith("ListCost = (empty)")
 
     of_month = f"FROM focus.conformance WHERE Connection = '{NAME}' AND Month = '{month}'"
     assert site.query(
-        f"SELECT RuleId, ColumnId, Level, Severity, Violations, \"Rows\", Examples[0] ->> 'row' {of_month} "
+        f"SELECT RuleId, ColumnId, Level, Severity, Violations, \"Rows\", Examples[0] ->> 'line' {of_month} "
         "AND Verdict = 'failed'"
-    ) == [("ListCost-C-003-M", "ListCost", "MUST", "ERROR", 2, 2, "1")]
+    ) == [("ListCost-C-003-M", "ListCost", "MUST", "ERROR", 2, 2, "2")]
     ((score,),) = site.query(
         "SELECT round(100 * count_if(Verdict = 'passed') / count(*), 1) "
         f"{of_month} AND Verdict NOT IN ('not applicable', 'note')"
@@ -127,7 +127,7 @@ def test_a_rejected_delivery_keeps_the_last_good_month_and_its_own_bytes(site: S
     assert set(failed) == {"accepted", "text_format", "values_readable"}
     assert failed["accepted"].blocking
     assert failed["accepted"].severity == dg.AssetCheckSeverity.ERROR
-    assert f"row 1 of {month}/expenses.csv, where BilledCost is '1,234.5'" in failed["accepted"].description
+    assert f"line 2 of {month}/expenses.csv, where BilledCost is '1,234.5'" in failed["accepted"].description
     assert "the last good month stays in the table" in failed["accepted"].description
     assert site.billed(month) == Decimal("5")
     current = read_json(site.data_dir.landed(NAME, month) / "current.json")

@@ -133,7 +133,7 @@ def test_every_month_is_accepted_and_one_file_is_rejected(
     assert all(verdict.accepted for _, _, verdict in ingested)
     rejected = [file for _, staged, _ in ingested for file in staged.rejected_files]
     assert [(file.key, file.rejection.rule) for file in rejected] == [(f"{LATE_MONTH}/{LATE_FILE}", "charge_month")]
-    assert rejected[0].rejection.examples == [{"row": 1, "ChargePeriodStart": "2025-05-01T00:00:00Z"}]
+    assert rejected[0].rejection.examples == [{"line": 2, "ChargePeriodStart": "2025-05-01T00:00:00Z"}]
 
 
 def test_only_what_the_formats_imply_is_reported(ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]]) -> None:

@@ -1,28 +1,17 @@
 """The Dagster UI as a person sees it, in a headless chromium."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from focus_pipeline.months import current_month, months_back
+from focus_pipeline_tests.e2e.chromium import needs_chromium, running_chromium
 from focus_pipeline_tests.e2e.dagster_server import DagsterServer, await_true, running_dagster
 from focus_pipeline_tests.e2e.deliveries import CONNECTION, deliver_months
 from focus_pipeline_tests.e2e.project import clone_project
 
-CHROMIUM = shutil.which("chromium")
-# Chromium looks for servers of its maker otherwise; a closed network only delays it.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 MONTHS = months_back(current_month(), 5)
 BROKEN = MONTHS[-2]
 WAIT = 60_000
@@ -31,7 +20,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)"),
+    needs_chromium,
 ]
 
 
@@ -53,13 +42,11 @@ def dagster(tmp_path: Path) -> Iterator[DagsterServer]:
 
 @pytest.fixture
 def page(dagster: DagsterServer) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with running_chromium() as browser:
         page = browser.new_page(viewport={"width": 1500, "height": 1000})
         page.set_default_timeout(WAIT)
         expect.set_options(timeout=WAIT)
         yield page
-        browser.close()
 
 
 def test_a_person_sees_the_assets_reads_why_a_month_was_rejected_and_launches_a_backfill(
@@ -75,7 +62,7 @@ def test_a_person_sees_the_assets_reads_why_a_month_was_rejected_and_launches_a_
     page.get_by_text(BROKEN, exact=True).first.click()
     message = page.get_by_text("FOCUS validation failed").first
     expect(message).to_be_visible()
-    expect(message).to_contain_text(f"row 1 of {BROKEN}/expenses.csv, where BilledCost is '$5'")
+    expect(message).to_contain_text(f"line 2 of {BROKEN}/expenses.csv, where BilledCost is '$5'")
     expect(message).to_contain_text("the last good month stays in the table")
 
     page.goto(f"{dagster.url}/locations/focus_pipeline/jobs/{CONNECTION}_ingest")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,16 +42,16 @@ def test_a_clean_file_of_each_provider_and_version_passes(variant: str, typed) -
     write_csv(Path("bill.csv"), clean_rows(variant))
     result = typed("bill.csv", "--focus-version", VARIANTS[variant].version)
     assert result.exit_code == 0, result.output
-    assert "The files can be loaded" in result.output
+    assert "The file can be loaded" in result.output
 
 
-def test_a_broken_rule_is_told_with_its_row_its_value_and_what_to_do(typed) -> None:
+def test_a_broken_rule_is_told_with_its_line_its_value_and_what_to_do(typed) -> None:
     write_csv(Path("bill.csv"), broken_rows())
     result = typed("bill.csv")
     assert result.exit_code == 1
     report = result.output
     assert "ERROR PricingCategory-C-007-M (MUST), 1 violation in 16 rows" in report
-    assert "row 4 of bill.csv: PricingCategory = Foo" in report
+    assert "line 5 of bill.csv: PricingCategory = Foo" in report
     assert "→ use one of the allowed values of PricingCategory" in report
 
 
@@ -85,7 +86,7 @@ def test_several_files_are_judged_as_one_delivery(typed) -> None:
         ("again.parquet", "parquet", 1),
     ]
     (repeated,) = [rule for rule in report["rules"] if rule["rule"] == "repeated-row"]
-    assert (repeated["violations"], repeated["examples"]) == (1, [{"file": "first.csv", "row": 1}])
+    assert (repeated["violations"], repeated["examples"]) == (1, [{"file": "first.csv", "line": 2}])
 
 
 def test_json_has_every_rule_with_counts_and_examples_and_exact_totals(typed) -> None:
@@ -98,7 +99,7 @@ def test_json_has_every_rule_with_counts_and_examples_and_exact_totals(typed) ->
         1,
         16,
     )
-    assert rule["examples"] == [{"file": "bill.csv", "row": 4, "PricingCategory": "Foo"}]
+    assert rule["examples"] == [{"file": "bill.csv", "line": 5, "PricingCategory": "Foo"}]
     assert [total["currency"] for total in report["totals"]] == ["USD"]
     assert isinstance(report["totals"][0]["billed_cost"], str)
     assert len(report["rules"]) > 400
@@ -136,8 +137,68 @@ def test_a_file_that_cannot_be_read_is_a_failure_that_says_what_to_do(typed) -> 
     Path("bill.parquet").write_bytes(b"PAR1 is all there is")
     result = typed("bill.parquet")
     assert result.exit_code == 1
-    assert "bill.parquet: rejected: it is not a whole Parquet file" in result.output
-    assert "The files cannot be loaded as they are" in result.output
+    assert "bill.parquet is rejected: it is not a whole Parquet file" in result.output
+    assert "The file cannot be loaded as it is: it is rejected." in result.output
+
+
+def rejected_files() -> dict[str, str]:
+    """Writes two files that are rejected: name -> why."""
+    Path("zipped.csv").write_bytes(b"PK\x03\x04 and more")
+    Path("ragged.csv").write_bytes(as_csv(clean_rows("complete_1_4")[:2]) + b"1,2,3\n")
+    return {"zipped.csv": "it is a zip archive; unpack it", "ragged.csv": "it has 3 values where the header has"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("report", ["text", "html", "junit"])
+def test_a_report_tells_once_why_a_file_is_rejected(tmp_path: Path, compiled_rules: Path, typed, report: str) -> None:
+    """On both streams of a process: what is logged is told, too."""
+    reasons = rejected_files()
+    write_csv(Path("bill.csv"), clean_rows("complete_1_4"))
+    command = [Path(sys.executable).with_name("focus-pipeline"), "validate", "--format", report, "bill.csv", *reasons]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    for name, reason in reasons.items():
+        assert (result.stdout + result.stderr).count(reason) == 1
+        assert f"{name} is rejected: " in result.stdout
+    if report != "junit":
+        assert result.stdout.count("correct the file and upload it again") == len(reasons)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "rejected", "said", "status"),
+    [
+        ({}, False, "The file can be loaded", 0),
+        ({"SkuMeter": ""}, False, "The file can be loaded, with 1 warning", 0),
+        ({"PricingCategory": "Foo"}, False, "The file can be loaded, with 1 error", 1),
+        ({"BilledCost": "a lot"}, False, "The file cannot be loaded as it is: 1 rule of the contract is broken", 1),
+        ({}, True, "The files can be loaded without 2 rejected files", 1),
+        ({"PricingCategory": "Foo"}, True, "The files can be loaded without 2 rejected files, and with 1 error", 1),
+        (
+            {"BilledCost": "a lot"},
+            True,
+            "The files cannot be loaded as they are: 1 rule of the contract is broken and 2 files are rejected",
+            1,
+        ),
+        (None, True, "The files cannot be loaded as they are: all 2 are rejected", 1),
+    ],
+)
+def test_the_verdict_says_what_is_left_out_and_fits_the_exit_status(
+    fault: dict[str, str] | None, rejected: bool, said: str, status: int, typed
+) -> None:
+    files = list(rejected_files()) if rejected else []
+    if fault is not None:
+        first, *rest = clean_rows("complete_1_4")
+        write_csv(Path("bill.csv"), [first | fault, *rest])
+        files.append("bill.csv")
+    result = typed(*files)
+    assert result.exit_code == status
+    *_, verdict = result.output.strip().splitlines()
+    assert re.fullmatch(rf"{re.escape(said)}\S* .*", verdict.replace(", and no rule is broken", ""))
+    assert json.loads(typed(*files, "--format", "json").stdout)["verdict"].startswith(said)
+    page = typed(*files, "--format", "html").output
+    assert said in page
+    assert ("can be loaded" in page) is ("can be loaded" in said)
 
 
 @pytest.mark.slow
@@ -165,7 +226,27 @@ def test_with_a_month_the_rule_of_its_folder_holds(typed) -> None:
     assert typed("bill.csv", "late.csv", "--fail-on", "contract").exit_code == 0
     result = typed("bill.csv", "late.csv", "--month", "2025-03", "--fail-on", "contract")
     assert result.exit_code == 1
-    assert "late.csv: rejected: 1 rows have a ChargePeriodStart outside of 2025-03" in result.output
+    assert "late.csv is rejected: 1 row has a ChargePeriodStart outside of 2025-03" in result.output
+
+
+@pytest.mark.parametrize(
+    ("with_bill", "said", "status"),
+    [
+        (True, "The files can be loaded without 1 file that is no bill", 0),
+        (False, "The file cannot be loaded as it is: it is no bill of FOCUS", 1),
+    ],
+)
+def test_a_file_of_another_dataset_is_no_part_of_what_can_be_loaded(
+    typed, with_bill: bool, said: str, status: int
+) -> None:
+    Path("commitments.csv").write_text("ContractId,ContractCommitmentId\n1,2\n")
+    write_csv(Path("bill.csv"), clean_rows("complete_1_4"))
+    files = ["commitments.csv", *(["bill.csv"] if with_bill else [])]
+    result = typed(*files)
+    assert (result.exit_code, said in result.output) == (status, True)
+    page = typed(*files, "--format", "html").stdout
+    assert f"<h1>{said}." in page
+    assert "left out" in page
 
 
 def test_a_file_that_would_not_be_loaded_fails_whatever_is_asked_for(typed) -> None:

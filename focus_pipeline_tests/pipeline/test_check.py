@@ -33,14 +33,14 @@ def test_a_bad_value_among_good_ones_is_found_by_its_rule(rule: Rule, folder: Pa
     """T48: a check that checks nothing would pass."""
     variant = next(v for v in ("complete_1_4", "complete_1_3") if rule.column in VARIANTS[v].columns)
     charges = clean_charges(variant)
-    number = list(charges).index("usage") + 1
+    line = list(charges).index("usage") + 2
     charges["usage"] |= {rule.column: FAULTS[rule.check]}
     write_csv(folder / "a.csv", charges.values())
     month = load_month(folder, month_rule=False)
     failure = month.failures[rule.id]
     assert (failure.column, failure.violations, failure.rows) == (rule.column, 1, len(charges))
     (example,) = failure.examples
-    assert (example["file"], example["row"]) == (f"{MONTH}/a.csv", number)
+    assert (example["file"], example["line"]) == (f"{MONTH}/a.csv", line)
     assert not month.check(rule.check).passed
     assert month.verdict.accepted is (rule.level != "contract")
 
@@ -52,7 +52,7 @@ def test_rows_of_a_file_without_the_column_do_not_break_its_rule(folder: Path, l
     month = load_month(folder)
     failure = month.failures["ChargeFrequency-C-002-M"]
     assert (failure.violations, failure.rows) == (1, 2)
-    assert [(example["file"], example["row"]) for example in failure.examples] == [(f"{MONTH}/with.csv", 2)]
+    assert [(example["file"], example["line"]) for example in failure.examples] == [(f"{MONTH}/with.csv", 3)]
     assert f"{MONTH}/without.csv has no column ChargeFrequency" in month.remarks
 
 

@@ -6,6 +6,7 @@ import json
 import random
 import zipfile
 import zlib
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -554,6 +555,33 @@ def test_decimals_of_parquet_are_read_exactly_or_reported(folder: Path, load_mon
     sent = [value for values in kinds.values() for value in values]
     assert loaded.values("ListCost") == [None if value in beyond else Decimal(value) for value in sent]
     assert {example["ListCost"] for example in loaded.failures["ListCost-C-001-M"].examples} == beyond
+
+
+@pytest.mark.parametrize("write", [write_csv, write_parquet], ids=["csv", "parquet"])
+@pytest.mark.parametrize(
+    "amount",
+    ["123456789012345678901", "-00123456789012345678901.5", "1E20", "-1.5e+30", "1e999", "1" * 40 + "." + "1" * 20],
+)
+def test_a_number_with_too_many_digits_before_its_point_is_told_as_that(
+    folder: Path, load_month: LoadMonth, amount: str, write: Callable
+) -> None:
+    """T26: and not as one with too many decimals."""
+    write(folder / f"bill.{write.__name__.removeprefix('write_')}", [focus_row(), focus_row(ListCost=amount)])
+    failure = load_month(folder).failures["ListCost-C-001-M"]
+    assert failure.sentence == "ListCost has at most 20 digits before the point, as many as the table holds"
+    assert failure.remedy == "look for an amount that is far too large, and correct it"
+    assert (failure.violations, failure.examples[0]["ListCost"]) == (1, amount)
+
+
+@pytest.mark.parametrize("other", ["abc", "0.1234567890123456789", "99999999999999999999.1234567890123456789"])
+def test_numbers_that_cannot_be_read_for_several_reasons_are_told_by_what_holds_for_all(
+    folder: Path, load_month: LoadMonth, other: str
+) -> None:
+    write_csv(folder / "bill.csv", [focus_row(ListCost="123456789012345678901"), focus_row(ListCost=other)])
+    failure = load_month(folder).failures["ListCost-C-001-M"]
+    meaning = "a decimal number such as -1234.5 or 1.5E-7, with at most 20 digits before the point and 18 after it"
+    assert (failure.violations, failure.sentence) == (2, f"ListCost is {meaning}")
+    assert failure.remedy == f"write ListCost as {meaning}"
 
 
 def test_a_parquet_decimal_too_wide_to_be_read_exactly_rejects_its_file(folder: Path, load_month: LoadMonth) -> None:

@@ -90,4 +90,5 @@ def test_a_row_that_is_there_twice_is_kept_twice_and_pointed_out(folder: Path, l
     assert month.staged.rows == len(rows) + 1
     failure = month.failures["repeated-row"]
     assert (failure.violations, failure.severity) == (1, "WARN")
-    assert [example["row"] for example in failure.examples] == [1]
+    assert [example["line"] for example in failure.examples] == [2]
+    assert "the first is line 2 of 2025-03/bill.csv: look whether" in month.check("consistency").summary

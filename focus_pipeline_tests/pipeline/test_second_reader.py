@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from focus_pipeline.pipeline import csv_files
+from focus_pipeline.pipeline.examples import place
 from focus_pipeline_tests.conftest import LoadMonth
 from focus_pipeline_tests.month_files import as_csv, focus_row, write_csv, write_parquet
 
@@ -131,8 +132,8 @@ def test_rows_of_files_that_are_read_together_know_their_file_and_their_place_in
         write_parquet(folder / f"{name}.parquet", rows)
     loaded = load_month(folder)
     for rule, name in {"ListCost-C-001-M": "b", "KeyValueFormat-A-001-M": "c"}.items():
-        places = [(example["file"], example["row"]) for example in loaded.failures[rule].examples]
-        assert places == [(f"2025-03/{name}.csv", 3), (f"2025-03/{name}.parquet", 3)]
+        places = [place(example) for example in loaded.failures[rule].examples]
+        assert places == [f"line 4 of 2025-03/{name}.csv", f"row 3 of 2025-03/{name}.parquet"]
     assert [file.rows for file in loaded.staged.files] == [4] * 6
 
 
