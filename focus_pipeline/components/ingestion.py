@@ -153,7 +153,9 @@ def cost_and_usage_asset(connection: Connection, focus_version: str | None, data
             verdict = judge(
                 staged, data_dir, month_rule=month_rule, accept_loss=_accepts_loss(context.run, staged.token)
             )
-        return dg.MaterializeResult(metadata=metadata.of_staged(staged) | metadata.of_conformance(verdict))
+        return dg.MaterializeResult(
+            metadata=metadata.of_staged(staged, accepted=verdict.accepted) | metadata.of_conformance(verdict)
+        )
 
     return cost_and_usage
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -69,18 +70,17 @@ def of_landed(landed: LandedDelivery, ignored: Sequence[Ignored]) -> dict[str, o
     }
 
 
-def of_staged(staged: StagedMonth) -> dict[str, object]:
+def of_staged(staged: StagedMonth, *, accepted: bool) -> dict[str, object]:
+    """What is accepted is plotted over the months; what is not must not look as if it were the month's cost."""
+    billed = {total.currency: Decimal(total.billed_cost) for total in staged.totals}
+    effective = {total.currency: Decimal(total.effective_cost) for total in staged.totals}
     return {
-        "dagster/partition_row_count": staged.rows,
-        "Bytes": staged.size,
+        "BilledCost": _in_words(billed),
+        "EffectiveCost": _in_words(effective),
+        "Rows": f"{staged.rows:,}",
+        "FOCUS version": ", ".join(sorted({layout.focus_version for layout in staged.rows_of})) or "no rows",
         "Files": len(staged.accepted_files),
         "Rejected files": len(staged.rejected_files),
-        "Token": staged.token,
-        "FOCUS version": ", ".join(sorted({layout.focus_version for layout in staged.rows_of})) or "no rows",
-        **_plotted(
-            {total.currency or "no currency": Decimal(total.billed_cost) for total in staged.totals},
-            {total.currency or "no currency": Decimal(total.effective_cost) for total in staged.totals},
-        ),
         "Totals": _table(
             [
                 {
@@ -111,6 +111,9 @@ def of_staged(staged: StagedMonth) -> dict[str, object]:
             ("column", "what", "rows"),
         ),
         "Preview": _preview(staged),
+        "Bytes": staged.size,
+        **(_plotted(staged.rows, billed, effective) if accepted else {}),
+        "Token": staged.token,
     }
 
 
@@ -175,22 +178,21 @@ def _broken_rules(failures: Sequence[Failure]) -> dict[str, object]:
     }
 
 
-def of_published(published: PublishedMonth) -> dict[str, object]:
-    totals: dict[str, tuple[Decimal, Decimal]] = {}
+def of_published(published: PublishedMonth, warehouse: Path) -> dict[str, object]:
+    """Where the table is and how to ask it comes first, what only the pipeline needs last."""
+    billed: dict[str | None, Decimal] = {}
+    effective: dict[str | None, Decimal] = {}
     for staged in published.shown.values():
         for total in staged.totals:
-            billed, effective = totals.get(total.currency or "no currency", (Decimal(0), Decimal(0)))
-            totals[total.currency or "no currency"] = (
-                billed + Decimal(total.billed_cost),
-                effective + Decimal(total.effective_cost),
-            )
+            billed[total.currency] = billed.get(total.currency, Decimal(0)) + Decimal(total.billed_cost)
+            effective[total.currency] = effective.get(total.currency, Decimal(0)) + Decimal(total.effective_cost)
+    rows = sum(staged.rows for staged in published.shown.values())
     return {
-        "dagster/partition_row_count": sum(staged.rows for staged in published.shown.values()),
-        "Tokens": {name: staged.token for name, staged in published.shown.items()},
-        **_plotted(
-            {currency: billed for currency, (billed, _) in totals.items()},
-            {currency: effective for currency, (_, effective) in totals.items()},
-        ),
+        "Table": f"focus.cost_and_usage in {warehouse}",
+        "Query": dg.MetadataValue.md(f"```sql\n{_query(published.month)}\n```"),
+        "BilledCost": _in_words(billed),
+        "EffectiveCost": _in_words(effective),
+        "Rows": f"{rows:,}",
         "Connections": _table(
             [
                 {
@@ -218,7 +220,30 @@ def of_published(published: PublishedMonth) -> dict[str, object]:
             ],
             ("connection", "rows before", "rows after", "BilledCost before", "BilledCost after"),
         ),
+        **_plotted(rows, billed, effective),
+        "Tokens": {name: staged.token for name, staged in published.shown.items()},
     }
+
+
+def unified_description(warehouse: Path) -> str:
+    """Of the unified asset, in Markdown: what it is, where, and how to open it."""
+    return (
+        f"All accepted months of all connections in one table, exact to the last decimal: `focus.cost_and_usage` in "
+        f"`{warehouse}`.\n\n```python\nimport duckdb\n\n"
+        f"with duckdb.connect({str(warehouse)!r}, read_only=True) as warehouse:\n"
+        '    print(warehouse.sql("""\n'
+        "        SELECT x_Month, ServiceProviderName, BillingCurrency, sum(EffectiveCost) AS EffectiveCost\n"
+        "        FROM focus.cost_and_usage\n        GROUP BY ALL\n        ORDER BY ALL\n"
+        '    """))\n```\n\nClose it after use: one writing process has the file at a time.'
+    )
+
+
+def _query(month: str) -> str:
+    """What a month costs, as a person would ask; the test of it runs it."""
+    return (
+        "SELECT ServiceProviderName, ServiceName, BillingCurrency, sum(EffectiveCost) AS EffectiveCost\n"
+        f"FROM focus.cost_and_usage\nWHERE x_Month = '{month}'\nGROUP BY ALL\nORDER BY EffectiveCost DESC"
+    )
 
 
 def in_words_delivered_twice(twice: DeliveredTwice, month: str, undefined: Collection[str] = ()) -> str:
@@ -273,11 +298,23 @@ def data_sources_preview(warehouse: duckdb.DuckDBPyConnection) -> dict[str, obje
     return {"Data sources": count, "Preview": _table(_records(names, rows), names)}
 
 
-def _plotted(billed: Mapping[str, Decimal], effective: Mapping[str, Decimal]) -> dict[str, float]:
-    """One number per currency, which the UI plots over the months; the exact ones are in the tables."""
-    return {f"BilledCost ({currency})": float(cost) for currency, cost in billed.items()} | {
-        f"EffectiveCost ({currency})": float(cost) for currency, cost in effective.items()
+def _plotted(
+    rows: int, billed: Mapping[str | None, Decimal], effective: Mapping[str | None, Decimal]
+) -> dict[str, float]:
+    """Numbers that the UI plots over the months, costs as one per currency; the exact ones are in the tables."""
+    return {
+        "dagster/partition_row_count": rows,
+        **{f"BilledCost ({currency or 'no currency'})": round(float(cost), 2) for currency, cost in billed.items()},
+        **{
+            f"EffectiveCost ({currency or 'no currency'})": round(float(cost), 2)
+            for currency, cost in effective.items()
+        },
     }
+
+
+def _in_words(costs: Mapping[str | None, Decimal]) -> str:
+    """Costs for people: `95,549.49 USD · 12.00 EUR`."""
+    return " · ".join(f"{cost:,.2f} {currency or 'without currency'}" for currency, cost in costs.items()) or "none"
 
 
 def _amounts(costs: Mapping[str, Decimal]) -> str:

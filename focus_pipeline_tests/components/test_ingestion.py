@@ -10,7 +10,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from focus_pipeline.components import names
+from focus_pipeline.components import metadata, names
 from focus_pipeline.pipeline.data_dir import read_json
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
@@ -284,3 +284,32 @@ def test_months_that_were_materialised_without_the_table_are_published_by_the_ne
     assert [run.success for run in site.publish_accepted()] == [True] * len(recent)
     assert [site.billed(month) for month in recent] == [Decimal(3)] * len(recent)
     assert not site.tick().run_requests
+
+
+def test_the_table_s_page_says_where_it_is_and_how_to_ask_it(site: Site, recent: list[str]) -> None:
+    """What is written there is run as it stands; tokens come last."""
+    month = recent[-1]
+    site.deliver(month, rows=2, cost="1234.5")
+    site.deliver(month, "in-euro.csv", cost="7", BillingCurrency="EUR")
+    assert site.run(month).success
+    shown = site.published[0].asset_materializations_for_node("publish")[0].metadata
+    assert list(shown)[:2] == ["Table", "Query"]
+    assert list(shown)[-2:] == ["Tokens", names.ACCEPTED_TAG]
+    assert shown["Table"].value == f"focus.cost_and_usage in {site.data_dir.warehouse}"
+    assert shown["BilledCost"].value == "7.00 EUR · 2,469.00 USD"
+    answer = site.query(shown["Query"].value.removeprefix("```sql\n").removesuffix("\n```"))
+    assert {row[2] for row in answer} == {"USD", "EUR"}
+    snippet = metadata.unified_description(site.data_dir.warehouse).split("```")[1].removeprefix("python\n")
+    ran = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=True)
+    assert month in ran.stdout
+
+
+def test_what_is_rejected_is_not_plotted(site: Site, recent: list[str]) -> None:
+    """A sum without the rows that cannot be read would look like the month's cost."""
+    month = recent[-1]
+    for cost, plotted in (("5", True), ("$5", False), ("6", True)):
+        site.deliver(month, cost=cost)
+        (run,) = site.tick_and_load()
+        shown = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
+        numbers = {"BilledCost (USD)", "EffectiveCost (USD)", "dagster/partition_row_count"}
+        assert numbers & set(shown) == (numbers if plotted else set())

@@ -60,7 +60,7 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str], data_dir: 
                 names.UNIFIED,
                 deps=[names.cost_and_usage(name) for name in sorted(connections)],
                 kinds={"duckdb", "table"},
-                description="All accepted months of all connections in one DuckDB table, exact to the last decimal.",
+                description=metadata.unified_description(data_dir.warehouse),
                 metadata={
                     "dagster/column_schema": metadata.column_schema(),
                     "dagster/table_name": "focus.cost_and_usage",
@@ -101,7 +101,7 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str], data_dir: 
                 accepted = accepted_fingerprint(month, data_dir)
                 record_waiting(warehouse, data_dir)
                 published = publish_month(month, data_dir, warehouse)
-                shown = metadata.of_published(published) | {names.ACCEPTED_TAG: accepted}
+                shown = metadata.of_published(published, data_dir.warehouse) | {names.ACCEPTED_TAG: accepted}
                 yield dg.MaterializeResult(names.UNIFIED, metadata=shown)
             if names.DATA_SOURCES in context.selected_asset_keys:
                 yield dg.MaterializeResult(names.DATA_SOURCES, metadata=metadata.data_sources_preview(warehouse))
