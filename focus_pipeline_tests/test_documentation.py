@@ -1,10 +1,15 @@
 """What the documentation names is there: tests, files, links, make targets."""
 
 import re
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
+import click
 import pytest
 
+from focus_pipeline.cli import main
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.reports.specification import as_markdown
 
@@ -40,6 +45,51 @@ def test_a_page_names_only_what_is_there(page: Path) -> None:
     assert [file for file in files if file not in scaffolded and not (REPOSITORY / file).exists()] == []
     targets = re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"`make (\w+)`", text)) <= set(targets)
+
+
+def written_commands() -> list[str]:
+    """Every command of this project and of Dagster that a page, a template, a message or a docstring names."""
+    sources = [*PAGES, REPOSITORY / "Makefile"]
+    sources += [file for kind in ("py", "yaml") for file in (REPOSITORY / "focus_pipeline").rglob(f"*.{kind}")]
+    commands = set()
+    for source in sources:
+        text = source.read_text("utf-8")
+        commands.update(re.findall(r"`((?:focus-pipeline|dg|dagster) [^`\n]+)`", text))
+        if source.suffix == ".md":
+            for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+                lines = (line.strip().removeprefix(".venv/bin/").partition("  #")[0] for line in block.splitlines())
+                commands.update(line for line in lines if line.startswith(("focus-pipeline ", "dg ", "dagster ")))
+    return sorted(commands)
+
+
+@cache
+def described(*command: str) -> str:
+    """What a command of Dagster says to --help."""
+    program = Path(sys.executable).with_name(command[0])
+    answer = subprocess.run(
+        [str(program), *command[1:], "--help"], capture_output=True, text=True, check=False, cwd=REPOSITORY
+    )
+    assert answer.returncode == 0, f"there is no command {' '.join(command)}: {answer.stderr[-300:]}"
+    return answer.stdout
+
+
+@pytest.mark.parametrize("command", written_commands())
+def test_a_command_that_is_written_somewhere_exists_with_its_options(command: str) -> None:
+    words = command.split()
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    if words[0] == "focus-pipeline":
+        group: click.Command = main
+        for word in words[1:]:
+            if not isinstance(group, click.Group):
+                break
+            assert word in group.commands, f"there is no command {command}"
+            group = group.commands[word]
+        known = {name for parameter in group.params for name in parameter.opts} | {"--help"}
+        assert set(options) <= known
+    else:
+        depth = next((place for place, word in enumerate(words) if not re.fullmatch(r"[a-z][a-z-]*", word)), len(words))
+        said = described(*words[:depth])
+        assert all(re.search(rf"{option}\b", said) for option in options)
 
 
 def test_the_page_of_the_specification_is_the_one_that_its_data_gives() -> None:

@@ -20,8 +20,8 @@ from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import AccessDenied, LimitExceeded, NotFound, StoreError
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.machine import MachineFault
-from focus_pipeline.months import current_month, months_back
-from focus_pipeline.pipeline.check import accepted_delivery, judge
+from focus_pipeline.months import current_month, in_words, months_back
+from focus_pipeline.pipeline.check import accepted_delivery, judge, months_failing
 from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land, landed_delivery, shown_token
 from focus_pipeline.pipeline.normalise import AmountsTooLarge, stage
@@ -192,13 +192,16 @@ def ingestion_checks(connection: Connection, focus_version: str | None, data_dir
                 staged, data_dir, month_rule=month_rule, accept_loss=_accepts_loss(context.run, staged.token)
             )
             record_judged(staged, data_dir)
+            failing = months_failing(name, data_dir)
         for check in verdict.checks:
+            others = [other for other in failing.get(check.name, ()) if other != month]
             yield dg.AssetCheckResult(
                 asset_key=asset,
                 check_name=check.name,
                 passed=check.passed,
                 severity=dg.AssetCheckSeverity[check.severity],
-                description=check.summary,
+                # The UI lists a check as failed when it fails in any month, and shows the latest one on its page.
+                description=check.summary + (f" · it fails in {in_words(others)}" if others else ""),
                 metadata=metadata.of_verdict(check),
             )
         if not verdict.accepted:

@@ -16,7 +16,7 @@ from focus_pipeline.pipeline.csv_lines import lines_of_rows
 from focus_pipeline.pipeline.data_dir import DataDir, alone_in, read_json, write_json
 from focus_pipeline.pipeline.examples import EXAMPLES, by_line, named
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
-from focus_pipeline.pipeline.land import LandedDelivery, landed_delivery
+from focus_pipeline.pipeline.land import LandedDelivery, current_token, landed_delivery
 from focus_pipeline.pipeline.losses import hold_back, let_go, loss
 from focus_pipeline.pipeline.row_rules import applies, row_failures
 from focus_pipeline.pipeline.staged_month import CORRECT_IT, Layout, StagedFile, StagedMonth, staged_month
@@ -147,6 +147,18 @@ def verdict_on(connection: str, month: str, token: str, data_dir: DataDir) -> bo
     """Whether a delivery was accepted; None where it was not judged yet."""
     verdict = recorded_verdict(verdict_path(connection, month, token, data_dir))
     return None if verdict is None else verdict.accepted
+
+
+def months_failing(connection: str, data_dir: DataDir) -> dict[str, list[str]]:
+    """Check -> the months whose current delivery does not pass it, oldest first, of those that were judged."""
+    failing: dict[str, list[str]] = {}
+    for month in data_dir.held_months(connection):
+        token = current_token(connection, month, data_dir)
+        verdict = token and recorded_verdict(verdict_path(connection, month, token, data_dir))
+        for check in verdict.checks if verdict else ():
+            if not check.passed:
+                failing.setdefault(check.name, []).append(month)
+    return failing
 
 
 def _accept(staged: StagedMonth, data_dir: DataDir) -> None:

@@ -313,3 +313,19 @@ def test_what_is_rejected_is_not_plotted(site: Site, recent: list[str]) -> None:
         shown = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
         numbers = {"BilledCost (USD)", "EffectiveCost (USD)", "dagster/partition_row_count"}
         assert numbers & set(shown) == (numbers if plotted else set())
+
+
+def test_a_check_s_page_names_the_other_months_that_fail_it(site: Site, recent: list[str]) -> None:
+    """The UI calls a check failed when one month fails it, and shows the latest month's verdict."""
+    late = {"ChargePeriodStart": "2024-01-05T00:00:00Z"}
+    for month in recent[:2]:
+        site.deliver(month)
+        site.deliver(month, "late.csv", **late)
+    site.deliver(recent[2])
+    runs = site.tick_and_load()
+    said = [{e.check_name: e.description for e in run.get_asset_check_evaluations()}["charge_month"] for run in runs]
+    assert "it fails in" not in said[0], "nothing else was judged yet"
+    assert said[1].endswith(f" · it fails in {recent[0]}")
+    assert said[2] == f"1 files, 1 rows · it fails in {recent[0]} to {recent[1]}"
+    accepted = {e.check_name: e.description for e in runs[2].get_asset_check_evaluations()}["accepted"]
+    assert accepted == "1 rows of 1 files are accepted"
