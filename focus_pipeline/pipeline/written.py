@@ -138,22 +138,21 @@ def _counted(
 def broken_by_header(source: Source, matched: Mapping[str, str]) -> list[Broken]:
     """The rules about column names and types that the file breaks."""
     sent = [name.strip() for name in source.columns]
-    known = [name.lower() in spellings() or is_taken_over(name) for name in sent]
     # Where a column is there under its present name, one under its former name is a provider's own.
-    former = [
+    former = {
         name.strip()
         for name in source.columns
         if (now := spellings().get(name.strip().lower())) and matched[now] != name and not is_taken_over(name)
-    ]
-    unmarked = former + [
-        name for name, is_known in zip(sent, known, strict=True) if not is_known and not name.startswith("x_")
-    ]
+    }
+    of_focus = [name.lower() in spellings() and name not in former for name in sent]
+    known = [is_known or is_taken_over(name) for name, is_known in zip(sent, of_focus, strict=True)]
+    unmarked = [name for name, is_known in zip(sent, known, strict=True) if not is_known and not name.startswith("x_")]
     misspelt = [
         name
         for name in source.columns
         if name not in columns() and name.strip().lower() in {known.lower() for known in columns()}
     ]
-    last_known = max((i for i, name in enumerate(sent) if name.lower() in spellings()), default=-1)
+    last_known = max((i for i, is_known in enumerate(of_focus) if is_known), default=-1)
     intermixed = [name for name, is_known in zip(sent[:last_known], known, strict=False) if not is_known]
     found = {
         "own_prefix": (unmarked, "columns that are neither of FOCUS nor named x_…"),
