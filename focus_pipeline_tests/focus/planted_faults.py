@@ -341,6 +341,54 @@ PERIODS = (
     Fault("ChargePeriodEnd-C-003-M", AWS, {"ChargePeriodEnd": None}, "usage", "no end of the charge period"),
 )  # fmt: skip
 
+DETAILS = '{"Elements": [{"AllocatedRatio": 1}]}'
+
+ALLOCATED = (
+    Fault(
+        "CAU-AllocatedResourceName-C-004-C", COMPLETE_1_3, {"AllocatedResourceName": "web"}, "usage",
+        "name of a workload without id",
+    ),
+    Fault(
+        "CAU-AllocatedResourceName-C-005-C", COMPLETE, {"AllocatedResourceName": None}, "allocated_web",
+        "workload without name",
+    ),
+    Fault(
+        "CAU-AllocatedMethodId-C-005-C", COMPLETE, {"AllocatedResourceId": "pod/web", "AllocatedResourceName": "web"},
+        "usage", "share of a workload without method",
+    ),
+    Fault(
+        "CAU-AllocatedMethodId-C-005-C/Details", COMPLETE_1_3, {"AllocatedMethodDetails": DETAILS}, "usage",
+        "details of no method",
+    ),
+    Fault(
+        "CAU-AllocatedMethodId-C-005-C/Tags", COMPLETE, {"AllocatedTags": '{"workload": "web"}'}, "usage",
+        "tags of a workload without method",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetails-C-006-C", COMPLETE, {"AllocatedMethodDetails": None}, "allocated_web",
+        "method without details",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetailsObject-O-012-M", COMPLETE,
+        {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": "a half"}]}'}, "allocated_web",
+        "share that is no number",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetailsObject-O-012-M", COMPLETE_1_3,
+        {"AllocatedMethodDetails": '{"Elements": {"AllocatedRatio": 0.6}}'}, "allocated_web", "share in no list",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetailsObject-O-016-C", COMPLETE,
+        {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": 0.6, "UsageQuantity": 14.4}]}'}, "allocated_web",
+        "usage that was split, without unit",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetailsObject-O-009-C", COMPLETE,
+        {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": 0.6, "usageUnit": "Hours"}]}'}, "allocated_web",
+        "misspelt property of a share",
+    ),
+)  # fmt: skip
+
 NO_COST = ("BilledCost-C-001-M",)
 NO_END = ("ChargePeriodEnd-C-001-M",)
 NO_TAGS = ("Tags-type",)
@@ -413,8 +461,13 @@ GROUPS = (
         "commitment that is used for less than was paid",
     ),
     Fault(
-        "AllocatedMethodDetails-O", COMPLETE, {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": 0.7}]}'},
+        "CAU-AllocatedMethodDetailsObject-O-014-M", COMPLETE,
+        {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": 0.7}]}'},
         "allocated_web", "shares that are more than the whole",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetailsObject-O-014-M", COMPLETE,
+        {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": 60}]}'}, "allocated_web", "share in percent",
     ),
     Fault(REPEATED_ROW, AWS, {}, "usage", "the same row twice", copies=2),
 )  # fmt: skip
@@ -447,6 +500,20 @@ HEADER = (
     Fault("CostAndUsage-D-027-O", AWS, {}, "", "no column of charge frequencies", drop=("ChargeFrequency",)),
 )
 
+# The rule -> the column that is left out, though values of another show that there has to be one.
+SHOWN_TO_BE_SUPPORTED = {
+    "CAU-CostAndUsage-D-070-C": "AllocatedMethodId",
+    "CAU-CostAndUsage-D-072-C": "AllocatedResourceName",
+}
+
+NOT_THERE = tuple(
+    Fault(
+        rule, COMPLETE, {}, "", f"no column {column}, though there is what it belongs to",
+        drop=(column,),
+    )
+    for rule, column in SHOWN_TO_BE_SUPPORTED.items()
+)  # fmt: skip
+
 FAULTS: tuple[Fault, ...] = (
     *ALLOWED_VALUES,
     *CATEGORIES,
@@ -457,4 +524,6 @@ FAULTS: tuple[Fault, ...] = (
     *SPELLING,
     *GROUPS,
     *HEADER,
+    *ALLOCATED,
+    *NOT_THERE,
 )
