@@ -27,6 +27,14 @@ def reported(load_month: LoadMonth, folder: Path, variant: str, rows: list[dict[
 @pytest.mark.parametrize(
     ("variant", "row", "change"),
     [
+        (AWS, "usage", {"PricingCurrencyEffectiveCost": "1.8984000000001"}),
+        (AWS, "correction", {"PricingCurrencyListUnitPrice": "0.1"}),
+        (AWS, "usage", {"BillingCurrency": "EUR", "InvoiceId": "EU-7654321", "PricingCurrencyEffectiveCost": "2"}),
+        (AWS, "usage", {"BillingAccountType": "Standalone Account"}),
+        (AWS, "usage", {"PricingUnit": "1000 Hours", "ConsumedUnit": "10.000 Hours"}),
+        (AWS, "usage", {"SkuPriceDetails": '{"x_CoreCount": 2, "CoreCount": 2, "x_BlockSize": 8, "x_ÜberFast": "no"}'}),
+        (AWS, "usage", {"AvailabilityZone": ""}),
+        (COMPLETE, "usage", {"PricingCurrency": "Token"}),
         (COMPLETE, "allocated_web", {"AllocatedTags": ""}),
         (COMPLETE_1_3, "allocated_web", {"AllocatedResourceName": "pod/web"}),
         # What of a charge is given to no workload.
