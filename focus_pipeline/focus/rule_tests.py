@@ -13,15 +13,21 @@ Test = str | int | float | list | Mapping
 
 # A sum over a commitment may differ by what rounding each row to whole cents can add up to.
 _BALANCE_TOLERANCE = 0.01
-_SHARES_TOLERANCE = 1e-6
+# As FOCUS sets no precision, the same for shares.
+_SHARES_TOLERANCE = 0.01
+# What is larger is no share, and sums of it could be too large for a number.
+_LARGEST_SHARE = 1000.0
 
 _SPACES_AROUND = 4
 
 
 def keeps(table, when: Mapping[str, Test], must: Mapping[str, Test]):
     """Boolean column: NULL or true in a row that keeps the rule. Arguments as in rules.toml."""
+    import ibis
+
     kept = _all(table, must)
-    return ~_all(table, when) | kept if when else kept
+    # Of CASE, DuckDB evaluates the result only for the rows that it speaks of.
+    return ibis.cases((_all(table, when), kept), else_=True) if when else kept
 
 
 def others(test: Test) -> tuple[str, ...]:
@@ -36,6 +42,10 @@ def is_negative(test: Test | None) -> bool:
     return isinstance(test, Mapping) and "not" in test
 
 
+def is_of_header(test: Test | None) -> bool:
+    return isinstance(test, Mapping) and "present" in test
+
+
 def remedy(must: Mapping[str, Test]) -> str:
     """What to do about a row that breaks the rule, where that follows from its tests."""
     return "; ".join(_remedy(column, test) for column, test in must.items())
@@ -47,6 +57,8 @@ def _remedy(column: str, test: Test) -> str:
             return f"leave {column} empty"
         case {"null": False}:
             return f"fill {column}"
+        case {"present": True}:
+            return f"add the column {column}; it is null in the table until then"
         case Mapping():
             return f"correct {column}" + (f" or {' or '.join(others(test))}" if others(test) else "")
         case _:
@@ -79,6 +91,13 @@ def is_one_of(column, values: Sequence[str]):
     return ibis.array(list(values)).contains(column)
 
 
+def _present(table, column, operand):
+    import ibis
+
+    # Only files that lack the column are judged by it.
+    return ibis.literal(False)
+
+
 def _product_of(table, column, operand):
     import ibis
 
@@ -87,6 +106,16 @@ def _product_of(table, column, operand):
     product = price * quantity
     tolerance = ibis.greatest(cost.abs(), 1.0) * rule_data()["price_tolerance"]
     return (product - cost).abs() <= tolerance
+
+
+def _amount_of(table, column, operand):
+    import ibis
+
+    other = table[operand]
+    # The cast costs fifty times as much as the comparison, and is for rows that differ.
+    amount, meant = column.cast("float64"), other.cast("float64")
+    tolerance = ibis.greatest(meant.abs(), 1.0) * rule_data()["price_tolerance"]
+    return ibis.cases((column == other, True), else_=(amount - meant).abs() <= tolerance)
 
 
 def _listed_under(table, column, operand):
@@ -103,9 +132,10 @@ def _month_after(table, column, operand):
 def _not_written_as(table, column, operand):
     import ibis
 
+    words = rule_data()["lists"][operand]
     # What is longer than all of them, apart from spaces around, is looked at no further.
-    longest = max(map(len, operand)) + _SPACES_AROUND
-    return ibis.cases((column.length() > longest, True), else_=~is_one_of(column.strip().lower(), operand))
+    longest = max(map(len, words)) + _SPACES_AROUND
+    return ibis.cases((column.length() > longest, True), else_=~is_one_of(column.strip().lower(), words))
 
 
 def _spelled_as(table, column, operand):
@@ -123,15 +153,54 @@ def _json_keys(table, column, operand):
     return keys.filter(lambda key: ~(key.startswith("x_") | key.isin(known))).length() == 0
 
 
+# As it stands in JSON, or within quotes.
+_NUMBER = r'^(null|"?-?[0-9]+(\.[0-9]+)?([eE]-?[0-9]+)?"?)$'
+# Of a provider's own, behind its x_: what is in PascalCase neither begins with a small letter nor has a separator.
+_NO_PASCAL_CASE = r"^x_([a-z_]|.*[-_ .:/])"
+
+
+def _json_pascal_case(table, column, operand):
+    keys = _json_functions()["json_keys"](column)
+    return keys.filter(lambda key: key.re_search(_NO_PASCAL_CASE)).length() == 0
+
+
+def _json_own_names(table, column, operand):
+    keys = _json_functions()["json_keys"](column)
+    marked = keys.filter(lambda key: key.isin([f"x_{name}" for name in rule_data()["lists"][operand]]))
+    unmarked = marked.map(lambda key: key.substr(2))
+    return unmarked.filter(lambda key: ~keys.contains(key)).length() == 0
+
+
+def _elements_number(table, column, operand):
+    functions = _json_functions()
+    numbers = _elements(column).map(lambda one: functions["json_value_at"](one, f"$.{operand}"))
+    lacking = numbers.filter(lambda number: number.isnull() | (number == "null") | ~number.re_search(_NUMBER))
+    is_list = functions["json_type_at"](column, "$.Elements").identical_to("ARRAY")
+    return column.isnull() | (is_list & (lacking.length() == 0))
+
+
+def _elements_pair(table, column, operand):
+    type_at = _json_functions()["json_type_at"]
+    given, asked = (f"$.{key}" for key in operand)
+    lacking = _elements(column).filter(lambda one: type_at(one, given).notnull() & type_at(one, asked).isnull())
+    return lacking.length() == 0
+
+
+def _elements_keys(table, column, operand):
+    known = rule_data()["lists"][operand]
+    keys = _elements(column).map(lambda one: _json_functions()["json_keys"](one)).flatten()
+    return keys.filter(lambda key: ~(key.startswith("x_") | key.isin(known))).length() == 0
+
+
+def _elements(column):
+    return _json_functions()["json_extract"](column, "$.Elements[*]")
+
+
 def _json_values(table, column, operand):
     functions = _json_functions()
     values = functions["json_extract"](column, "$.*")
     nested = values.filter(lambda value: functions["json_type_of"](value).isin(["OBJECT", "ARRAY"]))
     return nested.length() == 0
-
-
-# As it stands in JSON, or within quotes.
-_NUMBER = r'^(null|"?-?[0-9]+(\.[0-9]+)?([eE]-?[0-9]+)?"?)$'
 
 
 def _json_numbers(table, column, operand):
@@ -159,18 +228,35 @@ _OPERATORS = {
     "other_id_than": lambda table, column, operand: column.lower() != table[operand].lower(),
     "same_id_as": lambda table, column, operand: column.lower().identical_to(table[operand].lower()),
     "product_of": _product_of,
+    "amount_of": _amount_of,
     "listed_under": _listed_under,
+    "present": _present,
     "whole_hour": lambda table, column, operand: column == column.truncate("h"),
     "first_of_month": lambda table, column, operand: column == column.truncate("M"),
     "month_after": _month_after,
     "not_written_as": _not_written_as,
     "spelled_as": _spelled_as,
+    "not_like": lambda table, column, operand: ~column.re_search(operand),
     "json_keys": _json_keys,
+    "json_pascal_case": _json_pascal_case,
+    "json_own_names": _json_own_names,
+    "elements_number": _elements_number,
+    "elements_pair": _elements_pair,
+    "elements_keys": _elements_keys,
     "json_values": _json_values,
     "json_numbers": _json_numbers,
     "json_texts": _json_texts,
 }
-_COMPARING = {"after", "equals", "other_id_than", "same_id_as", "product_of", "listed_under", "month_after"}
+_COMPARING = {
+    "after",
+    "equals",
+    "other_id_than",
+    "same_id_as",
+    "product_of",
+    "amount_of",
+    "listed_under",
+    "month_after",
+}
 
 
 def _one(table, group: Mapping):
@@ -186,12 +272,28 @@ def _balance(table, group: Mapping):
 
 
 def _shares(table, group: Mapping):
-    ratios = _json_functions()["json_extract"](table[group["of"]], "$.Elements[*].AllocatedRatio")
-    total = ratios.map(lambda ratio: ratio.cast("float64")).sums().sum().over(_per(group))
-    return (total - 1).abs() <= _SHARES_TOLERANCE
+    """A charge that was split has shares of 1, and several of them, which nothing tells apart, a whole number.
+
+    There are at most as many charges as rows. Where a row does not say its share, the others say nothing.
+    """
+    import ibis
+
+    per, counts, untold = _per(group), ~table.ChargeClass.identical_to("Correction"), ibis.literal(float("nan"))
+    ratios = _json_functions()["json_extract"](table[group["of"]], "$.Elements[*].AllocatedRatio").map(
+        lambda ratio: ratio.try_cast("float64")
+    )
+    share = ratios.map(lambda ratio: ibis.cases((ratio.abs() <= _LARGEST_SHARE, ratio), else_=untold)).sums()
+    total = share.fill_null(untold).sum(where=counts).over(per)
+    is_whole = (total + _SHARES_TOLERANCE) % 1.0 <= 2 * _SHARES_TOLERANCE
+    return total.isnan() | (is_whole & (total > 0.5) & (total < counts.sum().over(per) + 0.5))
 
 
-GROUP_TESTS = {"one": _one, "balance": _balance, "shares": _shares}
+def _alike(table, group: Mapping):
+    of, per = table[group["of"]], _per(group)
+    return of.nunique().over(per) == of.lower().nunique().over(per)
+
+
+GROUP_TESTS = {"one": _one, "balance": _balance, "shares": _shares, "alike": _alike}
 
 
 def _per(group: Mapping):
@@ -214,6 +316,12 @@ def _json_functions() -> dict:
     def json_extract(value, path):
         """What is found at a path with wildcards."""
 
+    def json_value_at(value, path):
+        """What is found at a path, as it is written; NULL for objects and lists."""
+
+    def json_type_at(value, path):
+        """The type of what is found at a path."""
+
     def json_value(value, paths):
         """What is found at each of the paths, as it is written; NULL for objects and lists."""
 
@@ -228,6 +336,8 @@ def _json_functions() -> dict:
     return {
         "json_keys": builtin(json_keys, signature=((json,), texts)),
         "json_extract": builtin(json_extract, signature=((json, dt.string), dt.Array(json))),
+        "json_value_at": builtin(json_value_at, name="json_value", signature=((json, dt.string), dt.string)),
+        "json_type_at": builtin(json_type_at, name="json_type", signature=((json, dt.string), dt.string)),
         "json_value": builtin(json_value, signature=((json, texts), texts)),
         "json_type_of": builtin(json_type_of, name="json_type", signature=((json,), dt.string)),
         "json_type": builtin(json_type, signature=((json, texts), texts)),

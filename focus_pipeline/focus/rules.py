@@ -48,7 +48,8 @@ class Rule:
     cannot decide.
     kind: what is judged: each row, groups of rows, rows that are alike, the text as written in the file, its header,
     whether the column is present, or the type that a Parquet file stores it in.
-    needs: columns without which a file is not judged. versions: those that have the rule; None: every version.
+    needs: columns without which a file is not judged. lacks: columns with which it is not.
+    versions: those that have the rule; None: every version.
     per: columns whose values make a group. forbidden: regular expression for text that breaks the rule; words: texts
     that do.
     shown: columns whose values explain a violation. sentence: what has to hold, for people. remedy: what the owner of
@@ -63,6 +64,7 @@ class Rule:
     sentence: str
     remedy: str
     needs: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
     versions: frozenset[str] | None = None
     per: tuple[str, ...] = ()
     forbidden: str | None = None
@@ -313,14 +315,20 @@ def _about(column: Column, facts: Mapping) -> str:
 
 def _row_rule(about: Mapping, facts: Mapping, must: Mapping, sentence: str) -> Rule:
     when = facts.get("when", {})
-    compared = [name for test in must.values() for name in rule_tests.others(test)]
+    compared = [name for test in (*must.values(), *when.values()) for name in rule_tests.others(test)]
     involved = list(dict.fromkeys([*must, *when, *compared]))
+    lacks = tuple(name for name, test in must.items() if rule_tests.is_of_header(test))
     return Rule(
         **about,
         column=next(iter(must)),
         kind=ROW,
         # To be not something is fulfilled by having no value, and so by having no column.
-        needs=tuple(name for name in involved if name in must or not rule_tests.is_negative(when.get(name))),
+        needs=tuple(
+            name
+            for name in involved
+            if name not in lacks and (name in must or not rule_tests.is_negative(when.get(name)))
+        ),
+        lacks=lacks,
         shown=tuple(involved),
         sentence=sentence,
         remedy=facts.get("remedy") or rule_tests.remedy(must),

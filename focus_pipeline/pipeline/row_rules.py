@@ -37,8 +37,14 @@ _TELLING = (
 
 
 def applies(rule: Rule, layout: Layout) -> bool:
-    """Whether a rule about values judges the rows of files: their version has the rule, and they have the columns."""
-    return rule.holds_for(judged_as(layout.focus_version)) and all(name in layout.recognised for name in rule.needs)
+    """Whether a rule about values judges the rows of files: their version has the rule, and they have the columns, or
+    lack those that it asks for.
+    """
+    return (
+        rule.holds_for(judged_as(layout.focus_version))
+        and all(name in layout.recognised for name in rule.needs)
+        and not any(name in layout.recognised for name in rule.lacks)
+    )
 
 
 def row_failures(staged: StagedMonth, data_dir: DataDir, watch: Watch) -> list[Failure]:

@@ -28,6 +28,9 @@ from focus_pipeline.sql import literal, quoted, unused
 # Python's own decimals are rounded to 28 digits when they are added up.
 _EXACT = Context(prec=80)
 
+# Of FOCUS, for databases that hold no longer one.
+_LONGEST_NAME = 50
+
 # Text that keeps every rule of its type; what is not may still keep them.
 _PLAIN = {
     "Decimal": (
@@ -138,27 +141,28 @@ def _counted(
 def broken_by_header(source: Source, matched: Mapping[str, str]) -> list[Broken]:
     """The rules about column names and types that the file breaks."""
     sent = [name.strip() for name in source.columns]
-    known = [name.lower() in spellings() or is_taken_over(name) for name in sent]
     # Where a column is there under its present name, one under its former name is a provider's own.
-    former = [
+    former = {
         name.strip()
         for name in source.columns
         if (now := spellings().get(name.strip().lower())) and matched[now] != name and not is_taken_over(name)
-    ]
-    unmarked = former + [
-        name for name, is_known in zip(sent, known, strict=True) if not is_known and not name.startswith("x_")
-    ]
+    }
+    of_focus = [name.lower() in spellings() and name not in former for name in sent]
+    known = [is_known or is_taken_over(name) for name, is_known in zip(sent, of_focus, strict=True)]
+    unmarked = [name for name, is_known in zip(sent, known, strict=True) if not is_known and not name.startswith("x_")]
     misspelt = [
         name
         for name in source.columns
         if name not in columns() and name.strip().lower() in {known.lower() for known in columns()}
     ]
-    last_known = max((i for i, name in enumerate(sent) if name.lower() in spellings()), default=-1)
+    misnamed = [name for name in sent if _is_misnamed(name)]
+    last_known = max((i for i, is_known in enumerate(of_focus) if is_known), default=-1)
     intermixed = [name for name, is_known in zip(sent[:last_known], known, strict=False) if not is_known]
     found = {
         "own_prefix": (unmarked, "columns that are neither of FOCUS nor named x_…"),
         "spelling": (misspelt, "columns of FOCUS spelled otherwise"),
         "focus_first": (intermixed, "columns of its own before those of FOCUS"),
+        "own_spelling": (misnamed, "columns of its own that are not in PascalCase, or too long"),
     }
     broken = [
         Broken(rule.key, len(names), sentence=f"{what}: {named(names)}")
@@ -173,6 +177,12 @@ def broken_by_header(source: Source, matched: Mapping[str, str]) -> list[Broken]
             if rule.column in matched and not _is_text(source.columns[matched[rule.column]], columns()[rule.column])
         ]
     return broken
+
+
+def _is_misnamed(own: str) -> bool:
+    """Whether a column x_… is named otherwise than FOCUS names its own: in PascalCase, without signs, not too long."""
+    name = own.removeprefix("x_")
+    return name != own and (not name.isalnum() or name[0].islower() or len(own) > _LONGEST_NAME)
 
 
 @dataclass(frozen=True)

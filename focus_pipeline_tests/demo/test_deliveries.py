@@ -166,6 +166,7 @@ def test_only_what_the_formats_imply_is_reported(ingested: list[tuple[DemoDelive
         ("google_main", google_lacks, "WARN"): len(MONTHS),
         # What Oracle's reports are known for, said once for the three files of a month.
         ("oracle_main", "CostAndUsage-D-026-M, CostAndUsage-D-030-M", "WARN"): len(MONTHS),
+        ("oracle_main", "CostAndUsage-D-062-C", "WARN"): len(MONTHS),
         ("oracle_main", "ColumnHandling-A-010-M", "WARN"): len(MONTHS),
         ("oracle_main", "BillingPeriodEnd-C-004-M", "WARN"): len(MONTHS),
         ("oracle_main", "DateTimeFormat-A-005-M", "WARN"): len(MONTHS),

@@ -39,7 +39,7 @@ NEW_RULE = """
 level = "MUST"
 check = "prices"
 when = { SkuPriceSheetId = { null = false } }
-must = { PricingCurrency = "USD" }
+must = { PricingCurrency = "GBP" }
 sentence = "a price sheet is in US dollars"
 """
 
@@ -102,7 +102,7 @@ def rows_of_1_5() -> list[dict[str, str]]:
     for row in rows:
         row["BillingAccountKind"] = row.pop("BillingAccountType")
         row["SkuPriceSheetId"] = "2025-03"
-        row["PricingCurrency"] = "USD"
+        row["PricingCurrency"] = "GBP"
     return rows
 
 

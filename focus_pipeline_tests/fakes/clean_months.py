@@ -1022,7 +1022,14 @@ VARIANTS: dict[str, Variant] = {
             "PricingCategory-C-007-M",
         ),
         gaps_everywhere=("BillingPeriodEnd-C-004-M/month", "ServiceCategory-C-003-M"),
-        gaps_of_header=("CostAndUsage-D-005-M", "CostAndUsage-D-023-M", "CostAndUsage-D-027-O"),
+        gaps_of_header=(
+            "CostAndUsage-D-005-M",
+            "CostAndUsage-D-014-C",
+            "CostAndUsage-D-017-C",
+            "CostAndUsage-D-023-M",
+            "CostAndUsage-D-027-O",
+            "CostAndUsage-D-029-C",
+        ),
     ),
     "oci_1_0_preview": Variant(
         ORACLE,
@@ -1037,7 +1044,12 @@ VARIANTS: dict[str, Variant] = {
             "DateTimeFormat-A-005-M",
             "PricingCategory-C-007-M",
         ),
-        gaps_of_header=("ColumnHandling-A-010-M", "CostAndUsage-D-026-M", "CostAndUsage-D-030-M"),
+        gaps_of_header=(
+            "ColumnHandling-A-010-M",
+            "CostAndUsage-D-026-M",
+            "CostAndUsage-D-030-M",
+            "CostAndUsage-D-062-C",
+        ),
     ),
     "complete_1_3": Variant(
         SOFTWARE, "1.3", tuple(sorted(FOCUS_1_3_COLUMNS)), values=_complete_1_3_values, without=frozenset()

@@ -131,11 +131,11 @@ CATEGORIES = (
 MONEY = (
     Fault(
         "ListUnitPrice-C-008-M", AWS, {"ListUnitPrice": "-0.0832", "ListCost": "-1.9968"}, "usage",
-        "negative list price",
+        "negative list price", also=("PricingCurrencyListUnitPrice-C-009-M",),
     ),
     Fault(
         "ContractedUnitPrice-C-009-C", AWS, {"ContractedUnitPrice": "-0.0791", "ContractedCost": "-1.8984"}, "usage",
-        "negative contracted price",
+        "negative contracted price", also=("PricingCurrencyContractedUnitPrice-C-009-C",),
     ),
     Fault("ListCost-C-009-C", AWS, {"ListCost": "2.0000000000"}, "usage", "list cost rounded to cents"),
     Fault("ListCost-C-009-C", COMPLETE, {"ListUnitPrice": "83.2"}, "usage", "list price of a thousand units"),
@@ -143,14 +143,17 @@ MONEY = (
         "ContractedUnitPrice-C-011-C", AWS, {"ContractedCost": "1.9968000000"}, "usage",
         "contracted cost at the list price",
     ),
-    Fault("EffectiveCost-C-005-C", AWS, {"EffectiveCost": "38.688"}, "purchase", "commitment purchase counted twice"),
+    Fault(
+        "EffectiveCost-C-005-C", AWS, {"EffectiveCost": "38.688"}, "purchase", "commitment purchase counted twice",
+        also=("PricingCurrencyEffectiveCost-C-006-M",),
+    ),
     Fault(
         "PricingCurrencyEffectiveCost-C-005-M", AWS, {"PricingCurrencyEffectiveCost": "38.688"}, "purchase",
-        "commitment purchase counted twice in the pricing currency",
+        "commitment purchase counted twice in the pricing currency", also=("PricingCurrencyEffectiveCost-C-006-M",),
     ),
     Fault(
         "PricingCurrencyListUnitPrice-C-008-M", AWS, {"PricingCurrencyListUnitPrice": "-1"}, "usage",
-        "negative list price in the pricing currency",
+        "negative list price in the pricing currency", also=("PricingCurrencyListUnitPrice-C-009-M",),
     ),
     Fault(
         "PricingCurrencyListUnitPrice-C-004-C", AWS, {"PricingCurrencyListUnitPrice": "1"}, "tax",
@@ -162,7 +165,7 @@ MONEY = (
     ),
     Fault(
         "PricingCurrencyContractedUnitPrice-C-008-C", AWS, {"PricingCurrencyContractedUnitPrice": "-1"}, "usage",
-        "negative contracted price in the pricing currency",
+        "negative contracted price in the pricing currency", also=("PricingCurrencyContractedUnitPrice-C-009-C",),
     ),
     Fault(
         "PricingCurrencyContractedUnitPrice-C-004-C", AWS, {"PricingCurrencyContractedUnitPrice": "1"}, "tax",
@@ -171,6 +174,18 @@ MONEY = (
     Fault(
         "PricingCurrencyContractedUnitPrice-C-005-C", AWS, {"PricingCurrencyContractedUnitPrice": None}, "usage",
         "usage without a contracted price in the pricing currency",
+    ),
+    Fault(
+        "PricingCurrencyListUnitPrice-C-009-M", AWS, {"PricingCurrencyListUnitPrice": "0.0791"}, "usage",
+        "another list price in the same currency",
+    ),
+    Fault(
+        "PricingCurrencyContractedUnitPrice-C-009-C", AWS, {"PricingCurrencyContractedUnitPrice": "0.0832"}, "usage",
+        "another contracted price in the same currency",
+    ),
+    Fault(
+        "PricingCurrencyEffectiveCost-C-006-M", AWS, {"PricingCurrencyEffectiveCost": "1.9968"}, "usage",
+        "another effective cost in the same currency",
     ),
     Fault("ListCost-C-008-C", AWS, {"ListCost": "-1"}, "credit", "credit with another list cost"),
     Fault("ContractedCost-C-008-C", AWS, {"ContractedCost": "0"}, "credit", "credit without a contracted cost"),
@@ -185,9 +200,15 @@ MONEY = (
         "no effective cost in the pricing currency",
     ),
     Fault("BillingCurrency-C-004-M", AWS, {"BillingCurrency": None}, "usage", "no billing currency"),
-    Fault("BillingCurrency-C-006-M", AWS, {"BillingCurrency": "XYZ"}, "usage", "currency that is not of ISO 4217"),
+    Fault(
+        "BillingCurrency-C-006-M", AWS, {"BillingCurrency": "XYZ"}, "usage", "currency that is not of ISO 4217",
+        also=("BillingCurrency-C-005-M",),
+    ),
     Fault("BillingCurrency-C-006-M", AWS, {"BillingCurrency": "usd"}, "usage", "currency in lower case"),
-    Fault("BillingCurrency-C-006-M", COMPLETE, {"BillingCurrency": "Credits"}, "usage", "bill in virtual currency"),
+    Fault(
+        "BillingCurrency-C-006-M", COMPLETE, {"BillingCurrency": "Credits"}, "usage", "bill in virtual currency",
+        also=("BillingCurrency-C-005-M",),
+    ),
 )  # fmt: skip
 
 COMMITMENTS = (
@@ -299,6 +320,7 @@ NAMES = (
         "SkuPriceDetails-C-004-C", AWS, {"SkuPriceDetails": '{"CoreCount": "2"}'}, "credit",
         "price details without SKU price",
     ),
+    Fault("RegionId-C-004-C", AWS, {"RegionId": None, "RegionName": None}, "usage", "zone of no region"),
     Fault("ChargeDescription-C-003-O", AWS, {"ChargeDescription": None}, "usage", "no description"),
     Fault("CAU-ServiceProviderName", COMPLETE, {"ServiceProviderName": None}, "usage", "no service provider"),
     Fault("CAU-ServiceProviderName", COMPLETE_1_3, {"ServiceProviderName": None}, "tax", "no service provider"),
@@ -339,6 +361,54 @@ PERIODS = (
     Fault("BillingPeriodEnd-C-003-M", AWS, {"BillingPeriodEnd": None}, "usage", "no end of the billing period"),
     Fault("ChargePeriodStart-C-003-M", AWS, {"ChargePeriodStart": None}, "usage", "no start of the charge period"),
     Fault("ChargePeriodEnd-C-003-M", AWS, {"ChargePeriodEnd": None}, "usage", "no end of the charge period"),
+)  # fmt: skip
+
+DETAILS = '{"Elements": [{"AllocatedRatio": 1}]}'
+
+ALLOCATED = (
+    Fault(
+        "CAU-AllocatedResourceName-C-004-C", COMPLETE_1_3, {"AllocatedResourceName": "web"}, "usage",
+        "name of a workload without id",
+    ),
+    Fault(
+        "CAU-AllocatedResourceName-C-005-C", COMPLETE, {"AllocatedResourceName": None}, "allocated_web",
+        "workload without name",
+    ),
+    Fault(
+        "CAU-AllocatedMethodId-C-005-C", COMPLETE, {"AllocatedResourceId": "pod/web", "AllocatedResourceName": "web"},
+        "usage", "share of a workload without method",
+    ),
+    Fault(
+        "CAU-AllocatedMethodId-C-005-C/Details", COMPLETE_1_3, {"AllocatedMethodDetails": DETAILS}, "usage",
+        "details of no method",
+    ),
+    Fault(
+        "CAU-AllocatedMethodId-C-005-C/Tags", COMPLETE, {"AllocatedTags": '{"workload": "web"}'}, "usage",
+        "tags of a workload without method",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetails-C-006-C", COMPLETE, {"AllocatedMethodDetails": None}, "allocated_web",
+        "method without details",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetailsObject-O-012-M", COMPLETE,
+        {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": "a half"}]}'}, "allocated_web",
+        "share that is no number",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetailsObject-O-012-M", COMPLETE_1_3,
+        {"AllocatedMethodDetails": '{"Elements": {"AllocatedRatio": 0.6}}'}, "allocated_web", "share in no list",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetailsObject-O-016-C", COMPLETE,
+        {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": 0.6, "UsageQuantity": 14.4}]}'}, "allocated_web",
+        "usage that was split, without unit",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetailsObject-O-009-C", COMPLETE,
+        {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": 0.6, "usageUnit": "Hours"}]}'}, "allocated_web",
+        "misspelt property of a share",
+    ),
 )  # fmt: skip
 
 NO_COST = ("BilledCost-C-001-M",)
@@ -389,6 +459,16 @@ SPELLING = (
     Fault("SkuPriceDetails-C-021-M", AWS, {"SkuPriceDetails": '{"CoreCount": "two"}'}, "usage", "count that is a word"),
     Fault("SkuPriceDetails-C-021-M", AWS, {"SkuPriceDetails": '{"MemorySize": true}'}, "usage", "size that is true"),
     Fault("SkuPriceDetails-C-021-M", AWS, {"SkuPriceDetails": '{"InstanceType": 5}'}, "usage", "type that is a number"),
+    Fault(
+        "SkuPriceDetails-C-002-O", AWS, {"SkuPriceDetails": '{"x_block_size": "8"}'}, "usage",
+        "property of one's own in small letters",
+    ),
+    Fault(
+        "SkuPriceDetails-C-010-C", AWS, {"SkuPriceDetails": '{"x_CoreCount": "2"}'}, "usage",
+        "property of FOCUS as one's own",
+    ),
+    Fault("CurrencyFormat-A-002-C", COMPLETE, {"PricingCurrency": "N/A"}, "usage", "n/a for no pricing currency"),
+    Fault("UnitFormat-A-002-O", AWS, {"PricingUnit": "0.5 Hours"}, "usage", "half a unit"),
     Fault("UnitFormat-A-003-M", AWS, {"PricingUnit": "hours"}, "usage", "unit in lower case"),
     Fault("UnitFormat-A-003-M", AWS, {"ConsumedUnit": "gb-months"}, "decimals", "unit in lower case"),
     Fault(
@@ -410,11 +490,25 @@ GROUPS = (
     ),
     Fault(
         "EffectiveCost-C-012-C", AWS, {"EffectiveCost": "12.34"}, "unused",
-        "commitment that is used for less than was paid",
+        "commitment that is used for less than was paid", also=("PricingCurrencyEffectiveCost-C-006-M",),
     ),
     Fault(
-        "AllocatedMethodDetails-O", COMPLETE, {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": 0.7}]}'},
+        "CAU-AllocatedMethodDetailsObject-O-014-M", COMPLETE,
+        {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": 0.7}]}'},
         "allocated_web", "shares that are more than the whole",
+    ),
+    Fault(
+        "CAU-AllocatedMethodDetailsObject-O-014-M", COMPLETE,
+        {"AllocatedMethodDetails": '{"Elements": [{"AllocatedRatio": 60}]}'}, "allocated_web", "share in percent",
+    ),
+    Fault("BillingCurrency-C-005-M", AWS, {"BillingCurrency": "EUR"}, "tax", "invoice in two currencies"),
+    Fault(
+        "BillingAccountType-C-006-M", AWS, {"BillingAccountType": "management account"}, "usage",
+        "type of billing account in two spellings",
+    ),
+    Fault(
+        "SubAccountType-C-006-M", COMPLETE, {"SubAccountType": "WORKSPACE"}, "usage",
+        "type of sub account in two spellings",
     ),
     Fault(REPEATED_ROW, AWS, {}, "usage", "the same row twice", copies=2),
 )  # fmt: skip
@@ -430,9 +524,19 @@ HEADER = (
         {},
         "",
         "column in lower case",
-        also=("ColumnHandling-A-012-O",),
+        # The zone is on each row, also on those of no region.
+        also=("ColumnHandling-A-012-O", "RegionId-C-004-C"),
         drop=("AvailabilityZone",),
         add={"availabilityzone": "eu-west-1a"},
+    ),
+    Fault("ColumnHandling-A-011-O", AWS, {}, "", "custom column in small letters", add={"x_cost_centre": "4711"}),
+    Fault(
+        "ColumnHandling-A-011-O",
+        AWS,
+        {},
+        "",
+        "custom column with a long name",
+        add={"x_NameOfTheCostCentreThatPaysForWhatTheRowChargesFor": "4711"},
     ),
     Fault("ColumnHandling-A-012-O", AWS, {}, "", "custom column first", first=("x_Operation",)),
     Fault("CostAndUsage-D-006-M", AWS, {}, "", "no column of billed costs", also=REJECTED, drop=("BilledCost",)),
@@ -447,6 +551,38 @@ HEADER = (
     Fault("CostAndUsage-D-027-O", AWS, {}, "", "no column of charge frequencies", drop=("ChargeFrequency",)),
 )
 
+# The rule -> the column that is left out, though values of another show that there has to be one.
+SHOWN_TO_BE_SUPPORTED = {
+    "CostAndUsage-D-019-C": "SubAccountId",
+    "CostAndUsage-D-029-C": "SubAccountName",
+    "CostAndUsage-D-062-C": "RegionName",
+    "CostAndUsage-D-063-C": "RegionId",
+    "CostAndUsage-D-011-C": "ConsumedQuantity",
+    "CostAndUsage-D-066-C": "ConsumedUnit",
+    "CostAndUsage-D-012-C": "CommitmentDiscountName",
+    "CostAndUsage-D-013-C": "CommitmentDiscountId",
+    "CostAndUsage-D-014-C": "CommitmentDiscountType",
+    "CostAndUsage-D-015-C": "CommitmentDiscountUnit",
+    "CostAndUsage-D-016-C": "CommitmentDiscountCategory",
+    "CostAndUsage-D-017-C": "CommitmentDiscountStatus",
+    "CostAndUsage-D-018-C": "CommitmentDiscountQuantity",
+    "CostAndUsage-D-020-C": "CapacityReservationStatus",
+    "CostAndUsage-D-065-C": "CapacityReservationId",
+    "CAU-CostAndUsage-D-070-C": "AllocatedMethodId",
+    "CAU-CostAndUsage-D-072-C": "AllocatedResourceName",
+}
+
+# What else the lack of a column breaks: unused commitments look like other usage.
+BROKEN_AS_WELL = {"CommitmentDiscountStatus": ("ConsumedQuantity-C-006-C",)}
+
+NOT_THERE = tuple(
+    Fault(
+        rule, COMPLETE, {}, "", f"no column {column}, though there is what it belongs to",
+        also=BROKEN_AS_WELL.get(column, ()), drop=(column,),
+    )
+    for rule, column in SHOWN_TO_BE_SUPPORTED.items()
+)  # fmt: skip
+
 FAULTS: tuple[Fault, ...] = (
     *ALLOWED_VALUES,
     *CATEGORIES,
@@ -457,4 +593,6 @@ FAULTS: tuple[Fault, ...] = (
     *SPELLING,
     *GROUPS,
     *HEADER,
+    *ALLOCATED,
+    *NOT_THERE,
 )
