@@ -1,19 +1,26 @@
--- Data centre costs in the 15 columns of a minimal CSV contract, spelled as its owner spells them: `Provider`,
--- `Usage-based`, `Others`, and periods that end with their last second.
+-- Data centre costs in the columns that FOCUS 1.0 asks of everyone, as their owner writes them out by a query.
 
 CREATE OR REPLACE TEMP TABLE colo_costs (
     BilledCost DECIMAL(18, 2),
     BillingAccountId VARCHAR DEFAULT 'acct-001',
+    BillingAccountName VARCHAR DEFAULT 'Data centres',
     BillingCurrency VARCHAR DEFAULT 'USD',
     BillingPeriodStart TIMESTAMP DEFAULT getvariable('month_start'),
-    BillingPeriodEnd TIMESTAMP DEFAULT getvariable('month_end') - INTERVAL 1 SECOND,
+    BillingPeriodEnd TIMESTAMP DEFAULT getvariable('month_end'),
     ChargeCategory VARCHAR DEFAULT 'Usage',
+    ChargeClass VARCHAR,
+    ChargeDescription VARCHAR,
     ChargeFrequency VARCHAR DEFAULT 'Recurring',
     ChargePeriodStart TIMESTAMP DEFAULT getvariable('month_start'),
-    ChargePeriodEnd TIMESTAMP DEFAULT getvariable('month_end') - INTERVAL 1 SECOND,
+    ChargePeriodEnd TIMESTAMP DEFAULT getvariable('month_end'),
+    ContractedCost DECIMAL(18, 2),
     EffectiveCost DECIMAL(18, 2),
+    InvoiceIssuerName VARCHAR,
     ListCost DECIMAL(18, 2),
-    "Provider" VARCHAR,
+    PricingQuantity DECIMAL(18, 6),
+    PricingUnit VARCHAR,
+    ProviderName VARCHAR,
+    PublisherName VARCHAR,
     ResourceId VARCHAR,
     ServiceCategory VARCHAR,
     ServiceName VARCHAR
@@ -22,8 +29,10 @@ CREATE OR REPLACE TEMP TABLE colo_costs (
 -- Fixed fees of the colocation and of the network carrier.
 INSERT INTO colo_costs BY NAME
 SELECT
-    fee AS BilledCost, fee AS EffectiveCost, list_fee AS ListCost,
-    "Provider", ResourceId, ServiceCategory, ServiceName
+    fee AS BilledCost, fee AS ContractedCost, fee AS EffectiveCost, list_fee AS ListCost,
+    1 AS PricingQuantity, 'Months' AS PricingUnit, ServiceName || ' ' || ResourceId AS ChargeDescription,
+    ProviderName, ProviderName AS PublisherName, ProviderName AS InvoiceIssuerName,
+    ResourceId, ServiceCategory, ServiceName
 FROM (VALUES
     ('Harbourline Colocation', 'cab-41', 'Networking', 'Colocation', 1450.00, 1600.00),
     ('Harbourline Colocation', 'cab-42', 'Networking', 'Colocation', 1450.00, 1600.00),
@@ -33,15 +42,17 @@ FROM (VALUES
     ('Harbourline Colocation', 'xc-0918', 'Networking', 'Cross Connect', 95.00, 120.00),
     ('Sundial Carrier', 'circuit-a', 'Networking', 'IP Transit', 780.00, 900.00),
     ('Sundial Carrier', 'circuit-b', 'Networking', 'IP Transit', 780.00, 900.00)
-) AS fees("Provider", ResourceId, ServiceCategory, ServiceName, fee, list_fee);
+) AS fees(ProviderName, ResourceId, ServiceCategory, ServiceName, fee, list_fee);
 
 -- Power, metered per cabinet and week.
 INSERT INTO colo_costs BY NAME
 SELECT
-    'Usage-based' AS ChargeFrequency, week AS ChargePeriodStart, next_week - INTERVAL 1 SECOND AS ChargePeriodEnd,
-    CAST(kilowatt_hours * 0.19 AS DECIMAL(18, 2)) AS BilledCost, BilledCost AS EffectiveCost,
-    CAST(kilowatt_hours * 0.21 AS DECIMAL(18, 2)) AS ListCost,
-    'Harbourline Colocation' AS "Provider", cabinet AS ResourceId, 'Others' AS ServiceCategory, 'Power' AS ServiceName
+    'Usage-Based' AS ChargeFrequency, week AS ChargePeriodStart, next_week AS ChargePeriodEnd,
+    CAST(kilowatt_hours * 0.19 AS DECIMAL(18, 2)) AS BilledCost, BilledCost AS ContractedCost,
+    BilledCost AS EffectiveCost, CAST(kilowatt_hours * 0.21 AS DECIMAL(18, 2)) AS ListCost,
+    kilowatt_hours AS PricingQuantity, 'kWh' AS PricingUnit, 'Power of ' || cabinet AS ChargeDescription,
+    'Harbourline Colocation' AS ProviderName, ProviderName AS PublisherName, ProviderName AS InvoiceIssuerName,
+    cabinet AS ResourceId, 'Other' AS ServiceCategory, 'Power' AS ServiceName
 FROM (
     SELECT
         week, next_week, cabinet,
@@ -50,32 +61,34 @@ FROM (
 )
 ORDER BY week, cabinet;
 
--- What one team after the other used of the company's own GPU cluster: no price list, no resource.
+-- What one team after the other used of the company's own GPU cluster: no resource, and no other price than the one.
 INSERT INTO colo_costs BY NAME
 SELECT
-    'Usage-based' AS ChargeFrequency, week AS ChargePeriodStart, next_week AS ChargePeriodEnd,
-    team AS BillingAccountId,
-    CAST(date_diff('day', week, next_week) * gpus * 24 * 0.85 * growth(4) * around_one(team || week) AS DECIMAL(18, 2))
-        AS BilledCost,
-    BilledCost AS EffectiveCost,
-    CASE WHEN team <> 'team-research' THEN BilledCost END AS ListCost,
-    'Internal' AS "Provider", 'Compute' AS ServiceCategory, 'Shared GPU Cluster' AS ServiceName
-FROM weeks CROSS JOIN (VALUES ('team-search', 2), ('team-vision', 4), ('team-research', 6)) AS teams(team, gpus)
+    'Usage-Based' AS ChargeFrequency, week AS ChargePeriodStart, next_week AS ChargePeriodEnd,
+    team AS BillingAccountId, team AS BillingAccountName,
+    CAST(gpu_hours * 0.85 AS DECIMAL(18, 2)) AS BilledCost,
+    BilledCost AS ContractedCost, BilledCost AS EffectiveCost, BilledCost AS ListCost,
+    gpu_hours AS PricingQuantity, 'Hours' AS PricingUnit, 'GPU hours of ' || team AS ChargeDescription,
+    'Internal' AS ProviderName, 'Internal' AS PublisherName, 'Internal' AS InvoiceIssuerName,
+    'Compute' AS ServiceCategory, 'Shared GPU Cluster' AS ServiceName
+FROM (
+    SELECT
+        week, next_week, team,
+        date_diff('day', week, next_week) * gpus * 24 * growth(4) * around_one(team || week) AS gpu_hours
+    FROM weeks CROSS JOIN (VALUES ('team-search', 2), ('team-vision', 4), ('team-research', 6)) AS teams(team, gpus)
+)
 ORDER BY week, team;
 
 INSERT INTO colo_costs BY NAME
 SELECT
-    'Credit' AS ChargeCategory, 'One-Time' AS ChargeFrequency, -amount AS BilledCost, -amount AS EffectiveCost,
-    'Harbourline Colocation' AS "Provider", 'Others' AS ServiceCategory, 'Promotional Credit' AS ServiceName
+    'Credit' AS ChargeCategory, 'One-Time' AS ChargeFrequency, 'Promotional credit' AS ChargeDescription,
+    -amount AS BilledCost, -amount AS ContractedCost, -amount AS EffectiveCost, -amount AS ListCost,
+    'Harbourline Colocation' AS ProviderName, ProviderName AS PublisherName, ProviderName AS InvoiceIssuerName,
+    'Other' AS ServiceCategory, 'Promotional Credit' AS ServiceName
 FROM (SELECT amount_between(25, 225, 'credit') AS amount);
 
--- An invoice that came late: its first row belongs into the folder of the month before.
+-- An invoice that came late, after the month was closed: it restates the month that it is of.
 CREATE OR REPLACE TEMP TABLE late_invoice AS
-SELECT * FROM colo_costs WHERE ResourceId = 'circuit-b';
-
-INSERT INTO late_invoice
-SELECT * REPLACE (
-    ChargePeriodStart - INTERVAL 1 MONTH AS ChargePeriodStart,
-    ChargePeriodStart - INTERVAL 1 SECOND AS ChargePeriodEnd
-)
-FROM late_invoice;
+SELECT * REPLACE ('xc-0919' AS ResourceId, 'Cross Connect xc-0919, invoiced late' AS ChargeDescription)
+FROM colo_costs
+WHERE ResourceId = 'xc-0918';

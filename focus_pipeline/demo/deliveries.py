@@ -59,8 +59,8 @@ FILES: dict[str, Callable[[str], dict[str, str]]] = {
     "azure_main": _azure_files,
     "colo_costs": _folder_files(
         {
-            "expenses.csv": "colo_costs WHERE Provider <> 'Internal'",
-            "additional.csv.gz": "colo_costs WHERE Provider = 'Internal'",
+            "expenses.csv": "colo_costs WHERE ProviderName <> 'Internal'",
+            "additional.csv.gz": "colo_costs WHERE ProviderName = 'Internal'",
         }
     ),
     "google_main": _folder_files(
@@ -73,7 +73,7 @@ FILES: dict[str, Callable[[str], dict[str, str]]] = {
     "saas_tools": _folder_files({"saas-tools.csv.gz": "saas_tools"}),
 }
 
-# Only in the last month but one. It will be rejected: one of its rows is of the month before.
+# Only in the last month but one.
 LATE_CONNECTION, LATE_FILE, LATE_ROWS = "colo_costs", "late-invoice.csv", "late_invoice"
 
 _CSV = "FORMAT csv, HEADER, TIMESTAMPFORMAT '%Y-%m-%dT%H:%M:%SZ'"
@@ -86,7 +86,7 @@ _COPY_OPTIONS = {
 
 @dataclass(frozen=True)
 class DemoDelivery:
-    """What was written of one connection and month. rows: in all its files, a file that will be rejected included."""
+    """What was written of one connection and month. rows: in all its files."""
 
     connection: str
     month: str
