@@ -1,6 +1,7 @@
 # Everything runs from .venv, which is made from requirements.lock; nothing else has to be installed.
 PYTHON ?= python3
 BIN := .venv/bin
+PORT ?= 3000
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 # dg looks for an activated environment; this is it.
 export VIRTUAL_ENV := $(CURDIR)/.venv
@@ -11,8 +12,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 demo: setup ## generate deliveries, run the real ingestion over them, print what the table holds
 	$(BIN)/focus-pipeline demo
 
-dev: setup ## the Dagster UI on http://localhost:3000, with the daemon that runs sensors and backfills
-	$(BIN)/dg dev
+dev: setup ## the Dagster UI on http://localhost:3000 (PORT=… for another), with the daemon that runs sensors and backfills
+	$(BIN)/dg dev --port $(PORT)
 
 test: setup ## everything, with real servers on loopback
 	$(BIN)/pytest

@@ -81,7 +81,7 @@ def deliveries_sensor(
                 waiting = f"{name} is a connection of the demo: `make demo` makes what it delivers"
                 return dg.SensorResult(skip_reason=waiting, cursor=context.cursor)
             # Where the partitions begin by themselves, from when the code location is loaded next.
-            data_dir.record_shown(name, discovery.months[0])
+            data_dir.record_shown(name, discovery.months)
         former = _shown(context.cursor)
         shown: dict[str, Shown] = {}
         requests: list[dg.RunRequest] = []

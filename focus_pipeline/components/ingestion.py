@@ -53,6 +53,7 @@ def raw_files_asset(connection: Connection, lookback_months: int, data_dir: Data
         month = context.partition_key
         with named_failures(name, month):
             discovery = connection.discover([month])
+            data_dir.record_shown(name, discovery.months)
             delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
             landed = None
             if delivery is None:

@@ -84,6 +84,12 @@ class _Manifest(Manifest):
     blobs: list[_Blob] | None = None
 
 
+_NO_DAYS = (
+    "a manifest in no folder of an export's days, such as 20250301-20250331/, so that its run is not read: keep the "
+    "names of Azure's own folders"
+)
+
+
 class _OfKind(_Part):
     type: str | None = None
 
@@ -153,10 +159,11 @@ class AzureCostExport:
         ignored: list[Ignored] = []
         folders = sorted(self._date_folders(prefix, _DEEPEST, ignored))
         if not folders:
+            stray = next((f" {one.key} is {_NO_DAYS}." for one in ignored if one.reason == _NO_DAYS), "")
             raise NoBillingPeriods(
                 f"No billing periods found: {looked_in} has no folder of an export's days, such as 20250301-20250331/, "
-                "within four levels. Set the url to the directory that the export writes to; a first run takes up to "
-                "four hours"
+                f"within four levels.{stray} Set the url to the directory that the export writes to; a first run takes "
+                "up to four hours"
             )
         shown = {month for folder in folders for month in _months_of(folder)}
         wanted = [folder for folder in folders if months is None or set(_months_of(folder)) & set(months)]
@@ -207,6 +214,7 @@ class AzureCostExport:
         """The folders of an export's days below a prefix, whatever stands between. Adds to what is ignored."""
         level = self._place[0].list_level(prefix)
         ignored += level.ignored
+        ignored += [Ignored(item.key, _NO_DAYS) for item in level.objects if item.key.lower().endswith("manifest.json")]
         for folder in level.folders:
             if _RANGE.search(folder):
                 yield folder

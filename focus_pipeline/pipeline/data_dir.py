@@ -19,7 +19,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,11 +86,11 @@ class DataDir:
         shown = ((read_json(path) or {}).get("first", "") for path in self.root.glob("landing/*/shown.json"))
         return min((month for month in (*landed, *shown) if MONTH_PATTERN.fullmatch(month)), default=None)
 
-    def record_shown(self, connection: str, first: str) -> None:
-        """Records the first month that a provider shows, where it is another one than before."""
+    def record_shown(self, connection: str, months: Collection[str]) -> None:
+        """Records the first of the months that a provider shows, where it is another one than before."""
         path = self.root / "landing" / connection / "shown.json"
-        if (read_json(path) or {}).get("first") != first:
-            write_json(path, {"first": first})
+        if months and (read_json(path) or {}).get("first") != min(months):
+            write_json(path, {"first": min(months)})
 
     def months_by_connection(self) -> list[tuple[str, str]]:
         """Connection and month of everything that was landed or accepted, in order."""

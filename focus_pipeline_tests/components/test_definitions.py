@@ -243,12 +243,12 @@ def test_partitions_begin_with_the_first_month_that_was_shown_and_a_run_begins_w
     data_dir = DataDir(tmp_path)
     (tmp_path / "landing" / "x").mkdir(parents=True)
     assert first_partition_of_a_new_process(tmp_path) == "2024-01", "nothing is known yet"
-    data_dir.record_shown("x", "2025-03")
+    data_dir.record_shown("x", ["2025-03", "2025-04"])
     assert first_partition_of_a_new_process(tmp_path) == "2025-03"
     landed = data_dir.landed("y", "2024-11")
     landed.mkdir(parents=True)
     (landed / "current.json").write_text('{"token": "t", "listed_at": "2025-01-01T00:00:00+00:00"}')
-    data_dir.record_shown("x", "2025-03")
+    data_dir.record_shown("x", ["2025-03", "2025-04"])
     assert first_partition_of_a_new_process(tmp_path) == "2024-11"
     assert first_partition_of_a_new_process(tmp_path, FOCUS_START_MONTH="2025-01") == "2025-01"
 

@@ -225,6 +225,21 @@ def test_a_place_without_an_export_says_what_was_looked_for(container: Place) ->
         connection_to(container).discover()
 
 
+def test_a_manifest_in_a_folder_that_is_of_no_days_is_named(container: Place, load: Load) -> None:
+    """A copy under other folders is not silently nothing."""
+    container.put("focus-costs/2025-03/run-1/manifest.json", b"{}")
+    container.put("focus-costs/2025-03/run-1/part_0.csv", b"x")
+    with pytest.raises(
+        NoBillingPeriods, match=r"2025-03/run-1/manifest\.json is a manifest in no folder of an export's"
+    ):
+        connection_to(container).discover()
+    export_in(container).run(MONTH, clean_rows("azure_1_0r2", MONTH))
+    discovery = connection_to(container).discover()
+    told = [one for one in discovery.ignored if one.key.endswith("2025-03/run-1/manifest.json")]
+    assert len(told) == 1
+    assert "so that its run is not read: keep the names of Azure's own folders" in told[0].reason
+
+
 def test_only_the_folders_of_the_months_that_are_asked_for_are_listed(container: Place) -> None:
     export = export_in(container)
     for month in ("2025-01", "2025-02", MONTH):

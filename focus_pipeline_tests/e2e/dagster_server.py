@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,13 +90,15 @@ def await_true(condition, seconds: float, what: str, every: float = 0.5) -> floa
 
 
 @contextmanager
-def running_dagster(project: Project) -> Iterator[DagsterServer]:
+def running_dagster(
+    project: Project, command: Sequence[str] = ("dagster", "dev", "--host", "127.0.0.1", "--port", "{port}")
+) -> Iterator[DagsterServer]:
     """`dagster dev` in the project, as `make dev` starts it; everything that it started ends with the block."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     log = (project.root / "dagster.log").open("ab")
     process = subprocess.Popen(
-        ["dagster", "dev", "--host", "127.0.0.1", "--port", str(port)],
+        [word.format(port=port) for word in command],
         cwd=project.root,
         env=project.environment,
         stdout=log,

@@ -36,6 +36,18 @@ class Project:
         }
 
 
+def clone_with_demo(root: Path) -> Project:
+    """Copies the project to `root` as a newcomer has it, with the packages of this one."""
+    root.mkdir(parents=True)
+    for name in ("pyproject.toml", "requirements.lock", "workspace.yaml", "dagster.yaml", "Makefile"):
+        shutil.copy2(REPOSITORY / name, root)
+    shutil.copytree(
+        REPOSITORY / "focus_pipeline", root / "focus_pipeline", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (root / ".venv").symlink_to(REPOSITORY / ".venv")
+    return Project(root)
+
+
 def clone_project(root: Path, connections: Mapping[str, Mapping[str, object]]) -> Project:
     """Copies the project to `root`, without the demo; `connections`: name -> further attributes of a MonthFolders."""
     root.mkdir(parents=True)
