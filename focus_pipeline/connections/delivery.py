@@ -76,6 +76,8 @@ class Ignored:
         object.__setattr__(self, "key", printable(self.key))
 
 
+# The ends of names of files that can be bills.
+BILL_SUFFIXES = (".csv", ".csv.gz", ".parquet")
 IGNORED = "it is named by one of the patterns of `ignore`"
 
 

@@ -1,4 +1,4 @@
-"""FOCUS files in folders named after the month, in any object store: `<prefix>/YYYY-MM/*.csv|.csv.gz|.parquet`.
+"""FOCUS files in folders named after the month, in any object store: `<prefix>/YYYY-MM/*.csv|.csv.gz|.parquet|.zip`.
 
 The month's delivery is every file directly in its folder, merged. Files are told apart by their ETags.
 """
@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from focus_pipeline.connections.auth import Auth
 from focus_pipeline.connections.bigquery_shards import stale_shards
 from focus_pipeline.connections.delivery import (
+    BILL_SUFFIXES,
     IGNORED,
     Delivery,
     Discovery,
@@ -31,7 +32,7 @@ _STALE = (
     "left over from an earlier EXPORT DATA: it is older than the first file of the same name by more than such a "
     "statement can run; delete the month's files before each export"
 )
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
+SUFFIXES = (*BILL_SUFFIXES, ".zip")
 _TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".filepart")
 
 

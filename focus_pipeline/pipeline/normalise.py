@@ -46,6 +46,7 @@ from focus_pipeline.pipeline.staged_month import (
 )
 from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.pipeline.written import Counted, broken_by_header, count_in_source
+from focus_pipeline.pipeline.zip_files import unpacked
 from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
 from focus_pipeline.visible import visible
 
@@ -168,6 +169,7 @@ class _Staging:
         self._folder = folder
         self._month_rule = month_rule
         self._watch = watch
+        self._files: list[LandedFile] = []
         self._opened: list[_Opened] = []
         self._staged: dict[int, StagedFile] = {}
         self._layouts: dict[Layout, int] = {}
@@ -175,19 +177,27 @@ class _Staging:
 
     @property
     def files(self) -> list[StagedFile]:
-        """What was found of every file, in the order of the delivery."""
-        return [self._staged[number] for number in range(len(self._delivery.files))]
+        """What was found of every file, in the order of the delivery; those of a zip archive in its place."""
+        return [self._staged[number] for number in range(len(self._files))]
 
     def look_at(self, declared_version: str | None, limits: Limits) -> None:
         """Opens every file; those that are not read any further are done with it."""
         layouts: dict[tuple, Layout] = {}
-        same_as = _same_bytes(self._delivery.files)
-        for number, landed in enumerate(self._delivery.files):
+        found = unpacked(self._delivery.files, self._folder, limits)
+        self._files = found.files
+        same_as = _same_bytes([file for file in found.files if file.key not in found.left_out])
+        for number, landed in enumerate(self._files):
+            if landed.key in found.left_out:
+                self._staged[number] = StagedFile(landed.key, landed.size, other="a file of another kind by its name")
+                self._layouts.setdefault(UNKNOWN_LAYOUT, len(self._layouts))
+                continue
             if landed.key in same_as:
                 self._staged[number] = StagedFile(landed.key, landed.size, same_as=same_as[landed.key])
                 self._layouts.setdefault(UNKNOWN_LAYOUT, len(self._layouts))
                 continue
             try:
+                if landed.key in found.faults:
+                    raise UnreadableFile(found.faults[landed.key])
                 source = open_source_file(landed.path, self._connection, limits)
             except UnreadableFile as error:
                 self._staged[number] = _rejected(landed, UNKNOWN_LAYOUT, "files_readable", str(error))

@@ -10,7 +10,7 @@ from focus_pipeline.pipeline.staged_month import StagedMonth
 
 CHECKS = {
     "accepted": "The month fulfils the contract and may be published. If it fails, the last good month stays.",
-    "files_readable": "Every file of the delivery is a whole CSV, gzip CSV or Parquet file.",
+    "files_readable": "Every file of the delivery is a whole CSV, gzip CSV or Parquet file, or a zip archive of them.",
     "required_columns": "Every file has the columns that its FOCUS version asks for.",
     "column_names": "Columns of FOCUS are spelled as there and stand first; a provider's own are named x_….",
     "charge_month": "Every row's ChargePeriodStart lies in the month under which its file was delivered.",

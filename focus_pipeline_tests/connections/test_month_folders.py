@@ -103,20 +103,20 @@ def test_folders_that_are_no_months_are_ignored_and_named(place: Place) -> None:
 
 
 UNREAD = {
-    "_SUCCESS": "the extension is none of .csv, .csv.gz, .parquet",
+    "_SUCCESS": "the extension is none of .csv, .csv.gz, .parquet, .zip",
     ".DS_Store": "a hidden or temporary file",
     "._expenses.csv": "a hidden or temporary file",
     "~$expenses.csv": "a hidden or temporary file",
     ".expenses.parquet": "a hidden or temporary file",
     "expenses.csv.gz.tmp": "a hidden or temporary file",
     "expenses.csv.part": "a hidden or temporary file",
-    "expenses.xlsx": "the extension is none of .csv, .csv.gz, .parquet",
-    "expenses.gz": "the extension is none of .csv, .csv.gz, .parquet",
-    "expenses.csv.zip": "the extension is none of .csv, .csv.gz, .parquet",
-    "csv": "the extension is none of .csv, .csv.gz, .parquet",
-    "EXPENSES.CSV": "the extension has capitals; rename it to end in .csv, .csv.gz, .parquet",
-    "expenses.csv.GZ": "the extension has capitals; rename it to end in .csv, .csv.gz, .parquet",
-    "expenses.Parquet": "the extension has capitals; rename it to end in .csv, .csv.gz, .parquet",
+    "expenses.xlsx": "the extension is none of .csv, .csv.gz, .parquet, .zip",
+    "expenses.gz": "the extension is none of .csv, .csv.gz, .parquet, .zip",
+    "expenses.rar": "the extension is none of .csv, .csv.gz, .parquet, .zip",
+    "csv": "the extension is none of .csv, .csv.gz, .parquet, .zip",
+    "EXPENSES.CSV": "the extension has capitals; rename it to end in .csv, .csv.gz, .parquet, .zip",
+    "expenses.csv.GZ": "the extension has capitals; rename it to end in .csv, .csv.gz, .parquet, .zip",
+    "expenses.Parquet": "the extension has capitals; rename it to end in .csv, .csv.gz, .parquet, .zip",
     "day-01/expenses.csv": "in a folder below the month folder; only files directly in YYYY-MM/ are read",
     "2025-03/expenses.csv": "in a folder below the month folder; only files directly in YYYY-MM/ are read",
 }
