@@ -15,6 +15,8 @@ from focus_pipeline.pipeline.data_dir import DataDir
 # Publishing fails where somebody holds the warehouse file: it is asked for again for as long as that lasts.
 RETRY_AFTER = timedelta(minutes=5)
 
+_PUBLISHED = "published"
+
 
 def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir) -> dg.SensorDefinition:
     """Asks for one run per month of which something else is accepted than the table shows.
@@ -38,15 +40,14 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir) -> dg.Senso
             if not data_dir.connections_with(month):
                 continue
             accepted = accepted_fingerprint(month, data_dir)
+            words, attempt = _PUBLISHED, 0
             if published.get(month) != accepted:
                 words, attempt = _state(context.instance, job.name, month, accepted)
-                seen.setdefault(words, []).append(month)
-                if words == _PUBLISHED:
-                    published[month] = accepted
-                if attempt:
-                    requests.append(_run_request(month, accepted, attempt))
-            else:
-                seen.setdefault(_PUBLISHED, []).append(month)
+            if words == _PUBLISHED:
+                published[month] = accepted
+            if attempt:
+                requests.append(_run_request(month, accepted, attempt))
+            seen.setdefault(words, []).append(month)
         summary = (
             "; ".join(f"{in_words(months)} {words}" for words, months in seen.items()) or "nothing is accepted yet"
         )
@@ -58,9 +59,6 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir) -> dg.Senso
         )
 
     return sensor
-
-
-_PUBLISHED = "published"
 
 
 def accepted_fingerprint(month: str, data_dir: DataDir) -> str:
