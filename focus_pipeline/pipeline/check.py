@@ -380,12 +380,14 @@ def _source_failure(rule: Rule, gap: str | None, broken: list[tuple[StagedFile, 
 def _reconciliation_failures(staged: StagedMonth) -> list[Failure]:
     in_files = {"rows": Decimal(sum(file.rows for file in staged.accepted_files))}
     for file in staged.accepted_files:
-        for currency, cost in file.billed_cost.items():
-            what = f"BilledCost in {currency or 'no currency'}"
-            in_files[what] = _EXACT.add(in_files.get(what, Decimal(0)), Decimal(cost))
+        for column, costs in (("BilledCost", file.billed_cost), ("EffectiveCost", file.effective_cost)):
+            for currency, cost in costs.items():
+                what = f"{column} in {currency or 'no currency'}"
+                in_files[what] = _EXACT.add(in_files.get(what, Decimal(0)), Decimal(cost))
     in_staged = {"rows": Decimal(sum(total.rows for total in staged.totals))}
     for total in staged.totals:
-        in_staged[f"BilledCost in {total.currency or 'no currency'}"] = Decimal(total.billed_cost)
+        for column, cost in (("BilledCost", total.billed_cost), ("EffectiveCost", total.effective_cost)):
+            in_staged[f"{column} in {total.currency or 'no currency'}"] = Decimal(cost)
     different = [
         f"{what}: the files hold {in_files.get(what, 0):,}, the staged month {in_staged.get(what, 0):,}"
         for what in sorted(in_files | in_staged, key=lambda what: (what != "rows", what))

@@ -45,8 +45,8 @@ class StagedFile:
     """One delivered file.
 
     layout: of a file that cannot be read, one without columns. first_row: number of its first row in the staged file,
-    from 0. rows, billed_cost, providers, rounded, changed, broken: see written.Counted; counted in the delivered file
-    itself, apart from the staging. lines: of a CSV file; 0 of one that has none, or was not read.
+    from 0. rows, billed_cost, effective_cost, providers, rounded, changed, broken: see written.Counted; counted in the
+    delivered file itself, apart from the staging. lines: of a CSV file; 0 of one that has none, or was not read.
     same_as: the file of the delivery that holds the same bytes and is counted in its place, "" where there is none.
     other: what it is in place of a bill, see specification.other_dataset.
     """
@@ -56,6 +56,7 @@ class StagedFile:
     layout: Layout = UNKNOWN_LAYOUT
     rows: int = 0
     billed_cost: dict[str, str] = field(default_factory=dict)
+    effective_cost: dict[str, str] = field(default_factory=dict)
     first_row: int = 0
     providers: list[str] = field(default_factory=list)
     rounded: dict[str, int] = field(default_factory=dict)

@@ -24,7 +24,7 @@ CHECKS = {
     "prices": "Prices are not negative, and price times quantity is the cost.",
     "commitments": "Commitment discounts and capacity reservations are described whole.",
     "consistency": "What belongs to one thing is the same in all of its rows.",
-    "reconciliation": "Rows and BilledCost of the staged month equal those of its files, to the last decimal.",
+    "reconciliation": "Staged rows, BilledCost and EffectiveCost are those of the files, to the last decimal.",
 }
 
 # A MUST of the specification is an error, a provider's known gap is not.

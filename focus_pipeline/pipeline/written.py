@@ -5,7 +5,7 @@ One scan counts everything, with tests that are cheap where the text is as FOCUS
 one tells which rules it breaks, and on which rows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 
@@ -60,14 +60,15 @@ class Broken:
 
 @dataclass(frozen=True)
 class Counted:
-    """rows, billed_cost (by currency, "" where there is none): exact decimals as text, for a JSON number would not hold
-    them. providers: ProviderName or ServiceProviderName of its rows. rounded: by column, values of more than 18
-    decimals that were sent as binary floating point or as the text of it. changed: by column, what reading changed,
-    and in how many rows.
+    """rows; billed_cost and effective_cost by currency, "" where there is none: exact decimals as text, for a JSON
+    number would not hold them. providers: ProviderName or ServiceProviderName of its rows. rounded: by column, values
+    of more than 18 decimals that were sent as binary floating point or as the text of it. changed: by column, what
+    reading changed, and in how many rows.
     """
 
     rows: int
     billed_cost: dict[str, str]
+    effective_cost: dict[str, str]
     providers: list[str]
     rounded: dict[str, int]
     changed: dict[str, dict[str, int]]
@@ -81,7 +82,10 @@ def count_in_source(
 
     matched: see match_columns(). files: how many there are. Raises duckdb.Error.
     """
-    number = _cost(_value(source, matched["BilledCost"]), source.columns[matched["BilledCost"]])
+    billed, effective = (
+        f"coalesce(sum({_cost(_value(source, matched[name]), source.columns[matched[name]])}), 0)"
+        for name in ("BilledCost", "EffectiveCost")
+    )
     sent_currency = f"CAST({_value(source, matched['BillingCurrency'])} AS VARCHAR)"
     currency = f"coalesce({currency_code(sent_currency)}, '')"
     provider = _provider(source, matched)
@@ -96,13 +100,13 @@ def count_in_source(
         *(f"count(*) FILTER ({test.suspect})" for test in tests),
     ]
     rows = connection.execute(
-        f"SELECT {source.file}, {currency}, {provider}, count(*), coalesce(sum({number}), 0)"
+        f"SELECT {source.file}, {currency}, {provider}, count(*), {billed}, {effective}"
         f"{''.join(f', {c}' for c in counts)} FROM {source.relation} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     ).fetchall()
     of_file: list[list[tuple]] = [[] for _ in range(files)]
     for file, *row in rows:
         of_file[file].append(tuple(row))
-    suspect = [any(row[5 + len(rounded) + i] for row in rows) for i in range(len(tests))]
+    suspect = [any(row[6 + len(rounded) + i] for row in rows) for i in range(len(tests))]
     suspects = [test for test, is_suspect in zip(tests, suspect, strict=True) if is_suspect]
     broken, changed = _looked_into(connection, source, suspects, provider, files)
     renamed = {
@@ -118,24 +122,29 @@ def _counted(
     broken: list[Broken],
     changed: Mapping[str, Mapping[str, int]],
 ) -> Counted:
-    """rows: of one file, by currency and provider: both, how many, their cost, and how many of `may_be_rounded` are.
+    """rows: of one file, by currency and provider: both, how many, their costs, and how many of `may_be_rounded` are.
 
     renamed: column -> what to say of it; changed, broken: of the file.
     """
     in_file = sum(row[2] for row in rows)
-    costs: dict[str, Decimal] = {}
-    for row in rows:
-        costs[row[0]] = _EXACT.add(costs.get(row[0], Decimal(0)), row[3])
-    rounded = {name: sum(row[4 + i] for row in rows) for i, name in enumerate(may_be_rounded)}
+    rounded = {name: sum(row[5 + i] for row in rows) for i, name in enumerate(may_be_rounded)}
     whole = {name: {what: in_file} for name, what in renamed.items()}
     return Counted(
         rows=in_file,
-        billed_cost={name: str(cost) for name, cost in costs.items()},
+        billed_cost=_by_currency((row[0], row[3]) for row in rows),
+        effective_cost=_by_currency((row[0], row[4]) for row in rows),
         providers=sorted({row[1] for row in rows if row[1]}),
         rounded={name: count for name, count in rounded.items() if count},
         changed={name: whole.get(name, {}) | changed.get(name, {}) for name in whole | changed},
         broken=broken,
     )
+
+
+def _by_currency(costs: Iterable[tuple[str, Decimal]]) -> dict[str, str]:
+    sums: dict[str, Decimal] = {}
+    for currency, cost in costs:
+        sums[currency] = _EXACT.add(sums.get(currency, Decimal(0)), cost)
+    return {currency: str(cost) for currency, cost in sums.items()}
 
 
 def broken_by_header(source: Source, matched: Mapping[str, str]) -> list[Broken]:

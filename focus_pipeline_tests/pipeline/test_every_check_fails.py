@@ -89,6 +89,10 @@ def staged_otherwise(select: str) -> Callable[[duckdb.DuckDBPyConnection, list[P
             "BilledCost in USD: the files hold 2.500000000000000000, the staged month 2.500000000000000002",
         ),
         (
+            "SELECT * REPLACE (EffectiveCost - 0.000000000000000001 AS EffectiveCost) FROM {rows}",
+            "EffectiveCost in USD: the files hold 2.500000000000000000, the staged month 2.499999999999999998",
+        ),
+        (
             "SELECT * REPLACE ('USD' AS BillingCurrency) FROM {rows}",
             "BilledCost in EUR: the files hold 7.000000000000000000, the staged month 0",
         ),
@@ -98,7 +102,15 @@ def staged_otherwise(select: str) -> Callable[[duckdb.DuckDBPyConnection, list[P
             "BilledCost in no currency: the files hold 0, the staged month 7.000000000000000000",
         ),
     ],
-    ids=["a row lost", "a row doubled", "all rows lost", "the last decimal", "a currency lost", "a currency made up"],
+    ids=[
+        "a row lost",
+        "a row doubled",
+        "all rows lost",
+        "the last decimal",
+        "the last decimal of EffectiveCost",
+        "a currency lost",
+        "a currency made up",
+    ],
 )
 def test_reconciliation_fails_where_the_staged_month_is_not_what_the_files_hold(
     folder: Path, load_month: LoadMonth, monkeypatch: pytest.MonkeyPatch, select: str, said: str
