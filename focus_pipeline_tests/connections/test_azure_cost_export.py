@@ -1,4 +1,4 @@
-"""FOCUS exports of Azure Cost Management in a live blob server, run by run."""
+"""FOCUS exports of Azure Cost Management in a live blob server and in a copy, run by run."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -17,9 +17,10 @@ MONTH, NEXT = "2025-03", "2025-04"
 Load = Callable[..., Loaded]
 
 
-@pytest.fixture
-def container(make_place: Callable[[str], Place]) -> Place:
-    return make_place("azure")
+@pytest.fixture(params=["local", "azure"])
+def container(request: pytest.FixtureRequest, make_place: Callable[[str], Place]) -> Place:
+    """A copy in a local folder, and the container itself."""
+    return make_place(request.param)
 
 
 def export_in(place: Place, **options: object) -> AzureExport:

@@ -11,8 +11,9 @@ import pytest
 from focus_pipeline.focus.rules import ROW, Rule, compile_predicates, predicates, rules
 from focus_pipeline.focus.specification import rule_data
 from focus_pipeline.pipeline import check, land
+from focus_pipeline.pipeline.losses import held_back
 from focus_pipeline.pipeline.staged_month import StagedMonth
-from focus_pipeline_tests.conftest import LoadMonth
+from focus_pipeline_tests.conftest import CONNECTION, LoadedMonth, LoadMonth
 from focus_pipeline_tests.fakes.clean_months import VARIANTS, clean_charges
 from focus_pipeline_tests.month_files import MONTH, Row, focus_row, without, write_csv, write_parquet
 
@@ -195,3 +196,83 @@ def test_a_copy_of_a_file_that_is_rejected_makes_no_month_of_nothing(folder: Pat
     month = load_month(folder)
     assert [bool(file.same_as) for file in month.staged.files] == [False, True]
     assert not month.verdict.accepted
+
+
+def test_an_older_delivery_is_not_held_back_for_what_the_newer_one_has_gained(
+    folder: Path, load_month: LoadMonth
+) -> None:
+    """A run that began earlier ends later: nothing of the month goes by it, and nobody is asked anything."""
+    write_csv(folder / "a.csv", [focus_row()])
+    older = load_month(folder).staged
+    write_csv(folder / "a.csv", [focus_row(ResourceId=f"r{n}") for n in range(9)])
+    month = load_month(folder)
+    assert check.judge(older, month.data_dir, month_rule=True).accepted
+    assert held_back(CONNECTION, MONTH, older.token, month.data_dir) == ""
+    assert check.accepted_delivery(CONNECTION, MONTH, month.data_dir)["token"] == month.staged.token
+
+
+# Exactness
+
+
+def test_large_costs_reconcile_to_the_last_decimal(folder: Path, load_month: LoadMonth) -> None:
+    """Of more digits than Python's decimals keep when they are added up: of two providers in a file, and two files."""
+    costs = {
+        "BilledCost": "1234567890123456789.123456789012345678",
+        "EffectiveCost": "987654321098765432.000000000000000001",
+    }
+    write_csv(folder / "a.csv", [focus_row(**costs), focus_row(**costs, ProviderName="Internal")])
+    write_csv(folder / "b.csv", [focus_row(**costs)])
+    month = load_month(folder)
+    assert month.check("reconciliation").passed
+    assert [(file.billed_cost, file.effective_cost) for file in month.staged.files] == [
+        ({"USD": "2469135780246913578.246913578024691356"}, {"USD": "1975308642197530864.000000000000000002"}),
+        ({"USD": costs["BilledCost"]}, {"USD": costs["EffectiveCost"]}),
+    ]
+
+
+# Rows that are alike, and gaps of providers
+
+
+@pytest.mark.parametrize("column", ["ResourceName", "ListCost", "x_OrderNumber", "BillingPeriodEnd"])
+def test_rows_that_differ_in_any_column_are_not_called_repeated(
+    folder: Path, load_month: LoadMonth, column: str
+) -> None:
+    rows = [{"ResourceName": "x", "x_OrderNumber": "1"} | focus_row() for _ in range(2)]
+    write_csv(folder / "a.csv", rows)
+    assert load_month(folder).failures["repeated-row"].violations == 1
+    other = "2025-03-31T00:00:00Z" if column.endswith("End") else "2"
+    write_csv(folder / "a.csv", [rows[0], rows[1] | {column: other}])
+    assert "repeated-row" not in load_month(folder).failures
+
+
+def gaps(month: LoadedMonth, column: str) -> dict[str | None, int]:
+    """Known gap that accounts for what a column breaks, None for what none does -> how many violations."""
+    failures = [f for check in month.verdict.checks[1:] for f in check.failures if f.column == column]
+    return {failure.gap: failure.violations for failure in failures}
+
+
+def test_a_known_gap_is_of_the_rows_of_its_provider(folder: Path, load_month: LoadMonth) -> None:
+    """PublisherName may be empty in AWS's exports, and in nobody else's."""
+    rows = [focus_row(ProviderName=name, PublisherName="") for name in ("AWS", "Equinix", "AWS")]
+    write_csv(folder / "a.csv", rows)
+    assert gaps(load_month(folder), "PublisherName") == {None: 1, "AWS 1.0": 2}
+
+
+def test_a_known_gap_is_of_the_versions_that_have_it(folder: Path, load_month: LoadMonth) -> None:
+    """Google's view of FOCUS 1.0 writes categories as it likes; its export of 1.2 has no reason to."""
+    write_csv(folder / "a.csv", [focus_row(ProviderName="Google Cloud", ServiceCategory="Gardening")])
+    assert gaps(load_month(folder, focus_version="1.0"), "ServiceCategory") == {"Google Cloud 1.0": 1}
+    assert gaps(load_month(folder, focus_version="1.2"), "ServiceCategory") == {None: 1}
+
+
+def test_a_known_gap_of_a_whole_file_is_of_one_with_rows_of_its_provider_alone(
+    folder: Path, load_month: LoadMonth
+) -> None:
+    """Google's exports have no BillingAccountName; a file that somebody has put together of two providers' has to."""
+    of_google, other = (
+        without(focus_row(ProviderName=name), "BillingAccountName") for name in ("Google Cloud", "Equinix")
+    )
+    write_csv(folder / "a.csv", [of_google])
+    assert gaps(load_month(folder), "BillingAccountName") == {"Google Cloud 1.0": 1}
+    write_csv(folder / "a.csv", [of_google, other])
+    assert gaps(load_month(folder), "BillingAccountName") == {None: 1}

@@ -1,0 +1,187 @@
+"""When a month is staged anew and when it is not, and which of the staged rows are whose."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from focus_pipeline.focus import fingerprint
+from focus_pipeline.focus.fingerprint import code_fingerprint
+from focus_pipeline.pipeline import check, normalise
+from focus_pipeline.pipeline.check import accepted_delivery
+from focus_pipeline.pipeline.land import current_delivery
+from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.publish import publish_month
+from focus_pipeline.warehouse import open_warehouse
+from focus_pipeline_tests.conftest import CONNECTION, LoadMonth
+from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv, write_parquet
+
+
+@pytest.fixture
+def older_code(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """The month is staged and judged by another version of this code, until the returned function is called."""
+    monkeypatch.setattr(normalise, "code_fingerprint", lambda *more: code_fingerprint("older", *more))
+    return lambda: monkeypatch.setattr(normalise, "code_fingerprint", code_fingerprint)
+
+
+# When
+
+
+def test_a_delivery_that_is_shown_again_takes_the_place_of_the_one_between(
+    folder: Path, load_month: LoadMonth, tmp_path: Path
+) -> None:
+    """A -> B -> A: what is staged of A is there already, and is the latest again."""
+    bill = folder / "bill.csv"
+    write_csv(bill, [focus_row(BilledCost="1")])
+    first = load_month(folder)
+    kept = bill.rename(tmp_path / "kept.csv")
+    write_csv(bill, [focus_row(BilledCost="2")])
+    between = load_month(folder)
+    kept.rename(bill)
+    again = load_month(folder)
+    assert again.staged.token == first.staged.token != between.staged.token
+    assert again.staged.listed_at > between.staged.listed_at > first.staged.listed_at
+    accepted = accepted_delivery(CONNECTION, MONTH, again.data_dir)
+    assert (accepted["token"], accepted["listed_at"]) == (first.staged.token, again.staged.listed_at)
+
+
+def test_a_month_that_is_staged_is_not_read_again(folder: Path, load_month: LoadMonth) -> None:
+    write_csv(folder / "bill.csv", [focus_row()])
+    written = load_month(folder).staged.path.stat()
+    assert load_month(folder).staged.path.stat().st_ino == written.st_ino
+
+
+@pytest.mark.parametrize("missing", [".parquet", ".staged.json"])
+def test_what_is_missing_of_a_staged_month_is_made_again(folder: Path, load_month: LoadMonth, missing: str) -> None:
+    """As after a crash between the two, or where somebody has cleared up."""
+    write_csv(folder / "bill.csv", [focus_row(BilledCost="7")])
+    load_month(folder).staged.path.with_suffix(missing).unlink()
+    assert load_month(folder).values("BilledCost") == [Decimal(7)]
+
+
+def test_a_month_is_staged_and_judged_anew_when_the_code_changes(
+    folder: Path, load_month: LoadMonth, monkeypatch: pytest.MonkeyPatch, older_code: Callable[[], None]
+) -> None:
+    """An upgrade with a month that is published: the older code found nothing wrong, and lost a row."""
+    write_csv(folder / "bill.csv", [focus_row(ListCost=""), focus_row(ListCost="", ResourceId="other")])
+    with monkeypatch.context() as older:
+        join = normalise._join
+        older.setattr(normalise, "_join", lambda connection, parts, path: join(connection, [], path))
+        older.setattr(check, "row_failures", lambda *_: [])
+        older.setattr(check, "_reconciliation_failures", lambda *_: [])
+        before = load_month(folder)
+    assert (before.staged.rows, before.verdict.accepted) == (0, True)
+    with open_warehouse(before.data_dir.warehouse) as warehouse:
+        publish_month(MONTH, before.data_dir, warehouse)
+        older_code()
+        after = load_month(folder)
+        assert (after.staged.token, after.staged.rows) == (before.staged.token, 2)
+        assert after.failures["ListCost-C-003-M"].violations == 2
+        publish_month(MONTH, after.data_dir, warehouse)
+        assert warehouse.execute("SELECT count(*) FROM focus.cost_and_usage").fetchone() == (2,)
+
+
+def test_a_verdict_of_older_code_is_not_used_again_although_the_rows_are_the_same(
+    folder: Path, load_month: LoadMonth, monkeypatch: pytest.MonkeyPatch, older_code: Callable[[], None]
+) -> None:
+    write_csv(folder / "bill.csv", [focus_row(ListCost="")])
+    with monkeypatch.context() as older:
+        older.setattr(check, "row_failures", lambda *_: [])
+        assert load_month(folder).failures == {}
+    older_code()
+    assert list(load_month(folder).failures) == ["ListCost-C-003-M"]
+
+
+@pytest.mark.parametrize("name", ["steps.py", "rules.toml", "macros.sql"])
+def test_the_mark_of_the_code_is_another_when_a_line_of_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(fingerprint.resources, "files", lambda package: tmp_path)
+    mark = fingerprint._own_sources.__wrapped__
+    (tmp_path / name).write_text("as it was")
+    (tmp_path / "notes.md").write_text("no code")
+    before = mark()
+    (tmp_path / "notes.md").write_text("other notes")
+    assert mark() == before
+    (tmp_path / name).write_text("as it is")
+    assert mark() != before
+    (tmp_path / name).write_text("as it was")
+    assert mark() == before
+    monkeypatch.setattr(duckdb, "__version__", "9.9.9")
+    assert mark() != before
+
+
+def test_a_month_is_staged_anew_when_its_connection_is_set_otherwise(folder: Path, load_month: LoadMonth) -> None:
+    write_csv(folder / "good.csv", [focus_row()])
+    write_csv(folder / "late.csv", [focus_row(ChargePeriodStart="2025-02-28T00:00:00Z")])
+    assert list(load_month(folder, month_rule=True).rejections) == ["late.csv"]
+    assert load_month(folder, month_rule=False).staged.rows == 2
+    assert list(load_month(folder, month_rule=True).rejections) == ["late.csv"]
+    declared = load_month(folder, focus_version="1.2").staged.accepted_files
+    assert [file.layout.focus_version for file in declared] == ["1.2"]
+
+
+def test_the_version_that_a_connection_declares_outdoes_that_of_a_manifest(folder: Path, load_month: LoadMonth) -> None:
+    write_csv(folder / "bill.csv", [focus_row()])
+    data_dir = load_month(folder).data_dir
+    delivery = replace(current_delivery(CONNECTION, MONTH, data_dir), focus_version="1.2")
+    for declared, version in {None: "1.2", "1.0": "1.0"}.items():
+        (file,) = stage(delivery, data_dir, month_rule=True, focus_version=declared).files
+        assert file.layout.focus_version == version
+
+
+# Which rows
+
+
+def test_the_first_moment_of_a_month_is_of_it_and_that_of_the_next_is_not(folder: Path, load_month: LoadMonth) -> None:
+    """Files are told apart although they are read together, and rows by their number in their own."""
+    inside = [focus_row(ChargePeriodStart=moment) for moment in ("2025-03-01T00:00:00Z", "2025-03-31T23:59:59Z")]
+    write_csv(folder / "a.csv", inside)
+    write_csv(folder / "b.csv", [inside[0], focus_row(ChargePeriodStart="2025-04-01T00:00:00Z")])
+    write_csv(folder / "c.csv", [*inside, focus_row(ChargePeriodStart="2025-02-28T23:59:59Z")])
+    loaded = load_month(folder)
+    assert loaded.staged.rows == 2
+    said = {name: reason.split("; ")[0] for name, reason in loaded.rejections.items()}
+    outside = "1 rows have a ChargePeriodStart outside of 2025-03, the first is row"
+    assert said == {
+        "b.csv": f"{outside} 2 with 2025-04-01T00:00:00Z",
+        "c.csv": f"{outside} 3 with 2025-02-28T23:59:59Z",
+    }
+
+
+def test_rows_after_a_rejected_file_keep_their_numbers(folder: Path, load_month: LoadMonth) -> None:
+    write_csv(folder / "a.csv", [focus_row(ChargePeriodStart="2025-05-01T00:00:00Z")] * 3)
+    write_parquet(folder / "b.parquet", [focus_row(), focus_row(ListCost="1,0")])
+    loaded = load_month(folder)
+    assert list(loaded.rejections) == ["a.csv"]
+    (example,) = loaded.failures["ListCost-C-001-M"].examples
+    assert (example["file"], example["row"]) == (f"{MONTH}/b.parquet", 2)
+
+
+def test_rows_of_files_of_several_kinds_keep_their_numbers(folder: Path, load_month: LoadMonth) -> None:
+    """Files of one kind are read together, so that rows are staged in another order than files are delivered."""
+    for number, name in enumerate(("a.csv", "b.parquet", "c.csv"), 1):
+        write = write_parquet if name.endswith("parquet") else write_csv
+        good = [focus_row(ResourceId=f"{name}-{row}") for row in range(number)]
+        write(folder / name, [*good, focus_row(ListCost="1,0"), *good])
+    examples = load_month(folder).failures["ListCost-C-001-M"].examples
+    assert {(example["file"], example["row"]) for example in examples} == {
+        (f"{MONTH}/a.csv", 2),
+        (f"{MONTH}/b.parquet", 3),
+        (f"{MONTH}/c.csv", 4),
+    }
+
+
+def test_a_flipped_bit_in_a_parquet_page_with_a_checksum_rejects_its_file(folder: Path, load_month: LoadMonth) -> None:
+    """It would be another cost, and nothing else in the file says so."""
+    options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    write_parquet(folder / "bill.parquet", [focus_row(BilledCost="1.25")], write_page_checksum=True, **options)
+    write_parquet(folder / "good.parquet", [focus_row(BilledCost="3.25")], write_page_checksum=True, **options)
+    content = (folder / "bill.parquet").read_bytes()
+    (folder / "bill.parquet").write_bytes(content.replace(b"1.25", b"9.25", 1))
+    loaded = load_month(folder)
+    assert list(loaded.rejections) == ["bill.parquet"]
+    assert loaded.values("BilledCost") == [Decimal("3.25")]
