@@ -203,8 +203,9 @@ def test_a_newer_duckdb_s_file_is_named_as_that(tmp_path: Path, monkeypatch: pyt
             pass
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("lost", ["staged", "parquet", "verdicts", "warehouse"])
+@pytest.mark.parametrize(
+    "lost", ["parquet", *(pytest.param(lost, marks=pytest.mark.slow) for lost in ("staged", "verdicts", "warehouse"))]
+)
 def test_what_is_missing_in_staged_is_made_again_from_landing(loaded: DataDir, lost: str) -> None:
     before = content(loaded.warehouse)
     if lost == "staged":
@@ -227,6 +228,18 @@ def test_a_month_that_cannot_be_brought_back_is_named_and_harms_no_other(loaded:
         "says how"
     ]
     assert sum(rebuilt.rows.values()) == 5
+
+
+def test_the_log_of_the_former_warehouse_is_put_aside_with_it(tmp_path: Path) -> None:
+    """What was committed and is not in its file yet is of that file alone."""
+    data_dir = DataDir(tmp_path)
+    subprocess.run([sys.executable, "-c", COMMIT_AND_DIE, str(data_dir.warehouse)], check=False)
+    assert write_ahead_log(data_dir.warehouse).exists()
+    aside = rebuild_warehouse(data_dir, {}).aside
+    mine = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'mine'"
+    for path, there in {data_dir.warehouse: 0, aside: 1}.items():
+        with open_warehouse(path) as warehouse:
+            assert warehouse.execute(mine).fetchone() == (there,)
 
 
 def test_a_warehouse_that_is_open_is_not_rebuilt(tmp_path: Path) -> None:

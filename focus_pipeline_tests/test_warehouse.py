@@ -14,8 +14,10 @@ import pytest
 from focus_pipeline import warehouse as warehouse_module
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.canonical import LINEAGE
+from focus_pipeline.focus.fingerprint import code_fingerprint
+from focus_pipeline.pipeline import normalise
 from focus_pipeline.pipeline.check import judge
-from focus_pipeline.pipeline.land import LandedDelivery, land
+from focus_pipeline.pipeline.land import LandedDelivery, current_delivery, land
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.warehouse import (
@@ -90,17 +92,21 @@ def test_a_reader_sees_the_former_month_until_the_new_one_is_committed(folder: P
     assert seen == [(Decimal(2),)]
 
 
+@pytest.mark.parametrize(
+    "other",
+    ["SELECT * FROM {} LIMIT 0", "SELECT * REPLACE (EffectiveCost + 1e-18::DECIMAL(38, 18) AS EffectiveCost) FROM {}"],
+    ids=["no row", "another EffectiveCost"],
+)
 def test_a_table_that_would_hold_something_else_than_was_staged_is_left_as_it_was(
-    folder: Path, load_month: Callable
+    folder: Path, load_month: Callable, other: str
 ) -> None:
     write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
     month = load_month(folder)
     with open_warehouse(month.data_dir.warehouse) as warehouse:
         replace_month(warehouse, month.staged)
         # The staged file is not what its report says any more.
-        duckdb.sql(
-            f"COPY (SELECT * FROM '{month.staged.path}' LIMIT 0) TO '{month.staged.path}.other' (FORMAT parquet)"
-        )
+        rows = other.format(f"'{month.staged.path}'")
+        duckdb.sql(f"COPY ({rows}) TO '{month.staged.path}.other' (FORMAT parquet)")
         os.replace(f"{month.staged.path}.other", month.staged.path)
         with pytest.raises(NotReconciled, match=f"colo_costs {MONTH}: .* nothing was published"):
             replace_month(warehouse, month.staged)
@@ -116,10 +122,16 @@ def test_only_the_month_of_the_connection_is_replaced(folder: Path, load_month: 
     with open_warehouse((month := load_month(folder)).data_dir.warehouse) as warehouse:
         replace_month(warehouse, month.staged)
         replace_month(warehouse, load_month(other).staged)
+        warehouse.execute(
+            "INSERT INTO focus.cost_and_usage (x_Connection, x_Month, BilledCost) "
+            f"VALUES ('{CONNECTION}_of_others', '{MONTH}', 4)"
+        )
         write_csv(folder / "a.csv", [focus_row(BilledCost="3")])
         published = replace_month(warehouse, load_month(folder).staged)
+        of_sources = warehouse.execute("SELECT Month, BilledCost FROM focus.data_source_months ORDER BY ALL").fetchall()
+    assert of_sources == [(MONTH, Decimal(3)), ("2025-04", Decimal(2))]
     assert (published.billed_cost_before, published.billed_cost_after) == ({"USD": Decimal(1)}, {"USD": Decimal(3)})
-    assert shown(month.data_dir.warehouse) == [(Decimal(2),), (Decimal(3),)]
+    assert shown(month.data_dir.warehouse) == [(Decimal(2),), (Decimal(3),), (Decimal(4),)]
 
 
 def test_the_warehouse_can_be_deleted_and_rebuilt_from_what_is_staged(folder: Path, load_month: Callable) -> None:
@@ -177,6 +189,90 @@ def test_an_older_delivery_that_is_still_judged_when_the_newer_one_is_published_
         publish_month(MONTH, data_dir, warehouse)
     assert not older.path.exists()
     assert newer.path.exists()
+
+
+def test_what_is_staged_of_a_later_delivery_is_not_cleared_away(folder: Path, load_month: Callable) -> None:
+    """It is judged in a moment, by a run that began an hour ago and waits for its turn."""
+    write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
+    month = load_month(folder)
+    data_dir = month.data_dir
+    write_csv(folder / "a.csv", [focus_row(BilledCost="2")])
+    connection = MonthFolders(CONNECTION, folder.parent.as_uri())
+    landed = land(connection, connection.discover([MONTH]).deliveries[MONTH], data_dir)
+    later = stage(landed, data_dir, month_rule=True)
+    os.utime(later.path.with_suffix(".staged.json"), (0, 0))
+    with open_warehouse(data_dir.warehouse) as warehouse:
+        publish_month(MONTH, data_dir, warehouse)
+        assert later.path.exists()
+        assert judge(later, data_dir, month_rule=True).accepted
+        publish_month(MONTH, data_dir, warehouse)
+    assert shown(data_dir.warehouse) == [(Decimal(2),)]
+
+
+def test_a_month_that_goes_back_to_its_first_delivery_is_published_as_that(
+    folder: Path, load_month: Callable, tmp_path: Path
+) -> None:
+    """A -> B -> A, each published: the table shows the last of them, and is not written for nothing."""
+    bill, kept = folder / "a.csv", tmp_path / "kept.csv"
+    write_csv(bill, [focus_row(BilledCost="1")])
+    for cost in (1, 2, 1):
+        if cost == 2:
+            bill.rename(kept)
+            write_csv(bill, [focus_row(BilledCost="2")])
+        elif kept.exists():
+            kept.rename(bill)
+        data_dir = load_month(folder).data_dir
+        with open_warehouse(data_dir.warehouse) as warehouse:
+            assert len(publish_month(MONTH, data_dir, warehouse).replaced) == 1
+            assert publish_month(MONTH, data_dir, warehouse).replaced == ()
+        assert shown(data_dir.warehouse) == [(Decimal(cost),)]
+
+
+def test_a_month_that_was_staged_anew_is_published_once_it_is_judged(
+    folder: Path, load_month: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Newer code has staged it, and the process died before the verdict: nobody knows yet whether it is right."""
+    write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
+    data_dir = load_month(folder).data_dir
+    with open_warehouse(data_dir.warehouse) as warehouse:
+        publish_month(MONTH, data_dir, warehouse)
+        monkeypatch.setattr(normalise, "code_fingerprint", lambda *more: code_fingerprint("newer", *more))
+        staged = stage(current_delivery(CONNECTION, MONTH, data_dir), data_dir, month_rule=True)
+        meanwhile = publish_month(MONTH, data_dir, warehouse)
+        assert (meanwhile.replaced, meanwhile.shown) == ((), {})
+        judge(staged, data_dir, month_rule=True)
+        assert [one.rows_after for one in publish_month(MONTH, data_dir, warehouse).replaced] == [1]
+
+
+def test_two_currencies_that_appear_and_vanish_are_each_told(folder: Path, load_month: Callable) -> None:
+    told = []
+    for costs in ({"USD": "1"}, {"USD": "1", "EUR": "2"}, {"EUR": "2"}):
+        write_csv(folder / "a.csv", [focus_row(BillingCurrency=code, BilledCost=cost) for code, cost in costs.items()])
+        month = load_month(folder)
+        judge(month.staged, month.data_dir, month_rule=True, accept_loss=True)
+        with open_warehouse(month.data_dir.warehouse) as warehouse:
+            (published,) = publish_month(MONTH, month.data_dir, warehouse).replaced
+        told.append((published.billed_cost_before, published.billed_cost_after))
+    dollars, euros = {"USD": Decimal(1)}, {"EUR": Decimal(2)}
+    assert told == [({}, dollars), (dollars, dollars | euros), (dollars | euros, euros)]
+
+
+def test_a_table_of_an_older_version_gains_its_new_columns_and_keeps_its_rows(
+    folder: Path, load_month: Callable
+) -> None:
+    """An upgrade with data present: the older code knew no ServiceProviderName."""
+    write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
+    month = load_month(folder)
+    with open_warehouse(month.data_dir.warehouse) as warehouse:
+        replace_month(warehouse, month.staged)
+        warehouse.execute("UPDATE focus.cost_and_usage SET x_Month = '2025-02'")
+        for view in VERSION_VIEWS.values():
+            warehouse.execute(f"DROP VIEW focus.{view}")
+        warehouse.execute("ALTER TABLE focus.cost_and_usage DROP COLUMN ServiceProviderName")
+    with open_warehouse(month.data_dir.warehouse) as warehouse:
+        replace_month(warehouse, month.staged)
+        rows = warehouse.execute("SELECT x_Month, ServiceProviderName, BilledCost FROM focus.cost_and_usage ORDER BY 1")
+        assert rows.fetchall() == [("2025-02", None, Decimal(1)), (MONTH, "Equinix", Decimal(1))]
 
 
 def test_the_table_has_the_columns_of_focus_in_order_and_then_the_lineage(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 import dagster as dg
@@ -11,6 +12,9 @@ import duckdb
 import pytest
 
 from focus_pipeline.components import metadata, names
+from focus_pipeline.components.ingestion import delivery_of
+from focus_pipeline.connections.delivery import Delivery
+from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.pipeline.data_dir import read_json
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
@@ -166,6 +170,21 @@ def test_a_month_that_was_never_delivered_is_materialised_with_no_rows(site: Sit
     assert run.success
     metadata = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
     assert metadata["dagster/partition_row_count"].value == 0
+
+
+def test_a_month_that_expires_row_by_row_stays_as_it_was_first_landed(site: Site, recent: list[str]) -> None:
+    """Of what the provider keeps less of from day to day nothing is taken again, unless nothing is held of it."""
+    connection = MonthFolders(NAME, site.bucket.as_uri())
+
+    def delivery() -> Delivery | None:
+        discovery = replace(connection.discover(), expiring=(recent[0],))
+        return delivery_of(recent[0], discovery, connection, 2, site.data_dir)
+
+    site.deliver(recent[0], rows=4)
+    assert delivery() == connection.discover().deliveries[recent[0]]
+    assert site.run(recent[0]).success
+    site.deliver(recent[0], rows=3)
+    assert delivery() is None
 
 
 def test_an_unchanged_month_is_not_fetched_parsed_or_written_again(site: Site, recent: list[str]) -> None:

@@ -17,7 +17,7 @@ from focus_pipeline.connections import month_folders
 from focus_pipeline.connections.delivery import Delivery
 from focus_pipeline.connections.month_folders import MonthFolders as MonthFoldersConnection
 from focus_pipeline.pipeline.check import accepted_delivery, judge
-from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.land import current_token, land
 from focus_pipeline.pipeline.losses import held_back
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline_tests.components.conftest import NAME, Site
@@ -123,6 +123,18 @@ def test_delete_then_export_never_empties_the_table(site: Site, recent: list[str
     assert site.billed(month) == Decimal("15")
     assert held_back(NAME, month, "", site.data_dir) == ""
     assert not (site.data_dir.staged(NAME, month) / "held_back.json").exists()
+
+
+def test_what_was_held_back_says_nothing_of_the_next_delivery(site: Site, recent: list[str]) -> None:
+    month = recent[-1]
+    site.deliver(month, rows=10)
+    site.tick_and_load()
+    accepted = accepted_delivery(NAME, month, site.data_dir)["token"]
+    site.deliver(month, rows=1)
+    site.tick_and_load()
+    said = held_back(NAME, month, current_token(NAME, month, site.data_dir), site.data_dir)
+    assert said == f"it would take {NAME} {month} from 10 rows to 1 and from 12.50 to 1.25 USD"
+    assert held_back(NAME, month, accepted, site.data_dir) == ""
 
 
 @pytest.mark.parametrize("how", ["the command", "a tag of the run"])

@@ -99,9 +99,24 @@ def test_a_rename_after_the_new_name_was_loaded_ends_the_double_rows(loaded: Sit
     assert f"`focus-pipeline rename {NAME} NEW`" in undefined.description
     assert f"`focus-pipeline remove {NAME}`" in undefined.description
     assert f"`focus-pipeline remove {NAME}`" in check_of(site.published[-1], "delivered_once").description
+    current = current_token(NEW, recent[1], site.data_dir)
     rename_connection(NAME, NEW, site.data_dir, READING)
+    assert current_token(NEW, recent[1], site.data_dir) == current
     assert (site.billed(recent[0]), site.billed(recent[1])) == (Decimal("5"), Decimal("7.5"))
     assert set().union(*connections_in(site).values()) == {NEW}
+
+
+def test_of_a_month_that_both_names_have_judged_the_new_name_s_verdict_stays(loaded: Site, recent: list[str]) -> None:
+    """It tells of the latest delivery, although nothing of it is published."""
+    site = redefined(loaded, NEW)
+    assert not site.run(recent[1], NEW).success
+    verdicts = "SELECT DISTINCT Connection, Token FROM focus.conformance WHERE Month = '{}'"
+    of_new = [row for row in site.query(verdicts.format(recent[1])) if row[0] == NEW]
+    rejected = "SELECT Connection, count(*) FROM focus.rejected_files GROUP BY 1"
+    assert sorted(site.query(rejected)) == [(NEW, 1), (NAME, 1)]
+    rename_connection(NAME, NEW, site.data_dir, READING)
+    assert site.query(verdicts.format(recent[1])) == of_new
+    assert site.query(rejected) == [(NEW, 1)]
 
 
 @pytest.mark.slow

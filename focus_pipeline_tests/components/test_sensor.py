@@ -4,8 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 
 import dagster as dg
@@ -115,6 +116,53 @@ def test_a_run_that_failed_before_a_verdict_is_tried_again_after_a_while_and_the
     given_up = site.tick()
     assert not given_up.run_requests
     assert "failed 3 times before it was judged; materialise it in the UI" in given_up.skip_reason.skip_message
+
+
+def test_the_waits_are_a_quarter_of_an_hour_and_two_hours_from_the_end_of_the_run(
+    site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the run took that failed."""
+    now = datetime.now(UTC)
+    ended = now
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, zone: tzinfo | None = None) -> datetime:
+            return now
+
+    records = deliveries_sensor._latest_run
+    monkeypatch.setattr(deliveries_sensor, "datetime", Clock)
+    monkeypatch.setattr(
+        deliveries_sensor,
+        "_latest_run",
+        lambda *wanted: [record._replace(end_time=ended.timestamp()) for record in records(*wanted)],
+    )
+    site.deliver(recent[-1])
+    job = site.definitions.resolve_job_def("colo_costs_ingest")
+    for attempt, wait in enumerate((timedelta(minutes=15), timedelta(hours=2)), 1):
+        (request,) = site.tick().run_requests
+        assert request.tags[names.ATTEMPT_TAG] == str(attempt)
+        site.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.FAILURE)
+        ended = now + timedelta(hours=6)
+        now = ended + wait - timedelta(minutes=1)
+        assert not site.tick().run_requests
+        now = ended + wait + timedelta(minutes=1)
+    assert len(site.tick().run_requests) == 1
+
+
+def test_months_before_the_start_are_not_asked_for(
+    make_site: Callable[..., Site], recent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are no partitions: Dagster would refuse the run of one that is within the look-back, or was held."""
+    monkeypatch.setenv("FOCUS_START_MONTH", recent[1])
+    monkeypatch.setattr(names, "monthly", names.monthly.__wrapped__)
+    site = make_site("colo_costs")
+    for month in recent:
+        site.deliver(month)
+    asked = site.tick()
+    assert months_of(asked) == recent[1:]
+    assert [site.load(request).success for request in asked.run_requests] == [True, True]
+    assert f"{recent[0]} before FOCUS_START_MONTH, which is {recent[1]}" in site.tick().skip_reason.skip_message
 
 
 def test_a_changed_added_or_removed_file_loads_its_month_again_and_only_it(site: Site, recent: list[str]) -> None:

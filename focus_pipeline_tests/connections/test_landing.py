@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -211,13 +212,22 @@ def test_an_object_that_vanishes_meanwhile_leaves_the_former_month(
     assert left_over(data_dir) == []
 
 
-def test_a_body_of_another_size_than_listed_is_not_kept(data_dir: DataDir) -> None:
+@pytest.mark.parametrize("arrived", [b"123", b"1234567"])
+def test_a_body_of_another_size_than_listed_is_not_kept(data_dir: DataDir, arrived: bytes) -> None:
     bodies = {"2025-03/x.csv": b"12345"}
-    connection = InMemory({"2025-03/x.csv": b"123"})
-    with pytest.raises(IncompleteDownload, match=r"2025-03/x\.csv: 3 of 5 bytes arrived; run it again"):
+    connection = InMemory({"2025-03/x.csv": arrived})
+    with pytest.raises(IncompleteDownload, match=rf"2025-03/x\.csv: {len(arrived)} of 5 bytes arrived; run it again"):
         land(connection, delivery_of(bodies), data_dir)
     assert current_delivery(NAME, MONTH, data_dir) is None
     assert left_over(data_dir) == []
+
+
+def test_the_result_of_a_query_has_the_size_that_arrived(data_dir: DataDir) -> None:
+    """Nobody knows it before."""
+    bodies = {"2025-03/x.parquet": b"12345"}
+    item = replace(delivery_of(bodies).objects[0], size=None)
+    assert land(InMemory(bodies), Delivery(MONTH, (item,)), data_dir).size == 5
+    assert current_delivery(NAME, MONTH, data_dir).size == 5
 
 
 def test_a_month_that_could_never_be_landed_is_not_held(data_dir: DataDir) -> None:

@@ -42,6 +42,18 @@ def test_the_files_of_a_month_s_days_are_the_month(place: Place, load: Load) -> 
     assert not [rule for rule in loaded.verdict.rules if rule.severity == "ERROR"]
 
 
+def test_each_month_has_the_files_of_its_own_folder(make_place: Callable[[str], Place], load: Load) -> None:
+    place = make_place("local")
+    export = OciExport(place.put)
+    april = clean_rows("oci_1_0_preview", "2025-04")
+    export.deliver(MONTH, 31, ROWS[:5])
+    export.deliver("2025-04", 1, april[:2])
+    connection = connection_to(place)
+    assert connection.discover().months == (MONTH, "2025-04")
+    assert load(connection, MONTH).billed == billed(ROWS[:5])
+    assert load(connection, "2025-04").billed == billed(april[:2])
+
+
 def test_a_file_that_is_delivered_again_replaces_its_own_rows(place: Place, load: Load) -> None:
     """T20"""
     export = OciExport(place.put)
