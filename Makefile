@@ -7,7 +7,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo dev test attack bench lint docs lock setup
+.PHONY: demo dev test mutants attack bench lint docs lock setup
 
 demo: setup ## generate deliveries, run the real ingestion over them, print what the table holds
 	$(BIN)/focus-pipeline demo
@@ -17,6 +17,9 @@ dev: setup ## the Dagster UI on http://localhost:3000 (PORT=… for another), wi
 
 test: setup ## everything, with real servers on loopback
 	$(BIN)/pytest
+
+mutants: setup ## bugs planted one at a time into a copy, each of which the fast tests have to find: within 10 minutes
+	$(BIN)/python -m focus_pipeline_tests.mutants
 
 attack: setup ## kills, races, damaged files and manifests, bombs, full disks, little memory: within 30 minutes
 	$(BIN)/python -m focus_pipeline_tests.attack

@@ -91,7 +91,11 @@ def test_a_bug_that_can_no_longer_be_planted_is_named(run: Run, stale: dict[str,
         ("test_at_length", "2 * sum(costs)", "without any bug: pytest ended with 5"),
         ("test_total", "sum(costs", "costs are doubled: pytest ended with 4"),
         ("test_before_it_begins", "2 * sum(costs)", "costs are doubled: pytest ended with 1"),
-        ("test_total", "sum(0 for _ in iter(int, 1))", "costs are doubled: test_costs::test_total takes more than 2 seconds"),
+        (
+            "test_total",
+            "sum(0 for _ in iter(int, 1))",
+            "costs are doubled: test_costs::test_total takes more than 2 seconds",
+        ),
     ],
     ids=["fails anyway", "not there", "slow", "no Python", "fails before the test", "no end"],
 )

@@ -99,6 +99,18 @@ def test_a_file_that_unpacks_to_more_than_the_limit_is_refused(folder: Path, loa
     assert (loaded.staged.rows, loaded.verdict.accepted) == (1, True)
 
 
+def test_a_broken_line_at_the_beginning_hides_nothing_of_what_a_file_unpacks_to(
+    folder: Path, load_month: LoadMonth
+) -> None:
+    """The second reader stops there; the limit is for whoever reads on."""
+    line = ROWS.partition(b"\n")[2]
+    write_gzip(folder / "packed.csv.gz", [HEADER, b"\nbroken\n", *[line * 5_000] * 20])
+    write_csv(folder / "good.csv", [focus_row()])
+    loaded = load_month(folder, limits=Limits(10 * MEGABYTE))
+    assert "it unpacks to more than 10,485,760 bytes" in loaded.rejections["packed.csv.gz"]
+    assert loaded.staged.rows == 1
+
+
 def test_a_file_that_unpacks_beyond_what_any_bill_does_is_refused(
     folder: Path, load_month: LoadMonth, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,26 @@ def test_a_file_that_the_two_readers_count_differently_is_rejected(
     assert loaded.values("ResourceId") == [*(f"a-{n}" for n in range(2)), *(f"c-{n}" for n in range(4))]
 
 
+def test_a_file_that_the_second_reader_cannot_read_is_rejected(
+    folder: Path, load_month: LoadMonth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows DuckDB reads of it, and whatever is read together with it."""
+    counted = csv_files._counted_by_pyarrow
+
+    def in_doubt(stream: csv_files._Measured, block: int) -> tuple[int | None, str]:
+        records, doubt = counted(stream, block)
+        return (None, "an odd quote") if records == 3 else (records, doubt)
+
+    monkeypatch.setattr(csv_files, "_counted_by_pyarrow", in_doubt)
+    for name, rows in {"a": 2, "b": 3, "c": 4}.items():
+        write_csv(folder / f"{name}.csv", [focus_row(ResourceId=f"{name}-{number}") for number in range(rows)])
+    loaded = load_month(folder)
+    assert list(loaded.rejections) == ["b.csv"]
+    said = "a second reader cannot read it (an odd quote), so none can be sure of its 3 rows"
+    assert said in loaded.rejections["b.csv"]
+    assert loaded.staged.rows == 6
+
+
 def test_a_parquet_file_whose_parts_do_not_add_up_is_rejected(folder: Path, load_month: LoadMonth) -> None:
     path = folder / "bill.parquet"
     table = pa.table({name: pa.array([value] * 2000) for name, value in focus_row().items()})
