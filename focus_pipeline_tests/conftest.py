@@ -97,7 +97,10 @@ def load_month(tmp_path: Path, compiled_rules: Path) -> LoadMonth:
 
 @pytest.fixture(scope="session")
 def compiled_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache folder of the rules: compiling them takes seconds and gives the same for every data directory."""
-    cache = tmp_path_factory.mktemp("cache")
+    """The cache folder of the rules: compiling them takes seconds and gives the same for every data directory.
+
+    FOCUS_TEST_RULES: one that several processes share.
+    """
+    cache = Path(os.environ.get("FOCUS_TEST_RULES") or tmp_path_factory.mktemp("cache"))
     predicates(cache)
     return cache

@@ -110,7 +110,7 @@ def _unfit_tests(bugs: list[Bug], folder: Path) -> list[str]:
     shares = [share for number in range(_AT_A_TIME) if (share := list(files)[number::_AT_A_TIME])]
 
     def run(number: int) -> Outcome:
-        copy = _copied(folder / f"unchanged-{number}")
+        copy = _copied(ROOT, folder / f"unchanged-{number}")
         return _tested(copy, [test for file in shares[number] for test in files[file]])
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
@@ -127,7 +127,8 @@ def _survivors(bugs: list[Bug], folder: Path) -> list[str]:
 
     def run(number: int) -> str:
         bug = bugs[number]
-        copy = _copied(folder / str(number))
+        # Not of what may have been changed meanwhile, and with the rules that are compiled there.
+        copy = _copied(folder / "unchanged-0", folder / str(number))
         planted = copy / "focus_pipeline" / bug.file
         planted.write_text(planted.read_text("utf-8").replace(bug.find, bug.put), "utf-8")
         outcome = _tested(copy, bug.tests)
@@ -145,11 +146,12 @@ def _survivors(bugs: list[Bug], folder: Path) -> list[str]:
         return [line for line in pool.map(run, range(len(bugs))) if line]
 
 
-def _copied(target: Path) -> Path:
-    """The package, its tests and their settings: tests find all that they need in the folder above them."""
-    for name in ("focus_pipeline", "focus_pipeline_tests"):
-        shutil.copytree(ROOT / name, target / name)  # compiled modules too: times are kept, so that they are valid
-    shutil.copy2(ROOT / "pyproject.toml", target)
+def _copied(project: Path, target: Path) -> Path:
+    """The package, its tests, their settings, and compiled modules, which are valid for times are kept."""
+    for name in ("focus_pipeline", "focus_pipeline_tests", "rules"):
+        if (project / name).is_dir():
+            shutil.copytree(project / name, target / name)
+    shutil.copy2(project / "pyproject.toml", target)
     return target
 
 
@@ -160,8 +162,12 @@ def _tested(copy: Path, tests: Iterable[str]) -> Outcome:
     report = copy / "report.xml"
     options = ["-m", "not slow", "-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--tb=short"]
     command = [sys.executable, "-c", _RUN_PYTEST, str(copy), *options, f"--junitxml={report}"]
-    # Loading the plugins that are installed, and not used here, takes longer than many of the tests.
-    environment = os.environ | {"PYTHONPATH": str(copy), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    # Loading the plugins that are installed and not used here, and compiling the rules, takes longer than most tests.
+    environment = os.environ | {
+        "PYTHONPATH": str(copy),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "FOCUS_TEST_RULES": str(copy / "rules"),
+    }
     try:
         done = subprocess.run(
             [*command, f"--timeout={_TEST_SECONDS}", *(f"focus_pipeline_tests/{test}" for test in tests)],

@@ -69,12 +69,12 @@ def test_the_same_bytes_under_two_names_are_counted_once_and_named(
     folder: Path, load_month: LoadMonth, write: Callable[[Path, list[Row]], None]
 ) -> None:
     suffix = ".csv" if write is write_csv else ".parquet"
-    for name in ("e", "e (1)", "f", "reissued"):
-        cost = "2" if name == "f" else "1.25"
+    for name in ("e", "e (1)", "f", "of the same size", "reissued"):
+        cost = {"f": "2", "of the same size": "7.25"}.get(name, "1.25")
         write(folder / f"{name}{suffix}", [focus_row(BilledCost=cost, ResourceId=f"r{n}") for n in range(3)])
     month = load_month(folder)
-    assert (month.staged.rows, month.rejections) == (6, {})
-    assert [total.billed_cost for total in month.staged.totals] == ["9.750000000000000000"]
+    assert (month.staged.rows, month.rejections) == (9, {})
+    assert [total.billed_cost for total in month.staged.totals] == ["31.500000000000000000"]
     (failure,) = [f for f in month.check("consistency").failures if f.rule == "repeated-file"]
     assert (failure.severity, failure.violations) == ("WARN", 2)
     assert f"{MONTH}/e{suffix} as {MONTH}/e (1){suffix}" in failure.sentence
