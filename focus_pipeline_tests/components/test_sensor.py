@@ -12,9 +12,11 @@ from decimal import Decimal
 import dagster as dg
 import pytest
 
-from focus_pipeline.components import accepted_months_sensor, deliveries_sensor, names
+from focus_pipeline.components import accepted_months_sensor, deliveries_sensor, names, runs
 from focus_pipeline.defs.focus import unified
+from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.months import current_month, in_words, months_back
+from focus_pipeline.pipeline import normalise
 from focus_pipeline_tests.components.conftest import Site
 
 
@@ -130,24 +132,36 @@ def test_the_waits_are_a_quarter_of_an_hour_and_two_hours_from_the_end_of_the_ru
         def now(cls, zone: tzinfo | None = None) -> datetime:
             return now
 
-    records = deliveries_sensor._latest_run
+    def latest_run(*wanted: object) -> dg.RunRecord | None:
+        run = runs.latest_run(*wanted)
+        return run and run._replace(end_time=ended.timestamp())
+
     monkeypatch.setattr(deliveries_sensor, "datetime", Clock)
-    monkeypatch.setattr(
-        deliveries_sensor,
-        "_latest_run",
-        lambda *wanted: [record._replace(end_time=ended.timestamp()) for record in records(*wanted)],
-    )
+    monkeypatch.setattr(deliveries_sensor, "latest_run", latest_run)
     site.deliver(recent[-1])
-    job = site.definitions.resolve_job_def("colo_costs_ingest")
     for attempt, wait in enumerate((timedelta(minutes=15), timedelta(hours=2)), 1):
         (request,) = site.tick().run_requests
         assert request.tags[names.ATTEMPT_TAG] == str(attempt)
-        site.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.FAILURE)
+        make_run(site, request, dg.DagsterRunStatus.FAILURE)
         ended = now + timedelta(hours=6)
         now = ended + wait - timedelta(minutes=1)
         assert not site.tick().run_requests
         now = ended + wait + timedelta(minutes=1)
     assert len(site.tick().run_requests) == 1
+
+
+def test_a_month_that_newer_code_has_staged_is_published_although_its_delivery_is_the_same(
+    site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade with data present: other code may have read other rows."""
+    site.deliver(recent[-1])
+    site.tick_and_load()
+    site.publish_accepted()
+    assert site.publish_accepted() == []
+    monkeypatch.setattr(normalise, "code_fingerprint", lambda *more: code_fingerprint("newer", *more))
+    assert site.ingest(recent[-1]).success
+    assert [run.success for run in site.publish_accepted()] == [True]
+    assert site.query("SELECT count(*) FROM focus.loads") == [(2,)]
 
 
 def test_months_before_the_start_are_not_asked_for(
@@ -162,7 +176,7 @@ def test_months_before_the_start_are_not_asked_for(
     asked = site.tick()
     assert months_of(asked) == recent[1:]
     assert [site.load(request).success for request in asked.run_requests] == [True, True]
-    assert f"{recent[0]} before FOCUS_START_MONTH, which is {recent[1]}" in site.tick().skip_reason.skip_message
+    assert f"{recent[0]} before the first partition, which is {recent[1]}" in site.tick().skip_reason.skip_message
 
 
 def test_a_changed_added_or_removed_file_loads_its_month_again_and_only_it(site: Site, recent: list[str]) -> None:
