@@ -17,7 +17,7 @@ from focus_pipeline.defs.focus import unified
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.months import current_month, in_words, months_back
 from focus_pipeline.pipeline import normalise
-from focus_pipeline_tests.components.conftest import Site
+from focus_pipeline_tests.components.conftest import NAME, Site
 
 
 def months_of(result: dg.SensorResult) -> list[str]:
@@ -148,6 +148,24 @@ def test_the_waits_are_a_quarter_of_an_hour_and_two_hours_from_the_end_of_the_ru
         assert not site.tick().run_requests
         now = ended + wait + timedelta(minutes=1)
     assert len(site.tick().run_requests) == 1
+
+
+def test_a_run_that_died_between_the_verdict_and_its_acceptance_is_asked_for_again(
+    site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is accepted is still the delivery before, which stands for the kill here."""
+    month = recent[-1]
+    site.deliver(month, cost="5")
+    site.tick_and_load()
+    record = site.data_dir.staged(NAME, month) / "accepted.json"
+    before = record.read_bytes()
+    site.deliver(month, cost="7")
+    (request,) = site.tick().run_requests
+    site.ingest(month, tags=dict(request.tags))
+    record.write_bytes(before)
+    monkeypatch.setattr(deliveries_sensor, "RETRY_AFTER", (timedelta(0),))
+    assert [run.success for run in site.tick_and_load()] == [True]
+    assert site.billed(month) == Decimal(7)
 
 
 def test_a_month_that_newer_code_has_staged_is_published_although_its_delivery_is_the_same(
