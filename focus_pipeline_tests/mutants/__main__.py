@@ -107,7 +107,7 @@ def _unfit_tests(bugs: list[Bug], folder: Path) -> list[str]:
     files: dict[str, list[str]] = {}
     for test in tests:
         files.setdefault(test.partition("::")[0], []).append(test)
-    shares = [share for number in range(_AT_A_TIME) if (share := list(files)[number::_AT_A_TIME])]
+    shares = [share for number in range(_AT_A_TIME) if (share := list(files)[number::_AT_A_TIME])] or [[]]
 
     def run(number: int) -> Outcome:
         copy = _copied(ROOT, folder / f"unchanged-{number}")
