@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from focus_pipeline.files import keep_files_private, make_folder
 from focus_pipeline.machine import MachineFault, machine_faults
 from focus_pipeline.months import current_month, is_month, months_back, not_loaded_by_itself
-from focus_pipeline.pipeline.data_dir import keep_files_private, make_folder
 from focus_pipeline.secrets_filter import errors_without_secrets
 from focus_pipeline.settings import PROJECT_ROOT, load_settings
 from focus_pipeline.visible import visible

@@ -8,7 +8,7 @@ import dagster as dg
 
 from focus_pipeline.components.connection_tree import ConnectionTree
 from focus_pipeline.components.not_loaded import NotLoadedError
-from focus_pipeline.pipeline.data_dir import keep_files_private
+from focus_pipeline.files import keep_files_private
 from focus_pipeline.run_workers import locked_in_process_executor, missed_retries
 from focus_pipeline.settings import load_settings
 

@@ -21,7 +21,7 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Wor
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from dagster._serdes.config_class import ConfigurableClassData
 
-from focus_pipeline.pipeline.data_dir import keep_files_private, make_folder
+from focus_pipeline.files import keep_files_private, make_folder
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import duckdb
 
+from focus_pipeline.files import alone_in, make_folder
 from focus_pipeline.focus.canonical import CANONICAL, LINEAGE
 from focus_pipeline.focus.specification import columns, columns_of, versions
 from focus_pipeline.machine import MachineFault, machine_fault, machine_faults
-from focus_pipeline.pipeline.data_dir import alone_in, make_folder
 from focus_pipeline.pipeline.staged_month import StagedMonth
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted, transaction
 

@@ -66,7 +66,7 @@ def accepted_fingerprint(month: str, data_dir: DataDir) -> str:
     accepted = []
     for name in data_dir.connections_with(month):
         if (delivery := accepted_delivery(name, month, data_dir)) is not None:
-            accepted.append([name, delivery["token"], delivery["identity"]])
+            accepted.append([name, delivery.token, delivery.identity])
     return hashlib.sha256(json.dumps(accepted).encode()).hexdigest()[:12]
 
 

@@ -154,7 +154,7 @@ def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, da
     if verdict is False:
         return State(True, "rejected, see its checks; waiting for a new delivery")
     accepted = accepted_delivery(name, month, data_dir)
-    is_accepted = verdict and not lost and accepted is not None and accepted["token"] == current
+    is_accepted = verdict and not lost and accepted is not None and accepted.token == current
     # Of a connection that was renamed the UI shows nothing yet.
     if is_accepted and _is_materialised(instance, name, month):
         return State(True, "accepted")

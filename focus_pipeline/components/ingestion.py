@@ -23,8 +23,16 @@ from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import current_month, in_words, months_back
 from focus_pipeline.pipeline.check import accepted_delivery, judge, months_failing
 from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import IncompleteDownload, current_delivery, land, landed_delivery, shown_token
+from focus_pipeline.pipeline.land import (
+    IncompleteDownload,
+    LandingDamaged,
+    current_delivery,
+    land,
+    landed_delivery,
+    shown_token,
+)
 from focus_pipeline.pipeline.normalise import AmountsTooLarge, stage
+from focus_pipeline.pipeline.publish import StagedDamaged
 from focus_pipeline.pipeline.staged_month import staged_month
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.pipeline.verdicts_to_record import record_judged
@@ -114,8 +122,8 @@ def _with_what_was_deleted(delivery: Delivery, name: str, data_dir: DataDir) -> 
     One that was rejected, or kept its month from being accepted, and was withdrawn since does not come back.
     """
     accepted = accepted_delivery(name, delivery.month, data_dir)
-    landed = accepted and landed_delivery(name, delivery.month, accepted["token"], data_dir)
-    staged = accepted and staged_month(name, delivery.month, accepted["token"], data_dir)
+    landed = accepted and landed_delivery(name, delivery.month, accepted.token, data_dir)
+    staged = accepted and staged_month(name, delivery.month, accepted.token, data_dir)
     left_out = {item.key for item in delivery.objects} | {
         file.key for file in (staged.rejected_files if staged else ())
     }
@@ -232,6 +240,8 @@ def named_failures(name: str, month: str | None = None) -> Iterator[None]:
             InvalidUrl,
             HeldBack,
             AmountsTooLarge,
+            LandingDamaged,
+            StagedDamaged,
             NotReconciled,
             WarehouseDamaged,
         ) as error:

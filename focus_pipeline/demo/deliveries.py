@@ -21,8 +21,8 @@ from focus_pipeline.demo.provider_layouts import (
     azure_run_folder,
     oci_report_key,
 )
+from focus_pipeline.files import make_folder
 from focus_pipeline.months import MONTH_PATTERN, month_bounds
-from focus_pipeline.pipeline.data_dir import make_folder
 from focus_pipeline.sql import literal
 
 AWS_EXPORT, AZURE_EXPORT, AZURE_DIRECTORY = "focus-daily", "focus-daily", "focus-costs"

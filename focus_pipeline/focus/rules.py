@@ -24,7 +24,7 @@ from focus_pipeline.focus.specification import (
     versions,
     versions_from,
 )
-from focus_pipeline.pipeline.data_dir import read_json, write_json
+from focus_pipeline.records import CompiledRules, read_record, write_record
 
 CONTRACT, MUST, SHOULD, NOTE = "contract", "MUST", "SHOULD", "NOTE"
 ROW, GROUP, REPEATED = "row", "group", "repeated"
@@ -104,10 +104,10 @@ def predicates(cache_folder: Path) -> dict[str, str]:
     kept in `cache_folder` under a mark of the code, so that a run's process need not load them.
     """
     path = cache_folder / f"rules-{code_fingerprint()}.json"
-    if (compiled := read_json(path)) is None:
-        compiled = compile_predicates()
-        write_json(path, compiled)
-    return compiled
+    if (kept := read_record(path, CompiledRules)) is None:
+        kept = CompiledRules(predicates=compile_predicates())
+        write_record(path, kept)
+    return kept.predicates
 
 
 def compile_predicates() -> dict[str, str]:

@@ -5,15 +5,16 @@ accepted, and the unified table keeps the last one that was.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from decimal import Context, Decimal
 from pathlib import Path
 
+from focus_pipeline.files import alone_in
 from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, NOTE, PRESENT, SHOULD, TYPE, Rule, rules, rules_of
 from focus_pipeline.focus.specification import contract, judged_as
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.csv_lines import lines_of_rows
-from focus_pipeline.pipeline.data_dir import DataDir, alone_in, read_json, write_json
+from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.examples import EXAMPLES, by_line, named
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
 from focus_pipeline.pipeline.land import LandedDelivery, current_token, landed_delivery
@@ -33,6 +34,7 @@ from focus_pipeline.pipeline.verdict import (
 )
 from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.pipeline.written import Broken
+from focus_pipeline.records import Accepted, read_record, write_record
 
 REPORTED_FILES = 50
 """Of those that are rejected, each with a sentence of its own."""
@@ -62,7 +64,7 @@ def judge(
         verdict = recorded_verdict(path)
         if verdict is None or verdict.identity != staged.identity:
             verdict = _judged(staged, data_dir, month_rule, landed, watch)
-            write_json(path, asdict(verdict))
+            write_record(path, verdict)
         lost = "" if accept_loss or not verdict.accepted else _lost(staged, data_dir)
         if lost:
             hold_back(staged, lost, data_dir)
@@ -76,9 +78,9 @@ def judge(
 def _lost(staged: StagedMonth, data_dir: DataDir) -> str:
     """What of the accepted month a delivery would take away; "" where that is within the limits."""
     accepted = accepted_delivery(staged.connection, staged.month, data_dir)
-    if accepted is None or accepted["token"] == staged.token or accepted["listed_at"] > staged.listed_at:
+    if accepted is None or accepted.token == staged.token or accepted.order > staged.order:
         return ""
-    before = staged_month(staged.connection, staged.month, accepted["token"], data_dir)
+    before = staged_month(staged.connection, staged.month, accepted.token, data_dir)
     return "" if before is None else loss(before, staged, data_dir.limits.loss)
 
 
@@ -138,9 +140,9 @@ def _by_line(
     ]
 
 
-def accepted_delivery(connection: str, month: str, data_dir: DataDir) -> dict | None:
-    """token, identity and listed_at of the delivery that publishing takes, None where none was ever accepted."""
-    return read_json(data_dir.staged(connection, month) / "accepted.json")
+def accepted_delivery(connection: str, month: str, data_dir: DataDir) -> Accepted | None:
+    """The delivery that publishing takes, None where none was ever accepted."""
+    return read_record(data_dir.staged(connection, month) / "accepted.json", Accepted)
 
 
 def verdict_on(connection: str, month: str, token: str, data_dir: DataDir) -> bool | None:
@@ -165,9 +167,11 @@ def _accept(staged: StagedMonth, data_dir: DataDir) -> None:
     folder = data_dir.staged(staged.connection, staged.month)
     with alone_in(folder):
         former = accepted_delivery(staged.connection, staged.month, data_dir)
-        if former is None or former["listed_at"] <= staged.listed_at:
-            accepted = {"token": staged.token, "identity": staged.identity, "listed_at": staged.listed_at}
-            write_json(folder / "accepted.json", accepted)
+        if former is None or former.order <= staged.order:
+            accepted = Accepted(
+                token=staged.token, identity=staged.identity, listed_at=staged.listed_at, order=staged.order
+            )
+            write_record(folder / "accepted.json", accepted)
 
 
 def _file_failures(staged: StagedMonth, accepted: bool) -> list[Failure]:

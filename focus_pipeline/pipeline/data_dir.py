@@ -1,11 +1,10 @@
 """Where everything is kept below the data directory. Every path is made here and nowhere else.
 
-    landing/<connection>/<YYYY-MM>/<token>/     the delivered files, and delivery.json which lists them
-    landing/<connection>/<YYYY-MM>/current.json the delivery that the month consists of now
-    landing/<connection>/shown.json             the first month that the provider was seen to show
-    staged/<connection>/<YYYY-MM>/<token>.parquet, .staged.json, .verdict.json
-    staged/<connection>/<YYYY-MM>/accepted.json the delivery that publishing takes
+    landing/<connection>/<YYYY-MM>/<token>/     the delivered files
+    staged/<connection>/<YYYY-MM>/<token>.parquet
     warehouse.duckdb
+
+and beside them the records of records.py.
 
 All of it is for this user alone: bills are confidential.
 
@@ -13,22 +12,14 @@ Small JSON files are replaced whole, and folders and Parquet files are renamed i
 state, never half of a new one.
 """
 
-import fcntl
-import json
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from focus_pipeline.months import MONTH_PATTERN
 from focus_pipeline.pipeline.limits import USUAL_LIMITS, Limits
+from focus_pipeline.records import Shown, read_record, write_record
 from focus_pipeline.sql import Sandbox
-
-_ABANDONED_AFTER_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -83,14 +74,14 @@ class DataDir:
     def first_month(self) -> str | None:
         """The first month of which something was landed, or that a provider was seen to show; None before that."""
         landed = (path.parent.name for path in self.root.glob("landing/*/*/current.json"))
-        shown = ((read_json(path) or {}).get("first", "") for path in self.root.glob("landing/*/shown.json"))
-        return min((month for month in (*landed, *shown) if MONTH_PATTERN.fullmatch(month)), default=None)
+        shown = (read_record(path, Shown) for path in self.root.glob("landing/*/shown.json"))
+        months = (*landed, *(record.first for record in shown if record))
+        return min((month for month in months if MONTH_PATTERN.fullmatch(month)), default=None)
 
     def record_shown(self, connection: str, months: Collection[str]) -> None:
         """Records the first of the months that a provider shows, where it is another one than before."""
-        path = self.root / "landing" / connection / "shown.json"
-        if months and (read_json(path) or {}).get("first") != min(months):
-            write_json(path, {"first": min(months)})
+        if months:
+            write_record(self.root / "landing" / connection / "shown.json", Shown(first=min(months)))
 
     def months_by_connection(self) -> list[tuple[str, str]]:
         """Connection and month of everything that was landed or accepted, in order."""
@@ -102,71 +93,3 @@ class DataDir:
     def connections_with(self, month: str) -> list[str]:
         """Connections that have an accepted delivery of the month, by name."""
         return sorted(p.parent.parent.name for p in self.root.glob(f"staged/*/{month}/accepted.json"))
-
-
-def keep_files_private() -> None:
-    """What this process writes from now on is for this user alone, whatever the umask of the shell."""
-    os.umask(0o077)
-
-
-def make_folder(path: Path) -> None:
-    """Makes the folder, and what is missing above it, for this user alone."""
-    for folder in (*reversed(path.parents), path):
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """No other process is in such a block for this folder until it ends: what is read, compared, then written."""
-    make_folder(folder)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def remove_abandoned(*folders: Path) -> None:
-    """Removes what processes that were killed have left in these folders: hidden files, and anything in scratch/.
-
-    Younger ones than a day may belong to a process that is still at work.
-    """
-    for folder in folders:
-        for path in folder.glob("*" if folder.name == "scratch" else ".*"):
-            with suppress(FileNotFoundError):
-                if time.time() - path.lstat().st_mtime < _ABANDONED_AFTER_SECONDS:
-                    continue
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
-
-
-def read_json(path: Path) -> dict | None:
-    """The content of a JSON file, None when there is none."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Replaces the file whole: a reader sees the old or the new content."""
-    make_folder(path.parent)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what is written there takes its place when the block ends well."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -5,8 +5,9 @@ staged/<connection>/<YYYY-MM>/held_back.json     the delivery that is held back,
 
 from decimal import Decimal
 
-from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
+from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.staged_month import StagedMonth
+from focus_pipeline.records import HeldBack, read_record, write_record
 
 
 def loss(before: StagedMonth, now: StagedMonth, limit: float) -> str:
@@ -30,9 +31,9 @@ def loss(before: StagedMonth, now: StagedMonth, limit: float) -> str:
 
 def hold_back(staged: StagedMonth, sentence: str, data_dir: DataDir) -> None:
     """Records that a delivery waits, and why."""
-    write_json(
+    write_record(
         data_dir.staged(staged.connection, staged.month) / "held_back.json",
-        {"token": staged.token, "sentence": sentence},
+        HeldBack(token=staged.token, sentence=sentence),
     )
 
 
@@ -43,5 +44,5 @@ def let_go(staged: StagedMonth, data_dir: DataDir) -> None:
 
 def held_back(connection: str, month: str, token: str, data_dir: DataDir) -> str:
     """Why a delivery is held back; "" where it is not."""
-    record = read_json(data_dir.staged(connection, month) / "held_back.json")
-    return record["sentence"] if record is not None and record["token"] == token else ""
+    record = read_record(data_dir.staged(connection, month) / "held_back.json", HeldBack)
+    return record.sentence if record is not None and record.token == token else ""

@@ -4,7 +4,6 @@ A file that cannot be read, lacks a column of the contract or breaks the month r
 with examples; the month's other files are staged. Every value that cannot be read is kept beside its row.
 """
 
-import hashlib
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from focus_pipeline.files import make_folder, remove_abandoned, replacing, sha256
 from focus_pipeline.focus.canonical import STAGED, canonical_select, create_macros, is_taken_over, match_columns
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.focus.specification import columns, contract, detect_version, other_dataset
@@ -21,9 +21,9 @@ from focus_pipeline.machine import can_be_of_a_file, machine_faults
 from focus_pipeline.months import month_bounds
 from focus_pipeline.pipeline.column_names import UnreadableFile
 from focus_pipeline.pipeline.csv_lines import lines_of_rows
-from focus_pipeline.pipeline.data_dir import DataDir, make_folder, remove_abandoned, replacing
+from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.examples import EXAMPLES, by_line, named, place_within
-from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
+from focus_pipeline.pipeline.land import LandedDelivery, LandedFile, verify
 from focus_pipeline.pipeline.limits import Limits
 from focus_pipeline.pipeline.source_files import (
     PARQUET_OPTIONS,
@@ -77,15 +77,17 @@ def stage(
     month_rule: reject files with a ChargePeriodStart outside the month. focus_version: what the connection declares;
     without it, what the delivery does, or what each file's columns look like.
 
-    Raises AmountsTooLarge, and MachineFault where memory, disk or permissions are wanting: nothing is recorded then.
+    Raises AmountsTooLarge, LandingDamaged where a landed file is not what was fetched, and MachineFault where memory,
+    disk or permissions are wanting: nothing is recorded then.
     """
     focus_version = focus_version or delivery.focus_version
     identity = code_fingerprint(delivery.token, str(month_rule), str(focus_version))
     with machine_faults(f"staging {delivery.connection} {delivery.month}", data_dir.memory_limit):
         known = staged_month(delivery.connection, delivery.month, delivery.token, data_dir)
-        if known is not None and known.identity == identity and known.path.exists():
+        if known is not None and known.identity == identity and known.is_intact:
             # The provider may show it again after it had shown another one.
-            return record_staged(replace(known, listed_at=delivery.listed_at))
+            return record_staged(replace(known, listed_at=delivery.listed_at, order=delivery.order))
+        verify(delivery)
         folder = data_dir.staged(delivery.connection, delivery.month)
         path = folder / f"{delivery.token}.parquet"
         make_folder(folder)
@@ -107,6 +109,8 @@ def stage(
                 totals=totals,
                 files=files,
                 declared=delivery.declared,
+                order=delivery.order,
+                sha256=sha256(path),
             )
         )
 
@@ -330,10 +334,9 @@ def _same_bytes(files: Sequence[LandedFile]) -> dict[str, str]:
         of_size.setdefault(file.path.stat().st_size, []).append(file)
     same_as: dict[str, str] = {}
     for size, alike in of_size.items():
-        first: dict[bytes, str] = {}
+        first: dict[str, str] = {}
         for file in alike if size and len(alike) > 1 else ():
-            with file.path.open("rb") as content:
-                digest = hashlib.file_digest(content, "sha256").digest()
+            digest = file.sha256 or sha256(file.path)
             if first.setdefault(digest, file.key) != file.key:
                 same_as[file.key] = first[digest]
     return same_as

@@ -27,22 +27,31 @@ class PublishedMonth:
     shown: dict[str, StagedMonth]
 
 
+class StagedDamaged(Exception):
+    """A staged file is not as it was written."""
+
+
 def publish_month(month: str, data_dir: DataDir, warehouse: duckdb.DuckDBPyConnection) -> PublishedMonth:
     """Publishes the accepted delivery of every connection that has one; those that the table shows already stay.
 
     Raises NotReconciled when the table would not hold what was staged, and MachineFault where memory or disk space is
-    wanting; the month of that connection stays as it was.
+    wanting; the month of that connection stays as it was. Raises StagedDamaged when what was staged is not what was
+    written, once the months of the other connections are published.
     """
     replaced: list[Published] = []
     shown: dict[str, StagedMonth] = {}
+    damaged: list[str] = []
     for name in data_dir.connections_with(month):
         accepted = accepted_delivery(name, month, data_dir)
-        staged = staged_month(name, month, accepted["token"], data_dir)
-        if staged is None or staged.identity != accepted["identity"]:
+        staged = accepted and staged_month(name, month, accepted.token, data_dir)
+        if staged is None or staged.identity != accepted.identity:
             # Staged anew and not judged yet: the run that does that publishes it.
             logger.info("%s %s: not judged since it was staged anew; the table keeps what it shows", name, month)
             continue
         if published_identity(warehouse, name, month) != staged.identity:
+            if not staged.is_intact:
+                damaged.append(f"{name} {month}: {staged.path} is damaged; materialise {name}/cost_and_usage of it")
+                continue
             with machine_faults(f"publishing {name} {month}", data_dir.memory_limit):
                 published = replace_month(warehouse, staged)
             logger.info(
@@ -51,6 +60,8 @@ def publish_month(month: str, data_dir: DataDir, warehouse: duckdb.DuckDBPyConne
             replaced.append(published)
             _clear_superseded(name, data_dir)
         shown[name] = staged
+    if damaged:
+        raise StagedDamaged("; ".join(damaged))
     return PublishedMonth(month, tuple(replaced), shown)
 
 
@@ -64,8 +75,8 @@ def _clear_superseded(name: str, data_dir: DataDir) -> None:
         accepted = accepted_delivery(name, folder.name, data_dir) if len(paths) > 1 else None
         for path in paths if accepted else ():
             other = staged_month(name, folder.name, path.stem, data_dir)
-            superseded = other is not None and other.listed_at < accepted["listed_at"]
-            if superseded and path.stem != accepted["token"] and _not_in_use(path):
+            superseded = other is not None and other.order < accepted.order
+            if superseded and path.stem != accepted.token and _not_in_use(path):
                 path.unlink(missing_ok=True)
 
 

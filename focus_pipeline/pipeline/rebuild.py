@@ -8,8 +8,9 @@ from pathlib import Path
 
 import duckdb
 
+from focus_pipeline.files import alone_in, make_folder
 from focus_pipeline.pipeline.check import accepted_delivery, judge, verdict_path
-from focus_pipeline.pipeline.data_dir import DataDir, alone_in, make_folder
+from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import current_token, landed_deliveries
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.publish import publish_month
@@ -104,8 +105,8 @@ def _restore(name: str, month: str, data_dir: DataDir, reading: Reading | None, 
 
 def _accepted_is_staged(name: str, month: str, data_dir: DataDir) -> bool:
     accepted = accepted_delivery(name, month, data_dir)
-    staged = accepted and staged_month(name, month, accepted["token"], data_dir)
-    return bool(staged) and staged.identity == accepted["identity"] and staged.path.exists()
+    staged = accepted and staged_month(name, month, accepted.token, data_dir)
+    return bool(staged) and staged.identity == accepted.identity and staged.is_intact
 
 
 def _record_latest_verdict(warehouse: duckdb.DuckDBPyConnection, name: str, month: str, data_dir: DataDir) -> None:
@@ -116,7 +117,7 @@ def _record_latest_verdict(warehouse: duckdb.DuckDBPyConnection, name: str, mont
 
 def _latest_judged(name: str, month: str, data_dir: DataDir) -> StagedMonth | None:
     accepted = accepted_delivery(name, month, data_dir)
-    tokens = [current_token(name, month, data_dir), accepted and accepted["token"]]
+    tokens = [current_token(name, month, data_dir), accepted and accepted.token]
     staged = (staged_month(name, month, token, data_dir) for token in tokens if token)
     return next((one for one in staged if one and verdict_path(name, month, one.token, data_dir).exists()), None)
 

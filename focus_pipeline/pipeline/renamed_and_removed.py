@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from focus_pipeline.files import make_folder
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.check import accepted_delivery, judge
-from focus_pipeline.pipeline.data_dir import DataDir, make_folder, read_json, write_json
+from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import current_delivery, landed_delivery
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.rebuild import Reading
+from focus_pipeline.records import Delivered, read_record, write_record
 from focus_pipeline.warehouse import open_warehouse, remove_from_tables, rename_in_tables, rows_of_connections
 
 
@@ -69,7 +71,7 @@ def rename_connection(
             watch(f"{new} {month}")
             _move_landed(data_dir.landed(old, month), data_dir.landed(new, month), new)
             accepted = accepted_delivery(old, month, data_dir)
-            if not _stage_again(new, month, accepted and accepted["token"], data_dir, reading):
+            if not _stage_again(new, month, accepted and accepted.token, data_dir, reading):
                 lacking.append(month)
         remove_folder(data_dir.root / "staged" / old)
         remove_folder(data_dir.root / "landing" / old)
@@ -122,12 +124,14 @@ def _move_landed(old: Path, new: Path, name: str) -> None:
         target = new / folder.name
         if not (target / "delivery.json").exists() and (folder / "delivery.json").exists():
             folder.rename(target)
-        if (written := read_json(target / "delivery.json")) is not None and written["connection"] != name:
+        written = read_record(target / "delivery.json", Delivered)
+        if written is not None and written.connection != name:
             fetched = (target / "delivery.json").stat()
-            write_json(target / "delivery.json", written | {"connection": name})
+            write_record(target / "delivery.json", written.model_copy(update={"connection": name}))
             os.utime(target / "delivery.json", ns=(fetched.st_atime_ns, fetched.st_mtime_ns))
-    if (old / "current.json").exists() and not (new / "current.json").exists():
-        (old / "current.json").rename(new / "current.json")
+    for record in ("current.json", "order.json"):
+        if (old / record).exists() and not (new / record).exists():
+            (old / record).rename(new / record)
 
 
 def remove_folder(folder: Path) -> None:

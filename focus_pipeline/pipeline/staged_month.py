@@ -1,12 +1,14 @@
 """What is staged of a month: which rows of which files, what each file was found to be, and the report of it."""
 
 from bisect import bisect_right
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
+from focus_pipeline.files import sha256
+from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.written import Broken
+from focus_pipeline.records import read_record, write_record
 
 CORRECT_IT = "correct the file and upload it again"
 """What to do about a file that cannot be read."""
@@ -96,7 +98,8 @@ class Total:
 class StagedMonth:
     """What was staged of a delivery.
 
-    identity: changes with the delivery, and with the code and data that read it. declared: see Delivery.
+    identity: changes with the delivery, and with the code and data that read it. declared: see Delivery. order: see
+    LandedDelivery. size, sha256 (hex): of the Parquet file at `path`.
     """
 
     connection: str
@@ -110,6 +113,15 @@ class StagedMonth:
     totals: list[Total]
     files: list[StagedFile]
     declared: bool = False
+    order: int = 0
+    sha256: str = ""
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the Parquet file is there as it was written."""
+        is_there = self.path.exists() and self.path.stat().st_size == self.size
+        # An earlier version of this project has recorded no SHA-256.
+        return is_there and (not self.sha256 or sha256(self.path) == self.sha256)
 
     @cached_property
     def accepted_files(self) -> list[StagedFile]:
@@ -143,50 +155,71 @@ class StagedMonth:
         return files[place], staged_row - files[place].first_row + 1
 
 
+@dataclass(frozen=True)
+class _ReportedFile:
+    """A StagedFile with its layout as a place in the report's list of them: what many files have in common is written
+    once.
+    """
+
+    key: str
+    size: int
+    layout: int
+    rows: int = 0
+    billed_cost: dict[str, str] = field(default_factory=dict)
+    effective_cost: dict[str, str] = field(default_factory=dict)
+    first_row: int = 0
+    providers: list[str] = field(default_factory=list)
+    rounded: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, dict[str, int]] = field(default_factory=dict)
+    broken: list[Broken] = field(default_factory=list)
+    rejection: Rejection | None = None
+    same_as: str = ""
+    other: str = ""
+    lines: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """A StagedMonth as it is recorded beside its Parquet file."""
+
+    connection: str
+    month: str
+    token: str
+    listed_at: str
+    identity: str
+    path: str
+    rows: int
+    size: int
+    totals: list[Total]
+    layouts: list[Layout]
+    files: list[_ReportedFile]
+    declared: bool = False
+    order: int = 0
+    sha256: str = ""
+
+
 def staged_month(connection: str, month: str, token: str, data_dir: DataDir) -> StagedMonth | None:
     """The report of an earlier stage(), None where there is none."""
     folder = data_dir.staged(connection, month)
-    content = read_json(folder / f"{token}.staged.json")
-    if content is None:
+    report = read_record(folder / f"{token}.staged.json", Report)
+    if report is None:
         return None
-    content["path"] = folder / content["path"]
-    content["totals"] = [Total(**total) for total in content["totals"]]
-    layouts = [
-        Layout(**layout | {name: tuple(layout[name]) for name in ("columns", "recognised", "own")})
-        for layout in content.pop("layouts")
-    ]
-    content["files"] = [
-        StagedFile(
-            **file
-            | {
-                "layout": layouts[file["layout"]],
-                "rejection": file["rejection"] and Rejection(**file["rejection"]),
-                "broken": [Broken(**broken) for broken in file["broken"]],
-            }
-        )
-        for file in content["files"]
-    ]
+    content = vars(report) | {
+        "path": folder / report.path,
+        "files": [StagedFile(**vars(file) | {"layout": report.layouts[file.layout]}) for file in report.files],
+    }
+    del content["layouts"]
     return StagedMonth(**content)
 
 
 def record_staged(staged: StagedMonth) -> StagedMonth:
-    """Writes the report beside the staged file, which it returns. What many files have in common is written once."""
+    """Writes the report beside the staged file, which it returns."""
     places = {layout: place for place, layout in enumerate(staged.layouts)}
-    files = [
-        vars(file)
-        | {
-            "layout": places[file.layout],
-            "rejection": file.rejection and asdict(file.rejection),
-            "broken": [asdict(broken) for broken in file.broken],
-        }
-        for file in staged.files
-    ]
-    facts = ("connection", "month", "token", "listed_at", "identity", "rows", "size", "declared")
-    content = {name: getattr(staged, name) for name in facts} | {
-        "path": staged.path.name,
-        "totals": [asdict(total) for total in staged.totals],
-        "layouts": [asdict(layout) for layout in staged.layouts],
-        "files": files,
-    }
-    write_json(staged.path.with_suffix(".staged.json"), content)
+    facts = {name: getattr(staged, name) for name in Report.__dataclass_fields__ if name != "layouts"}
+    files = [_ReportedFile(**vars(file) | {"layout": places[file.layout]}) for file in staged.files]
+    report = Report(**facts | {"path": staged.path.name, "layouts": staged.layouts, "files": files})
+    path = staged.path.with_suffix(".staged.json")
+    write_record(path, report)
+    # A mark that a run is at work with it; see publish._not_in_use.
+    path.touch()
     return staged

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from focus_pipeline.focus.rules import CONTRACT, GROUP, MUST, NOTE, SHOULD, rules
-from focus_pipeline.pipeline.data_dir import read_json
 from focus_pipeline.pipeline.examples import EXAMPLES, place, values
 from focus_pipeline.pipeline.staged_month import StagedMonth
+from focus_pipeline.records import read_record
 
 CHECKS = {
     "accepted": "The month fulfils the contract and may be published. If it fails, the last good month stays.",
@@ -113,16 +113,8 @@ class Verdict:
 
 
 def recorded_verdict(path: Path) -> Verdict | None:
-    """What asdict() of a Verdict wrote, None where there is no such file."""
-    content = read_json(path)
-    if content is None:
-        return None
-    content["checks"] = [
-        CheckVerdict(**check | {"failures": [Failure(**failure) for failure in check["failures"]]})
-        for check in content["checks"]
-    ]
-    content["rules"] = [RuleVerdict(**rule) for rule in content["rules"]]
-    return Verdict(**content)
+    """The verdict that is recorded at a path, None where there is none."""
+    return read_record(path, Verdict)
 
 
 def check_verdict(name: str, failures: list[Failure], staged: StagedMonth, judged: list[RuleVerdict]) -> CheckVerdict:

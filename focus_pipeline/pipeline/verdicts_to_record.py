@@ -11,8 +11,9 @@ import duckdb
 
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.check import verdict_path
-from focus_pipeline.pipeline.data_dir import DataDir, read_json, write_json
+from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.staged_month import StagedMonth, staged_month
+from focus_pipeline.records import Unrecorded, read_record, write_record
 from focus_pipeline.warehouse import WarehouseUnusable, open_warehouse, record_verdict
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def record_judged(staged: StagedMonth, data_dir: DataDir) -> bool:
     except WarehouseUnusable as error:
         # A name of its own: another process may be recording an earlier one at this moment.
         name = f"unrecorded-{uuid.uuid4().hex}.json"
-        write_json(data_dir.staged(staged.connection, staged.month) / name, {"token": staged.token})
+        write_record(data_dir.staged(staged.connection, staged.month) / name, Unrecorded(token=staged.token))
         logger.warning(
             "%s %s: the verdict is not in focus.conformance yet, and will be with the next publication: %s",
             staged.connection,
@@ -47,7 +48,8 @@ def record_waiting(warehouse: duckdb.DuckDBPyConnection, data_dir: DataDir) -> N
     notes = sorted(data_dir.root.glob("staged/*/*/unrecorded-*.json"), key=lambda note: note.stat().st_mtime_ns)
     for note in notes:
         connection, month = note.parent.parent.name, note.parent.name
-        staged = staged_month(connection, month, (read_json(note) or {}).get("token", ""), data_dir)
+        judged = read_record(note, Unrecorded)
+        staged = judged and staged_month(connection, month, judged.token, data_dir)
         if staged is not None and _path(staged, data_dir).exists():
             record_verdict(warehouse, staged, _path(staged, data_dir))
         note.unlink(missing_ok=True)

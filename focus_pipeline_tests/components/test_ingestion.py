@@ -15,7 +15,7 @@ from focus_pipeline.components import metadata, names
 from focus_pipeline.components.ingestion import delivery_of
 from focus_pipeline.connections.delivery import Delivery
 from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.pipeline.data_dir import read_json
+from focus_pipeline.pipeline.land import current_delivery
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
 from focus_pipeline_tests.components.conftest import NAME, Site
@@ -134,8 +134,7 @@ def test_a_rejected_delivery_keeps_the_last_good_month_and_its_own_bytes(site: S
     assert f"line 2 of {month}/expenses.csv, where BilledCost is '1,234.5'" in failed["accepted"].description
     assert "the last good month stays in the table" in failed["accepted"].description
     assert site.billed(month) == Decimal("5")
-    current = read_json(site.data_dir.landed(NAME, month) / "current.json")
-    (kept,) = (site.data_dir.landed(NAME, month) / current["token"]).glob("*.csv")
+    (kept,) = (file.path for file in current_delivery(NAME, month, site.data_dir).files)
     assert kept.read_bytes() == (site.bucket / month / "expenses.csv").read_bytes()
     assert not site.look_at_accepted().run_requests
     assert site.publish(dg.RunRequest(partition_key=month)).success

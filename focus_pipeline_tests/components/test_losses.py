@@ -129,7 +129,7 @@ def test_what_was_held_back_says_nothing_of_the_next_delivery(site: Site, recent
     month = recent[-1]
     site.deliver(month, rows=10)
     site.tick_and_load()
-    accepted = accepted_delivery(NAME, month, site.data_dir)["token"]
+    accepted = accepted_delivery(NAME, month, site.data_dir).token
     site.deliver(month, rows=1)
     site.tick_and_load()
     said = held_back(NAME, month, current_token(NAME, month, site.data_dir), site.data_dir)
@@ -172,7 +172,7 @@ def test_a_manifest_that_says_empty_is_believed(site: Site, recent: list[str]) -
     verdict = judge(staged, site.data_dir, month_rule=True)
     assert verdict.accepted
     assert verdict.checks[0].summary == "no rows: the provider says that it is empty"
-    assert accepted_delivery(NAME, month, site.data_dir)["token"] == declared.token
+    assert accepted_delivery(NAME, month, site.data_dir).token == declared.token
 
 
 def test_a_manifest_that_says_less_is_believed_unless_a_file_of_it_is_rejected(site: Site, recent: list[str]) -> None:

@@ -57,7 +57,7 @@ def loaded(site: Site, recent: list[str]) -> Site:
 
 def test_a_rename_takes_rows_files_and_verdicts_along_and_downloads_nothing(loaded: Site, recent: list[str]) -> None:
     before = {month: loaded.billed(month) for month in recent}
-    accepted = accepted_delivery(NAME, recent[1], loaded.data_dir)["token"]
+    accepted = accepted_delivery(NAME, recent[1], loaded.data_dir).token
     current = current_token(NAME, recent[1], loaded.data_dir)
     assert accepted != current
     shutil.rmtree(loaded.bucket)  # nothing can be downloaded
@@ -67,7 +67,7 @@ def test_a_rename_takes_rows_files_and_verdicts_along_and_downloads_nothing(load
     assert set().union(*connections_in(loaded).values()) == {NEW}
     assert not (loaded.data_dir.root / "landing" / NAME).exists()
     assert not (loaded.data_dir.root / "staged" / NAME).exists()
-    assert accepted_delivery(NEW, recent[1], loaded.data_dir)["token"] == accepted
+    assert accepted_delivery(NEW, recent[1], loaded.data_dir).token == accepted
     assert current_token(NEW, recent[1], loaded.data_dir) == current
     staged = staged_month(NEW, recent[1], accepted, loaded.data_dir)
     with open_warehouse(loaded.data_dir.warehouse, read_only=True) as warehouse:
@@ -124,7 +124,7 @@ def test_a_rename_that_was_cut_off_is_completed_by_the_next(
     loaded: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {month: loaded.billed(month) for month in recent}
-    accepted = accepted_delivery(NAME, recent[1], loaded.data_dir)["token"]
+    accepted = accepted_delivery(NAME, recent[1], loaded.data_dir).token
     for step in ("stage", "remove_folder", "rename_in_tables"):
         with monkeypatch.context() as patch:
             patch.setattr(renamed_and_removed, step, _cut_off)
@@ -132,7 +132,7 @@ def test_a_rename_that_was_cut_off_is_completed_by_the_next(
                 rename_connection(NAME, NEW, loaded.data_dir, READING)
     rename_connection(NAME, NEW, loaded.data_dir, READING)
     assert {month: loaded.billed(month) for month in recent} == before
-    assert accepted_delivery(NEW, recent[1], loaded.data_dir)["token"] == accepted
+    assert accepted_delivery(NEW, recent[1], loaded.data_dir).token == accepted
     assert set().union(*connections_in(loaded).values()) == {NEW}
     assert not held_of(NAME, loaded.data_dir).anything
 

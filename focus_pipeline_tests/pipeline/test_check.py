@@ -13,6 +13,7 @@ from focus_pipeline.focus.specification import rule_data
 from focus_pipeline.pipeline import check, land
 from focus_pipeline.pipeline.losses import held_back
 from focus_pipeline.pipeline.staged_month import StagedMonth
+from focus_pipeline.records import Current
 from focus_pipeline_tests.conftest import CONNECTION, LoadedMonth, LoadMonth
 from focus_pipeline_tests.fakes.clean_months import VARIANTS, clean_charges
 from focus_pipeline_tests.month_files import MONTH, Row, focus_row, without, write_csv, write_parquet
@@ -112,34 +113,36 @@ def test_an_older_delivery_never_takes_the_place_of_a_newer_one_that_is_recorded
     """The older run has read that there is none yet when the newer one comes to write its own."""
     write_csv(folder / "bill.csv", [focus_row()])
     month = load_month(folder)
-    older = replace(month.staged, token="older", listed_at="2025-04-01T00:00:00+00:00")
-    newer = replace(month.staged, token="newer", listed_at="2025-04-02T00:00:00+00:00")
+    # What the clock said is of no account.
+    older = replace(month.staged, token="older", order=7, listed_at="2025-04-02T00:00:00+00:00")
+    newer = replace(month.staged, token="newer", order=8, listed_at="2025-04-01T00:00:00+00:00")
     kept = month.data_dir.staged(older.connection, older.month)
     (kept / "accepted.json").unlink()
     module = check if record == "accepted" else land
-    read, has_read = module.read_json, threading.Event()
+    read, has_read = module.read_record, threading.Event()
 
-    def slowly(path: Path) -> dict | None:
-        content = read(path)
+    def slowly(path: Path, kind: type) -> object:
+        content = read(path, kind)
         if path.name == f"{record}.json" and threading.current_thread().name == "older":
             has_read.set()
             time.sleep(0.3)
         return content
 
-    monkeypatch.setattr(module, "read_json", slowly)
+    monkeypatch.setattr(module, "read_record", slowly)
 
     def note(delivery: StagedMonth) -> None:
         if record == "accepted":
             check._accept(delivery, month.data_dir)
         else:
-            land._make_current(kept, delivery.token, delivery.listed_at)
+            current = Current(token=delivery.token, listed_at=delivery.listed_at, order=delivery.order)
+            land._make_current(kept, current)
 
     first = threading.Thread(target=note, args=(older,), name="older")
     first.start()
     assert has_read.wait(5)
     note(newer)
     first.join()
-    assert read(kept / f"{record}.json")["token"] == "newer"
+    assert read(kept / f"{record}.json", Current).token == "newer"
 
 
 # Headers as their owners write them, beside columns that bills have, too.
@@ -208,7 +211,7 @@ def test_an_older_delivery_is_not_held_back_for_what_the_newer_one_has_gained(
     month = load_month(folder)
     assert check.judge(older, month.data_dir, month_rule=True).accepted
     assert held_back(CONNECTION, MONTH, older.token, month.data_dir) == ""
-    assert check.accepted_delivery(CONNECTION, MONTH, month.data_dir)["token"] == month.staged.token
+    assert check.accepted_delivery(CONNECTION, MONTH, month.data_dir).token == month.staged.token
 
 
 # Exactness

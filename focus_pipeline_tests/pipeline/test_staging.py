@@ -43,9 +43,9 @@ def test_a_delivery_that_is_shown_again_takes_the_place_of_the_one_between(
     kept.rename(bill)
     again = load_month(folder)
     assert again.staged.token == first.staged.token != between.staged.token
-    assert again.staged.listed_at > between.staged.listed_at > first.staged.listed_at
+    assert again.staged.order > between.staged.order > first.staged.order
     accepted = accepted_delivery(CONNECTION, MONTH, again.data_dir)
-    assert (accepted["token"], accepted["listed_at"]) == (first.staged.token, again.staged.listed_at)
+    assert (accepted.token, accepted.order) == (first.staged.token, again.staged.order)
 
 
 def test_a_month_that_is_staged_is_not_read_again(folder: Path, load_month: LoadMonth) -> None:

@@ -1,0 +1,72 @@
+"""Files that are written whole or not at all, for this user alone, and folders that one process works in at a time."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_ABANDONED_AFTER_SECONDS = 24 * 3600
+
+
+def keep_files_private() -> None:
+    """What this process writes from now on is for this user alone, whatever the umask of the shell."""
+    os.umask(0o077)
+
+
+def make_folder(path: Path) -> None:
+    """Makes the folder, and what is missing above it, for this user alone."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """No other process is in such a block for this folder until it ends: what is read, compared, then written."""
+    make_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_abandoned(*folders: Path) -> None:
+    """Removes what processes that were killed have left in these folders: hidden files, and anything in scratch/.
+
+    Younger ones than a day may belong to a process that is still at work.
+    """
+    for folder in folders:
+        for path in folder.glob("*" if folder.name == "scratch" else ".*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.lstat().st_mtime < _ABANDONED_AFTER_SECONDS:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; what is written there takes its place when the block ends well."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, in hex."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
