@@ -11,7 +11,7 @@ import dagster as dg
 
 from focus_pipeline.components.aws_data_export import AwsDataExport
 from focus_pipeline.connections.auth import S3Auth
-from focus_pipeline.defs.focus.unified import unified_assets
+from focus_pipeline.defs.focus.unified import unified_definitions
 
 NAME = "aws_main"
 
@@ -19,7 +19,7 @@ NAME = "aws_main"
 def main(url: str, endpoint_url: str) -> None:
     auth = S3Auth(access_key_id="unchecked", secret_access_key="unchecked")
     component = AwsDataExport(name=NAME, url=url, auth=auth, endpoint_url=endpoint_url, lookback_months=2)
-    definitions = dg.Definitions.merge(component.build_defs(None), dg.Definitions(assets=[unified_assets([NAME])]))
+    definitions = dg.Definitions.merge(component.build_defs(None), unified_definitions([NAME]))
     sensor = definitions.get_sensor_def(f"{NAME}_deliveries")
     with dg.DagsterInstance.ephemeral() as instance, tempfile.TemporaryDirectory():
         context = dg.build_sensor_context(instance=instance, definitions=definitions)

@@ -17,7 +17,7 @@ from focus_pipeline.components.gcp_bigquery_export import GcpBigQueryExport
 from focus_pipeline.components.names import raw_files
 from focus_pipeline.components.oci_reports import OciReports
 from focus_pipeline.connections.auth import S3Auth
-from focus_pipeline.defs.focus.unified import unified_assets
+from focus_pipeline.defs.focus.unified import unified_definitions
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.data_dir import DataDir
@@ -50,10 +50,8 @@ def site_of(tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatc
             monkeypatch.setenv("FOCUS_DATA_DIR", str(data_dir.root))
             definitions = dg.Definitions.merge(
                 *(component.build_defs(None) for component in components),
-                dg.Definitions(
-                    assets=[unified_assets([component.name for component in components])],
-                    executor=dg.in_process_executor,
-                ),
+                unified_definitions([component.name for component in components]),
+                dg.Definitions(executor=dg.in_process_executor),
             )
             return Site(tmp_path, data_dir, instance, definitions)
 

@@ -59,10 +59,11 @@ def content(delivery: LandedDelivery) -> dict[str, bytes]:
 
 
 def left_over(data_dir: DataDir) -> list[str]:
-    """Names in the month's folder that are no delivery and not the mark of the current one."""
+    """Names in the month's folder that are no delivery and no record."""
     folder = data_dir.landed(NAME, MONTH)
+    records = ("current.json", "order.json")
     return sorted(
-        path.name for path in folder.iterdir() if path.name != "current.json" and not (path / "delivery.json").exists()
+        path.name for path in folder.iterdir() if path.name not in records and not (path / "delivery.json").exists()
     )
 
 

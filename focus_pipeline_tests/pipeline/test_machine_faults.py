@@ -17,7 +17,7 @@ from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.machine import MachineFault, can_be_of_a_file, machine_fault
 from focus_pipeline.pipeline.check import accepted_delivery, judge, verdict_on
 from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import LandedDelivery, land
+from focus_pipeline.pipeline.land import LandedDelivery, LandingDamaged, land
 from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.staged_month import staged_month
 from focus_pipeline.sql import Sandbox, open_duckdb
@@ -126,7 +126,7 @@ def test_a_landed_file_that_is_gone_ends_the_step_and_rejects_nothing(
     delivery = landed()
     content = delivery.files[0].path.read_bytes()
     delivery.files[0].path.unlink()
-    with pytest.raises(MachineFault, match=rf"{delivery.files[0].path}: No such file or directory"):
+    with pytest.raises(LandingDamaged, match=rf"{delivery.files[0].path} is damaged: it is gone"):
         stage(delivery, data_dir, month_rule=True)
     assert_nothing_is_recorded(delivery, data_dir)
     delivery.files[0].path.write_bytes(content)
@@ -140,7 +140,7 @@ def test_a_download_that_the_disk_does_not_hold_ends_so(
     data_dir.landed(NAME, MONTH).mkdir(parents=True)
     with limited(resource.RLIMIT_FSIZE, 4096), pytest.raises(MachineFault, match=f"^fetching {NAME} {MONTH}: .*a file"):
         landed()
-    assert list(data_dir.landed(NAME, MONTH).iterdir()) == []
+    assert [path.name for path in data_dir.landed(NAME, MONTH).iterdir()] == ["order.json"]
     assert_loads(landed(), data_dir, 1000)
 
 

@@ -329,25 +329,22 @@ def test_a_file_is_what_its_first_bytes_say(folder: Path, load_month: LoadMonth)
 
 
 def test_archives_within_are_rejected_with_what_they_are(folder: Path, load_month: LoadMonth) -> None:
-    """T24"""
+    """T24. A zip archive is unpacked whatever it is called, see test_zip_files.py; one within a gzip file is not."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as opened:
         opened.writestr("bill.csv", as_csv([focus_row()]))
     write_parquet(folder / "good.parquet", [focus_row()])
     (folder / "zip.csv").write_bytes(archive.getvalue())
-    (folder / "zip.csv.gz").write_bytes(archive.getvalue() + b" ")
     (folder / "zip_within.csv.gz").write_bytes(gzip.compress(archive.getvalue()))
     (folder / "twice.csv.gz").write_bytes(gzip.compress(gzip.compress(as_csv([focus_row()]))))
     (folder / "parquet_within.csv.gz").write_bytes(gzip.compress((folder / "good.parquet").read_bytes()))
     loaded = load_month(folder)
     assert {name: reason.partition(";")[0] for name, reason in loaded.rejections.items()} == {
-        "zip.csv": "it is a zip archive",
-        "zip.csv.gz": "it is a zip archive",
         "zip_within.csv.gz": "it is a zip archive",
         "twice.csv.gz": "it is compressed with gzip twice",
         "parquet_within.csv.gz": "it is a Parquet file within a gzip file",
     }
-    assert loaded.staged.rows == 1
+    assert loaded.staged.rows == 2
 
 
 # Ids
