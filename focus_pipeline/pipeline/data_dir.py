@@ -16,6 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from focus_pipeline.machine import machine_faults
 from focus_pipeline.months import MONTH_PATTERN
 from focus_pipeline.pipeline.limits import USUAL_LIMITS, Limits
 from focus_pipeline.records import Shown, read_record, write_record
@@ -79,9 +80,13 @@ class DataDir:
         return min((month for month in months if MONTH_PATTERN.fullmatch(month)), default=None)
 
     def record_shown(self, connection: str, months: Collection[str]) -> None:
-        """Records the first of the months that a provider shows, where it is another one than before."""
+        """Records the first of the months that a provider shows, where it is another one than before.
+
+        Raises MachineFault where disk or permissions are wanting.
+        """
         if months:
-            write_record(self.root / "landing" / connection / "shown.json", Shown(first=min(months)))
+            with machine_faults(f"recording what {connection} shows"):
+                write_record(self.root / "landing" / connection / "shown.json", Shown(first=min(months)))
 
     def months_by_connection(self) -> list[tuple[str, str]]:
         """Connection and month of everything that was landed or accepted, in order."""

@@ -1,6 +1,7 @@
 """What is kept on disk survives damage: a record that cannot be read counts as absent, and harms no other month."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -177,6 +178,18 @@ def test_a_clock_that_was_ahead_once_freezes_no_month(
     site.deliver(month, cost="2")
     assert [run.success for run in site.tick_and_load()] == [True]
     assert site.billed(month) == Decimal(2)
+
+
+def test_after_landing_was_deleted_the_next_look_is_still_the_later_one(site: Site, recent: list[str]) -> None:
+    """As docs tell those who want a month to consist of what is shown now."""
+    month = recent[-1]
+    for cost in ("1", "2", "3"):
+        site.deliver(month, cost=cost)
+        site.tick_and_load()
+    shutil.rmtree(site.data_dir.landed(NAME, month))
+    site.deliver(month, cost="4")
+    assert site.run(month).success
+    assert site.billed(month) == Decimal(4)
 
 
 def test_what_an_earlier_version_has_recorded_is_read(site: Site, recent: list[str]) -> None:

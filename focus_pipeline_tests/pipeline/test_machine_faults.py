@@ -229,3 +229,10 @@ def test_an_error_of_the_system_has_its_sentence_whoever_passes_it_on(number: in
     assert machine_fault(from_python).startswith(f"/data/landing: {said}")
     assert machine_fault(from_duckdb).startswith(said)
     assert not can_be_of_a_file(from_duckdb)
+
+
+def test_what_is_shown_cannot_be_recorded_where_permissions_are_wanting(data_dir: DataDir) -> None:
+    data_dir.root.mkdir(exist_ok=True)
+    (data_dir.root / "landing").write_text("a file in the place of the folder")
+    with pytest.raises(MachineFault, match=f"^recording what {NAME} shows: "):
+        data_dir.record_shown(NAME, ["2025-03"])
