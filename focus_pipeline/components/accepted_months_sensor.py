@@ -27,7 +27,7 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir) -> dg.Senso
     @dg.sensor(
         name="focus_accepted_months",
         job=job,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Publishes each month of which a delivery was accepted, whichever run had it judged.",
     )

@@ -41,7 +41,9 @@ def site(make_site: Callable[..., Site]) -> Site:
     return make_site(NAME, "saas_tools")
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage", ["cut", *(pytest.param(name, marks=pytest.mark.slow) for name in DAMAGES if name != "cut")]
+)
 @pytest.mark.parametrize("record", RECORDS)
 def test_a_damaged_record_stops_nobody_and_is_made_again(
     site: Site, recent: list[str], record: str, damage: str
