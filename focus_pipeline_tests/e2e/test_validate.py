@@ -145,7 +145,10 @@ def rejected_files() -> dict[str, str]:
     """Writes two files that are rejected: name -> why."""
     Path("zipped.csv").write_bytes(b"PK\x03\x04 and more")
     Path("ragged.csv").write_bytes(as_csv(clean_rows("complete_1_4")[:2]) + b"1,2,3\n")
-    return {"zipped.csv": "the zip archive is damaged or of an unknown kind", "ragged.csv": "it has 3 values where the header has"}
+    return {
+        "zipped.csv": "the zip archive is damaged or of an unknown kind",
+        "ragged.csv": "it has 3 values where the header has",
+    }
 
 
 @pytest.mark.slow
