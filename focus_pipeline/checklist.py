@@ -126,8 +126,8 @@ def _describe_bigquery(connection: GcpBigQueryExport, source: Source, discovery:
     if source.export_time is None:
         line(
             None,
-            "it has no x_ExportTime: a change in none of the columns that the contract names is not noticed; "
-            "`focus-pipeline fetch-again` reads a month anew",
+            "it has no x_ExportTime: changes are noticed only in ContractedCost, SubAccountId, SkuId and the columns "
+            "that the contract names; `focus-pipeline fetch-again` reads a month anew",
         )
     line(True, f"asking for changes: {discovery.cost}; the bytes below are BigQuery's estimate for reading a month")
     return not lacking

@@ -209,13 +209,12 @@ def _rejection(file: StagedFile, others_accepted: bool) -> Failure:
 
 def _doubled(files: list[StagedFile]) -> Failure:
     """Files that hold the bytes of another one: what is delivered twice is no second charge."""
-    told = named([f"{file.key} as {file.same_as}" for file in files[:EXAMPLES]])
-    more = f" and {len(files) - EXAMPLES:,} more" if len(files) > EXAMPLES else ""
+    told = _first_of([f"{file.key} as {file.same_as}" for file in files])
     return Failure(
         rule="repeated-file",
         check="consistency",
         level=SHOULD,
-        sentence=f"the same bytes are delivered twice, and counted once: {told}{more}",
+        sentence=f"the same bytes are delivered twice, and counted once: {told}",
         violations=len(files),
         rows=0,
         remedy="delete the copies; if they are charges of their own, have their rows told apart",
@@ -225,18 +224,23 @@ def _doubled(files: list[StagedFile]) -> Failure:
 
 def _no_bills(files: list[StagedFile]) -> Failure:
     """Files of other datasets, which are no fault of the month."""
-    told = named([f"{file.key} is {file.other}" for file in files[:EXAMPLES]])
-    more = f" and {len(files) - EXAMPLES:,} more" if len(files) > EXAMPLES else ""
+    told = _first_of([f"{file.key} is {file.other}" for file in files])
     return Failure(
         rule="other-dataset",
         check="required_columns",
         level=NOTE,
-        sentence=f"what is no bill of FOCUS is left out: {told}{more}",
+        sentence=f"what is no bill of FOCUS is left out: {told}",
         violations=len(files),
         rows=0,
         remedy="nothing is to be done; the connection's `ignore` keeps such files from being fetched",
         file=files[0].key,
     )
+
+
+def _first_of(told: list[str]) -> str:
+    """As many as people read, and how many more there are."""
+    more = f" and {len(told) - EXAMPLES:,} more" if len(told) > EXAMPLES else ""
+    return named(told[:EXAMPLES]) + more
 
 
 def _further_rejections(files: list[StagedFile]) -> Iterator[Failure]:

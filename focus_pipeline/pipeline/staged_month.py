@@ -156,26 +156,10 @@ class StagedMonth:
 
 
 @dataclass(frozen=True)
-class _ReportedFile:
-    """A StagedFile with its layout as a place in the report's list of them: what many files have in common is written
-    once.
-    """
+class _ReportedFile(StagedFile):
+    """A StagedFile as it is recorded. layout: its place in the report's list, where each layout stands once."""
 
-    key: str
-    size: int
-    layout: int
-    rows: int = 0
-    billed_cost: dict[str, str] = field(default_factory=dict)
-    effective_cost: dict[str, str] = field(default_factory=dict)
-    first_row: int = 0
-    providers: list[str] = field(default_factory=list)
-    rounded: dict[str, int] = field(default_factory=dict)
-    changed: dict[str, dict[str, int]] = field(default_factory=dict)
-    broken: list[Broken] = field(default_factory=list)
-    rejection: Rejection | None = None
-    same_as: str = ""
-    other: str = ""
-    lines: int = 0
+    layout: int = 0
 
 
 @dataclass(frozen=True)
