@@ -37,9 +37,9 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir) -> dg.Senso
         seen: dict[str, list[str]] = {}
         partitions = set(names.monthly().get_partition_keys())
         for month in sorted({month for _, month in data_dir.months_by_connection()} & partitions):
-            if not data_dir.connections_with(month):
-                continue
             accepted = accepted_fingerprint(month, data_dir)
+            if not accepted:
+                continue
             words, attempt = _PUBLISHED, 0
             if published.get(month) != accepted:
                 words, attempt = _state(context.instance, job.name, month, accepted)
@@ -62,12 +62,14 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir) -> dg.Senso
 
 
 def accepted_fingerprint(month: str, data_dir: DataDir) -> str:
-    """Changes with what is accepted of a month, over all connections, and with the code that it was staged by."""
+    """Changes with what is accepted of a month, over all connections, and with the code that it was staged by; "" where
+    nothing is accepted.
+    """
     accepted = []
     for name in data_dir.connections_with(month):
         if (delivery := accepted_delivery(name, month, data_dir)) is not None:
             accepted.append([name, delivery.token, delivery.identity])
-    return hashlib.sha256(json.dumps(accepted).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(accepted).encode()).hexdigest()[:12] if accepted else ""
 
 
 def _state(instance: dg.DagsterInstance, job: str, month: str, accepted: str) -> tuple[str, int]:
