@@ -1,7 +1,7 @@
 """FOCUS cost files of many providers, in one exact DuckDB table.
 
 The component types that `defs.yaml` files name live at this level (`focus_pipeline.MonthFolders`). They are loaded on
-first use, so that importing a plain step such as `focus_pipeline.pipeline.normalise` does not import Dagster.
+first use, so that importing a plain step such as `focus_pipeline.pipeline.stage` does not import Dagster.
 """
 
 from importlib import import_module

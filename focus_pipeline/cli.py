@@ -60,7 +60,7 @@ def check(connection: str | None, view: str | None) -> None:
     if connection is not None and connection not in (*components, *not_loaded):
         known = ", ".join(components) or "none yet; `dg scaffold defs focus_pipeline.MonthFolders NAME` makes one"
         raise click.ClickException(f"there is no connection {connection!r}. Connections: {known}")
-    from focus_pipeline.checklist import check_connection, line
+    from focus_pipeline.connection_check import check_connection, line
     from focus_pipeline.further_connections import Defined
 
     names = [connection] if connection else [*components, *not_loaded]
@@ -200,10 +200,10 @@ def accept(connection: str, month: str) -> None:
     The latest delivery that was fetched is accepted, if it fulfils the contract. The sensor then publishes it at its
     next look; materialising focus/cost_and_usage of the month does so at once.
     """
-    from focus_pipeline.pipeline.check import judge
-    from focus_pipeline.pipeline.land import current_delivery
-    from focus_pipeline.pipeline.losses import held_back
-    from focus_pipeline.pipeline.normalise import stage
+    from focus_pipeline.pipeline.judge import judge
+    from focus_pipeline.pipeline.stage import stage
+    from focus_pipeline.records.accepted import held_back
+    from focus_pipeline.records.landed import current_delivery
 
     keep_files_private()
     component = _defined(connection)
@@ -476,7 +476,7 @@ def _failure_of(job: str, month: str, definitions, instance, tags: Mapping[str, 
 
 
 def _print_summary(path: Path) -> None:
-    from focus_pipeline.checklist import line
+    from focus_pipeline.connection_check import line
     from focus_pipeline.demo.summary import summarise
 
     with open_warehouse(path, read_only=True) as warehouse:

@@ -4,9 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from focus_pipeline.limits import AMOUNT, USUAL_LIMITS, Limits, bytes_of
 from focus_pipeline.months import MONTH_PATTERN
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.limits import AMOUNT, USUAL_LIMITS, Limits, bytes_of
+from focus_pipeline.records.landed import first_month
+from focus_pipeline.storage import DataDir
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -65,7 +66,7 @@ def load_settings() -> Settings:
         )
     return Settings(
         data_dir=data_dir,
-        start_month=start_month or DataDir(data_dir).first_month or "2024-01",
+        start_month=start_month or first_month(DataDir(data_dir)) or "2024-01",
         lookback_months=lookback,
         memory_limit=limit,
         limits=Limits(bytes_of(unpacked) if unpacked else USUAL_LIMITS.unpacked, loss / 100),

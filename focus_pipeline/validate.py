@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from focus_pipeline.pipeline.check import judge
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
-from focus_pipeline.pipeline.limits import USUAL_LIMITS, Limits
-from focus_pipeline.pipeline.normalise import stage
-from focus_pipeline.pipeline.staged_month import StagedMonth
-from focus_pipeline.pipeline.verdict import Verdict
+from focus_pipeline.limits import USUAL_LIMITS, Limits
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.pipeline.watch import Watch, unwatched
+from focus_pipeline.records.landed import LandedDelivery, LandedFile
+from focus_pipeline.records.staged import StagedMonth
+from focus_pipeline.records.verdicts import Verdict
+from focus_pipeline.storage import DataDir
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from focus_pipeline.files import alone_in, make_folder
 from focus_pipeline.focus.canonical import CANONICAL, LINEAGE
 from focus_pipeline.focus.specification import columns, columns_of, versions
 from focus_pipeline.machine import MachineFault, machine_fault, machine_faults
-from focus_pipeline.pipeline.staged_month import StagedMonth
+from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted, transaction
 
 VERSION_VIEWS = {version: f"cost_and_usage_v{version.replace('.', '_')}" for version in versions()}

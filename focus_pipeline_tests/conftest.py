@@ -10,13 +10,13 @@ import pytest
 
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.rules import predicates
-from focus_pipeline.pipeline.check import judge
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.limits import USUAL_LIMITS, Limits
+from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
-from focus_pipeline.pipeline.limits import USUAL_LIMITS, Limits
-from focus_pipeline.pipeline.normalise import StagedMonth, stage
-from focus_pipeline.pipeline.verdict import CheckVerdict, Failure, Verdict
+from focus_pipeline.pipeline.stage import StagedMonth, stage
+from focus_pipeline.records.verdicts import CheckVerdict, Failure, Verdict
 from focus_pipeline.sql import path_literal, quoted
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.month_files import MONTH
 
 CONNECTION = "colo_costs"

@@ -15,10 +15,10 @@ import duckdb
 import pytest
 
 from focus_pipeline.months import months_back
-from focus_pipeline.pipeline.check import verdict_path
-from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.rebuild import Reading, rebuild_warehouse
+from focus_pipeline.records.verdicts import verdict_path
+from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import WarehouseDamaged, WarehouseLocked, open_warehouse, record_verdict, write_ahead_log
 from focus_pipeline_tests.conftest import CONNECTION
 from focus_pipeline_tests.month_files import MONTH, charges_of, write_csv

@@ -8,10 +8,10 @@ import duckdb
 import pytest
 
 from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.pipeline.check import judge
+from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
-from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.publish import publish_month
+from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.settings import load_settings
 from focus_pipeline.sql import Sandbox, literal, open_duckdb, path_literal
 from focus_pipeline.warehouse import open_warehouse

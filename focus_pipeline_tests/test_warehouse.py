@@ -15,11 +15,11 @@ from focus_pipeline import warehouse as warehouse_module
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.canonical import LINEAGE
 from focus_pipeline.focus.fingerprint import code_fingerprint
-from focus_pipeline.pipeline import normalise
-from focus_pipeline.pipeline.check import judge
-from focus_pipeline.pipeline.land import LandedDelivery, current_delivery, land
-from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.publish import publish_month
+from focus_pipeline.pipeline.stage import stage
+from focus_pipeline.records.landed import LandedDelivery, current_delivery
 from focus_pipeline.warehouse import (
     CANONICAL,
     VERSION_VIEWS,
@@ -35,10 +35,11 @@ CRASH = """
 import os, signal, sys
 from pathlib import Path
 from focus_pipeline import warehouse
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.check import judge
-from focus_pipeline.pipeline.land import LandedDelivery, land
-from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.storage import DataDir
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.records.landed import LandedDelivery
+from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.pipeline.publish import publish_month
 
 warehouse._record_load = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
@@ -236,7 +237,9 @@ def test_a_month_that_was_staged_anew_is_published_once_it_is_judged(
     data_dir = load_month(folder).data_dir
     with open_warehouse(data_dir.warehouse) as warehouse:
         publish_month(MONTH, data_dir, warehouse)
-        monkeypatch.setattr(normalise, "code_fingerprint", lambda *more: code_fingerprint("newer", *more))
+        monkeypatch.setattr(
+            "focus_pipeline.pipeline.stage.code_fingerprint", lambda *more: code_fingerprint("newer", *more)
+        )
         staged = stage(current_delivery(CONNECTION, MONTH, data_dir), data_dir, month_rule=True)
         meanwhile = publish_month(MONTH, data_dir, warehouse)
         assert (meanwhile.replaced, meanwhile.shown) == ((), {})

@@ -9,8 +9,9 @@ import dagster as dg
 from focus_pipeline.components import names
 from focus_pipeline.components.runs import attempt_of, ended_at, latest_run, why_it_failed
 from focus_pipeline.months import in_words
-from focus_pipeline.pipeline.check import accepted_delivery
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.records.accepted import accepted_delivery
+from focus_pipeline.records.landed import connections_with, months_by_connection
+from focus_pipeline.storage import DataDir
 
 # Publishing fails where somebody holds the warehouse file: it is asked for again for as long as that lasts.
 RETRY_AFTER = timedelta(minutes=5)
@@ -36,7 +37,7 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir) -> dg.Senso
         requests: list[dg.RunRequest] = []
         seen: dict[str, list[str]] = {}
         partitions = set(names.monthly().get_partition_keys())
-        for month in sorted({month for _, month in data_dir.months_by_connection()} & partitions):
+        for month in sorted({month for _, month in months_by_connection(data_dir)} & partitions):
             accepted = accepted_fingerprint(month, data_dir)
             if not accepted:
                 continue
@@ -66,7 +67,7 @@ def accepted_fingerprint(month: str, data_dir: DataDir) -> str:
     nothing is accepted.
     """
     accepted = []
-    for name in data_dir.connections_with(month):
+    for name in connections_with(month, data_dir):
         if (delivery := accepted_delivery(name, month, data_dir)) is not None:
             accepted.append([name, delivery.token, delivery.identity])
     return hashlib.sha256(json.dumps(accepted).encode()).hexdigest()[:12] if accepted else ""

@@ -13,11 +13,11 @@ from focus_pipeline.components.runs import attempt_of, ended_at, latest_run, why
 from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
 from focus_pipeline.connections.stores import NotFound
 from focus_pipeline.months import current_month, in_words, months_back, months_between, not_loaded_by_itself
-from focus_pipeline.pipeline.check import accepted_delivery, verdict_on
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import current_delivery, current_token, shown_token
-from focus_pipeline.pipeline.losses import held_back
+from focus_pipeline.records.accepted import accepted_delivery, held_back
+from focus_pipeline.records.landed import current_delivery, current_token, held_months, record_shown, shown_token
+from focus_pipeline.records.verdicts import verdict_on
 from focus_pipeline.settings import load_settings
+from focus_pipeline.storage import DataDir
 
 # A delivery whose run failed before it was judged is asked for again after these waits, and then left to people.
 RETRY_AFTER = (timedelta(minutes=15), timedelta(hours=2))
@@ -68,7 +68,7 @@ def deliveries_sensor(
         description=f"Looks at what {name} delivers, without fetching it, and loads each month that changed.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        held = data_dir.held_months(name)
+        held = held_months(name, data_dir)
         watched = watched_months(held, lookback_months)
         with named_failures(name):
             try:
@@ -81,7 +81,7 @@ def deliveries_sensor(
                 waiting = f"{name} is a connection of the demo: `make demo` makes what it delivers"
                 return dg.SensorResult(skip_reason=waiting, cursor=context.cursor)
             # Where the partitions begin by themselves, from when the code location is loaded next.
-            data_dir.record_shown(name, discovery.months)
+            record_shown(name, discovery.months, data_dir)
         former = _shown(context.cursor)
         shown: dict[str, Shown] = {}
         requests: list[dg.RunRequest] = []

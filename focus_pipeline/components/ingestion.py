@@ -21,22 +21,18 @@ from focus_pipeline.connections.stores import AccessDenied, LimitExceeded, NotFo
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import current_month, in_words, months_back
-from focus_pipeline.pipeline.check import accepted_delivery, judge, months_failing
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import (
-    IncompleteDownload,
-    LandingDamaged,
-    current_delivery,
-    land,
-    landed_delivery,
-    shown_token,
-)
-from focus_pipeline.pipeline.normalise import AmountsTooLarge, stage
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.pipeline.land import IncompleteDownload, LandingDamaged, land
 from focus_pipeline.pipeline.publish import StagedDamaged
-from focus_pipeline.pipeline.staged_month import staged_month
+from focus_pipeline.pipeline.stage import AmountsTooLarge, stage
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.pipeline.verdicts_to_record import record_judged
+from focus_pipeline.records.accepted import accepted_delivery
+from focus_pipeline.records.landed import current_delivery, held_months, landed_delivery, record_shown, shown_token
+from focus_pipeline.records.staged import staged_month
+from focus_pipeline.records.verdicts import months_failing
 from focus_pipeline.secrets_filter import errors_without_secrets, raise_alone, without_secrets
+from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import NotReconciled, WarehouseDamaged, WarehouseLocked
 
 # A provider that is delivering right now, or is out of reach for a moment, is asked again within the run.
@@ -61,7 +57,7 @@ def raw_files_asset(connection: Connection, lookback_months: int, data_dir: Data
         month = context.partition_key
         with named_failures(name, month):
             discovery = connection.discover([month])
-            data_dir.record_shown(name, discovery.months)
+            record_shown(name, discovery.months, data_dir)
             delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
             landed = None
             if delivery is None:
@@ -105,13 +101,13 @@ def delivery_of(
     name = connection.name
     if month in discovery.held_back:
         raise HeldBack(discovery.held_back[month])
-    if month in discovery.expiring and month in data_dir.held_months(name):
+    if month in discovery.expiring and month in held_months(name, data_dir):
         return None
     if month in discovery.deliveries:
         delivery = discovery.deliveries[month]
         return _with_what_was_deleted(delivery, name, data_dir) if connection.additive else delivery
     recent = months_back(current_month(), lookback_months)
-    if month in data_dir.held_months(name) and not (month in recent and connection.missing_month_is_empty):
+    if month in held_months(name, data_dir) and not (month in recent and connection.missing_month_is_empty):
         return None
     return Delivery(month, ())
 

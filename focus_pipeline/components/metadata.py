@@ -11,10 +11,10 @@ from focus_pipeline.connections.delivery import Ignored
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
 from focus_pipeline.pipeline.examples import in_words, place_within
-from focus_pipeline.pipeline.land import LandedDelivery
 from focus_pipeline.pipeline.publish import PublishedMonth
-from focus_pipeline.pipeline.staged_month import StagedMonth
-from focus_pipeline.pipeline.verdict import CheckVerdict, Failure, Verdict
+from focus_pipeline.records.landed import LandedDelivery
+from focus_pipeline.records.staged import StagedMonth
+from focus_pipeline.records.verdicts import CheckVerdict, Failure, Verdict
 from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
 from focus_pipeline.warehouse import DeliveredTwice
 

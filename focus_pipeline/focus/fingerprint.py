@@ -15,7 +15,7 @@ def code_fingerprint(*more: str) -> str:
 @cache
 def _own_sources() -> str:
     digest = hashlib.sha256(duckdb.__version__.encode())
-    for package in ("focus_pipeline.focus", "focus_pipeline.pipeline"):
+    for package in ("focus_pipeline.focus", "focus_pipeline.pipeline", "focus_pipeline.records"):
         for file in sorted(resources.files(package).iterdir(), key=lambda file: file.name):
             if file.name.endswith((".py", ".toml", ".sql")):
                 digest.update(file.name.encode() + b"\0" + file.read_bytes())

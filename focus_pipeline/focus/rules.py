@@ -2,8 +2,8 @@
 
 Rules about values are declared as Pandera checks over Ibis. Pandera's own `validate()` would run a query for each of
 them and fetch every failing row; here each check is asked for its lazy result, and Ibis compiles that to one SQL
-predicate. pipeline/check.py counts all of them in a single scan. A rule about a group of rows compiles to a predicate
-over aggregates. Rules about a file's text and its header are judged while it is staged, by pipeline/written.py.
+predicate. pipeline/judge.py counts all of them in a single scan. A rule about a group of rows compiles to a predicate
+over aggregates. Rules about a file's text and its header are judged while it is staged, by pipeline/source_counts.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ from focus_pipeline.focus.specification import (
     versions,
     versions_from,
 )
-from focus_pipeline.records import CompiledRules, read_record, write_record
+from focus_pipeline.records.record import CompiledRules, read_record, write_record
 
 CONTRACT, MUST, SHOULD, NOTE = "contract", "MUST", "SHOULD", "NOTE"
 ROW, GROUP, REPEATED = "row", "group", "repeated"

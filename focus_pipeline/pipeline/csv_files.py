@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from focus_pipeline.limits import Limits
 from focus_pipeline.pipeline.column_names import UnreadableFile, refuse_doubled, refuse_names
-from focus_pipeline.pipeline.limits import Limits
 from focus_pipeline.visible import visible
 
 LONGEST_LINE = 16 * 1024 * 1024

@@ -1,7 +1,7 @@
 """Tells whether what breaks a rule is a known gap of its provider, see focus/known_gaps.toml."""
 
 from focus_pipeline.focus.specification import KnownGap, known_gaps
-from focus_pipeline.pipeline.staged_month import Layout, StagedFile
+from focus_pipeline.records.staged import Layout, StagedFile
 
 
 def gap_of_rows(rule_id: str, provider: str | None, file: StagedFile) -> str | None:

@@ -5,9 +5,7 @@ staged/<connection>/<YYYY-MM>/held_back.json     the delivery that is held back,
 
 from decimal import Decimal
 
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.staged_month import StagedMonth
-from focus_pipeline.records import HeldBack, read_record, write_record
+from focus_pipeline.records.staged import StagedMonth
 
 
 def loss(before: StagedMonth, now: StagedMonth, limit: float) -> str:
@@ -27,22 +25,3 @@ def loss(before: StagedMonth, now: StagedMonth, limit: float) -> str:
         if cost > 0 and left < cost * Decimal(1 - limit):
             lost.append(f"from {cost:,.2f} to {left:,.2f} {total.currency or 'without currency'}")
     return f"it would take {now.connection} {now.month} {' and '.join(lost)}" if lost else ""
-
-
-def hold_back(staged: StagedMonth, sentence: str, data_dir: DataDir) -> None:
-    """Records that a delivery waits, and why."""
-    write_record(
-        data_dir.staged(staged.connection, staged.month) / "held_back.json",
-        HeldBack(token=staged.token, sentence=sentence),
-    )
-
-
-def let_go(staged: StagedMonth, data_dir: DataDir) -> None:
-    """Nothing of the month is held back any more."""
-    (data_dir.staged(staged.connection, staged.month) / "held_back.json").unlink(missing_ok=True)
-
-
-def held_back(connection: str, month: str, token: str, data_dir: DataDir) -> str:
-    """Why a delivery is held back; "" where it is not."""
-    record = read_record(data_dir.staged(connection, month) / "held_back.json", HeldBack)
-    return record.sentence if record is not None and record.token == token else ""

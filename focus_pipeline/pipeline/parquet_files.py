@@ -9,10 +9,10 @@ import duckdb
 
 from focus_pipeline.focus.canonical import match_columns
 from focus_pipeline.focus.specification import contract
+from focus_pipeline.limits import Limits
 from focus_pipeline.machine import can_be_of_a_file
 from focus_pipeline.pipeline.column_names import UnreadableFile, refuse_doubled, refuse_names
 from focus_pipeline.pipeline.duckdb_faults import explained
-from focus_pipeline.pipeline.limits import Limits
 from focus_pipeline.sql import path_literal, quoted
 
 _WIDEST_DECIMAL = 38

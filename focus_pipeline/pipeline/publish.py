@@ -8,9 +8,10 @@ from pathlib import Path
 import duckdb
 
 from focus_pipeline.machine import machine_faults
-from focus_pipeline.pipeline.check import accepted_delivery
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.staged_month import StagedMonth, staged_month
+from focus_pipeline.records.accepted import accepted_delivery
+from focus_pipeline.records.landed import connections_with
+from focus_pipeline.records.staged import StagedMonth, staged_month
+from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import Published, published_identity, replace_month
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def publish_month(month: str, data_dir: DataDir, warehouse: duckdb.DuckDBPyConne
     replaced: list[Published] = []
     shown: dict[str, StagedMonth] = {}
     damaged: list[str] = []
-    for name in data_dir.connections_with(month):
+    for name in connections_with(month, data_dir):
         accepted = accepted_delivery(name, month, data_dir)
         staged = accepted and staged_month(name, month, accepted.token, data_dir)
         if staged is None or staged.identity != accepted.identity:

@@ -9,12 +9,14 @@ from pathlib import Path
 import duckdb
 
 from focus_pipeline.files import alone_in, make_folder
-from focus_pipeline.pipeline.check import accepted_delivery, judge, verdict_path
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import current_token, landed_deliveries
-from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.publish import publish_month
-from focus_pipeline.pipeline.staged_month import StagedMonth, staged_month
+from focus_pipeline.pipeline.stage import stage
+from focus_pipeline.records.accepted import accepted_delivery
+from focus_pipeline.records.landed import current_token, landed_deliveries, months_by_connection
+from focus_pipeline.records.staged import StagedMonth, staged_month
+from focus_pipeline.records.verdicts import verdict_path
+from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import (
     WarehouseLocked,
     is_open_elsewhere,
@@ -59,7 +61,7 @@ def rebuild_warehouse(
     with tempfile.TemporaryDirectory(dir=data_dir.root, prefix=f".{data_dir.warehouse.name}.") as folder:
         new = Path(folder) / data_dir.warehouse.name
         with open_warehouse(new, sandbox=data_dir.sandbox) as warehouse:
-            for name, month in data_dir.months_by_connection():
+            for name, month in months_by_connection(data_dir):
                 watch(f"{name} {month}")
                 _restore(name, month, data_dir, readings.get(name), rebuilt)
                 _record_latest_verdict(warehouse, name, month, data_dir)
@@ -75,7 +77,7 @@ def rebuild_warehouse(
 
 
 def _publish_all(warehouse: duckdb.DuckDBPyConnection, data_dir: DataDir, rebuilt: Rebuilt) -> None:
-    for month in sorted({month for _, month in data_dir.months_by_connection()}):
+    for month in sorted({month for _, month in months_by_connection(data_dir)}):
         for name, staged in publish_month(month, data_dir, warehouse).shown.items():
             rebuilt.rows[name, month] = staged.rows
 

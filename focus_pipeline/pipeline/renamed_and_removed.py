@@ -11,12 +11,13 @@ from pathlib import Path
 
 from focus_pipeline.files import make_folder
 from focus_pipeline.machine import machine_faults
-from focus_pipeline.pipeline.check import accepted_delivery, judge
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import current_delivery, landed_delivery
-from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.rebuild import Reading
-from focus_pipeline.records import Delivered, read_record, write_record
+from focus_pipeline.pipeline.stage import stage
+from focus_pipeline.records.accepted import accepted_delivery
+from focus_pipeline.records.landed import Delivered, current_delivery, landed_delivery
+from focus_pipeline.records.record import read_record, write_record
+from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import open_warehouse, remove_from_tables, rename_in_tables, rows_of_connections
 
 

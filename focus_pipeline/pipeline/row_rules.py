@@ -8,13 +8,13 @@ import duckdb
 from focus_pipeline.focus.canonical import CANONICAL, LAYOUT, LINEAGE, UNREADABLE
 from focus_pipeline.focus.rules import GROUP, REPEATED, ROW, Rule, predicates, rules, rules_of
 from focus_pipeline.focus.specification import columns, judged_as, known_gaps
-from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.examples import EXAMPLES, shortened, shortened_value
 from focus_pipeline.pipeline.known_gaps import is_of_version
-from focus_pipeline.pipeline.staged_month import Layout, StagedMonth
-from focus_pipeline.pipeline.verdict import Failure
 from focus_pipeline.pipeline.watch import Watch
+from focus_pipeline.records.staged import Layout, StagedMonth
+from focus_pipeline.records.verdicts import Failure
 from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
+from focus_pipeline.storage import DataDir
 
 # Numbers with more digits before their point than a DECIMAL(38, 18) has.
 _TOO_LARGE = (

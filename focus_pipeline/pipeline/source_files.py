@@ -11,12 +11,12 @@ from pathlib import Path
 
 import duckdb
 
+from focus_pipeline.limits import Limits
 from focus_pipeline.machine import can_be_of_a_file
 from focus_pipeline.pipeline.column_names import UnreadableFile
 from focus_pipeline.pipeline.csv_files import GZIP, LONGEST_LINE, PARQUET, look_at_csv
 from focus_pipeline.pipeline.csv_lines import line_of_part
 from focus_pipeline.pipeline.duckdb_faults import explained
-from focus_pipeline.pipeline.limits import Limits
 from focus_pipeline.pipeline.parquet_files import is_damaged, look_at_parquet
 from focus_pipeline.sql import literal, path_literal, quoted, unused
 

@@ -1,12 +1,11 @@
 """What came of judging a month: the failures, the verdict of each rule and check, and the words for them."""
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
-from focus_pipeline.focus.rules import CONTRACT, GROUP, MUST, NOTE, SHOULD, rules
+from focus_pipeline.focus.rules import CONTRACT, GROUP, rules
 from focus_pipeline.pipeline.examples import EXAMPLES, place, values
-from focus_pipeline.pipeline.staged_month import StagedMonth
-from focus_pipeline.records import read_record
+from focus_pipeline.records.staged import StagedMonth
+from focus_pipeline.records.verdicts import SEVERITIES, CheckVerdict, Failure, RuleVerdict, Verdict
 
 CHECKS = {
     "accepted": "The month fulfils the contract and may be published. If it fails, the last good month stays.",
@@ -26,95 +25,6 @@ CHECKS = {
     "consistency": "What belongs to one thing is the same in all of its rows.",
     "reconciliation": "Staged rows, BilledCost and EffectiveCost are those of the files, to the last decimal.",
 }
-
-# A MUST of the specification is an error, a provider's known gap is not.
-SEVERITIES = ("ERROR", "WARN", "NOTE")
-_SEVERITY = {CONTRACT: "ERROR", MUST: "ERROR", SHOULD: "WARN", NOTE: "NOTE"}
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A rule that was broken. column: "" for rules that are of no column. file: where the whole failure is about one
-    file. rows: how many rows were judged. gap: "AWS 1.0" where it is a known gap of that provider's exports.
-
-    examples: of what breaks it, each with file, place and values, as text. The place is `line` in CSV, on which the row
-    begins (from 1, which is the header's), and `row` in Parquet (from 1).
-    """
-
-    rule: str
-    level: str
-    sentence: str
-    violations: int
-    rows: int
-    remedy: str
-    check: str
-    column: str = ""
-    file: str | None = None
-    gap: str | None = None
-    examples: list[dict] = field(default_factory=list)
-
-    @property
-    def severity(self) -> str:
-        """ "ERROR", "WARN" or "NOTE"."""
-        return "WARN" if self.gap else _SEVERITY[self.level]
-
-    @property
-    def blocks(self) -> bool:
-        """Whether it keeps the month from being accepted."""
-        return self.level == CONTRACT and self.file is None
-
-
-@dataclass(frozen=True)
-class CheckVerdict:
-    """severity: "ERROR" or "WARN" of a check that did not pass. rules: how many rules it judged."""
-
-    name: str
-    passed: bool
-    severity: str
-    summary: str
-    rules: int = 0
-    failures: list[Failure] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class RuleVerdict:
-    """One rule on the month. verdict: "passed", "failed", "known gap", "note" or "not applicable".
-
-    rows: how many were judged; severity: of the worst failure, "" where there is none; gap: see Failure.
-    """
-
-    rule: str
-    column: str
-    check: str
-    level: str
-    severity: str
-    verdict: str
-    violations: int
-    rows: int
-    gap: str = ""
-    examples: list[dict] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The judgement of one staged month.
-
-    score: percentage of the rules that were judged and not broken, None where there was nothing to judge.
-    """
-
-    connection: str
-    month: str
-    token: str
-    identity: str
-    accepted: bool
-    score: float | None
-    checks: list[CheckVerdict]
-    rules: list[RuleVerdict]
-
-
-def recorded_verdict(path: Path) -> Verdict | None:
-    """The verdict that is recorded at a path, None where there is none."""
-    return read_record(path, Verdict)
 
 
 def check_verdict(name: str, failures: list[Failure], staged: StagedMonth, judged: list[RuleVerdict]) -> CheckVerdict:

@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 
 from focus_pipeline.machine import machine_faults
-from focus_pipeline.pipeline.check import verdict_path
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.staged_month import StagedMonth, staged_month
-from focus_pipeline.records import Unrecorded, read_record, write_record
+from focus_pipeline.records.record import read_record, write_record
+from focus_pipeline.records.staged import StagedMonth, staged_month
+from focus_pipeline.records.verdicts import Unrecorded, verdict_path
+from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import WarehouseUnusable, open_warehouse, record_verdict
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from focus_pipeline.connections.delivery import BILL_SUFFIXES
-from focus_pipeline.pipeline.land import LandedFile
-from focus_pipeline.pipeline.limits import Limits
+from focus_pipeline.limits import Limits
+from focus_pipeline.records.landed import LandedFile
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _MOST_FILES = 10_000

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from focus_pipeline.focus.rules import HEADER, Rule, rules, rules_of
 from focus_pipeline.pipeline.examples import described, place, values
-from focus_pipeline.pipeline.verdict import CHECKS, RuleVerdict
+from focus_pipeline.pipeline.verdict import CHECKS
+from focus_pipeline.records.verdicts import RuleVerdict
 from focus_pipeline.reports.outcome import extent, failures, fate, groups, outcome
 from focus_pipeline.validate import Validation
 from focus_pipeline.visible import visible

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from focus_pipeline.focus.rules import CONTRACT
-from focus_pipeline.pipeline.check import REPORTED_FILES
-from focus_pipeline.pipeline.staged_month import StagedFile
-from focus_pipeline.pipeline.verdict import SEVERITIES, Failure
+from focus_pipeline.pipeline.judge import REPORTED_FILES
+from focus_pipeline.records.staged import StagedFile
+from focus_pipeline.records.verdicts import SEVERITIES, Failure
 from focus_pipeline.validate import Validation
 
 LOADED, IN_PART, NOT_LOADED = "loaded", "in part", "not loaded"

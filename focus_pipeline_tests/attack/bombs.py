@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.rules import predicates
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.limits import Limits
+from focus_pipeline.limits import Limits
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.attack.children import in_child
 from focus_pipeline_tests.attack.file_mutators import healthy
 from focus_pipeline_tests.attack.report import Illegal, Report, not_a_sentence

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.rules import predicates
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.attack.children import Child, Ended, in_child
 from focus_pipeline_tests.attack.kept_files import inconsistencies
 from focus_pipeline_tests.attack.report import Illegal, Report, not_a_sentence

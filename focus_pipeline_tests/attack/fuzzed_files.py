@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.rules import predicates
-from focus_pipeline.pipeline.check import judge
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
-from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.stage import stage
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.attack import independent_reading
 from focus_pipeline_tests.attack.children import Ended, in_child, in_shares
 from focus_pipeline_tests.attack.file_mutators import Fuzzed, fuzzed, healthy

@@ -24,10 +24,11 @@ import pyarrow as pa
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.canonical import quoted
 from focus_pipeline.focus.rules import predicates
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.records.landed import current_token
+from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
 from focus_pipeline_tests.attack.children import Child, in_child, in_shares
-from focus_pipeline_tests.attack.kept_files import accepted_token, current_token, inconsistencies, left_over
+from focus_pipeline_tests.attack.kept_files import accepted_token, inconsistencies, left_over
 from focus_pipeline_tests.attack.report import Illegal, Report
 from focus_pipeline_tests.attack.steps import STEPS, Shown, shown_after, take
 from focus_pipeline_tests.month_files import charges_of, write_csv, write_parquet

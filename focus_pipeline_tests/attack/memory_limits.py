@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.rules import predicates
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.attack.children import in_child
 from focus_pipeline_tests.attack.report import Illegal, Report, not_a_sentence
 from focus_pipeline_tests.attack.steps import Shown, shown_after, take

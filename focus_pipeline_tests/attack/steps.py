@@ -9,13 +9,13 @@ import duckdb
 
 from focus_pipeline.connections.delivery import Connection, Delivery
 from focus_pipeline.focus.canonical import CANONICAL
-from focus_pipeline.pipeline.check import judge, verdict_path
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
-from focus_pipeline.pipeline.normalise import StagedMonth, stage
 from focus_pipeline.pipeline.publish import publish_month
-from focus_pipeline.pipeline.verdict import Verdict
+from focus_pipeline.pipeline.stage import StagedMonth, stage
+from focus_pipeline.records.verdicts import Verdict, verdict_path
 from focus_pipeline.sql import quoted
+from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse, record_verdict
 
 STEPS = ("land", "stage", "judge", "publish")

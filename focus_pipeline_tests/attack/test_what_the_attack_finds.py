@@ -11,9 +11,9 @@ PLANTED = {
     "a row that is lost while a file is read": (
         "files",
         """
-        from focus_pipeline.pipeline import normalise
-        written = normalise.canonical_select
-        normalise.canonical_select = lambda *a, **k: f"SELECT * FROM ({written(*a, **k)}) WHERE BilledCost < 400"
+        from focus_pipeline.pipeline import stage
+        written = stage.canonical_select
+        stage.canonical_select = lambda *a, **k: f"SELECT * FROM ({written(*a, **k)}) WHERE BilledCost < 400"
         """,
         "accepted with other rows",
     ),

@@ -12,12 +12,13 @@ import duckdb
 
 from focus_pipeline.focus.rules import ROW, pandera_checks, predicates
 from focus_pipeline.focus.rules import rules as all_rules
-from focus_pipeline.pipeline.check import judge, verdict_path
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import LandedDelivery, LandedFile
-from focus_pipeline.pipeline.normalise import StagedMonth, stage
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.pipeline.stage import StagedMonth, stage
+from focus_pipeline.records.landed import LandedDelivery, LandedFile
+from focus_pipeline.records.verdicts import verdict_path
 from focus_pipeline.settings import load_settings
 from focus_pipeline.sql import literal
+from focus_pipeline.storage import DataDir
 from focus_pipeline.validate import validate
 from focus_pipeline.warehouse import open_warehouse, replace_month
 from focus_pipeline_tests.bench.large_month import write_csv, write_parquet

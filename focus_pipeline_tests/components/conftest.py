@@ -12,7 +12,7 @@ import pytest
 from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.defs.focus.unified import unified_definitions
 from focus_pipeline.months import current_month, months_back
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import open_warehouse
 from focus_pipeline_tests.month_files import charges_of, write_csv
 

@@ -25,8 +25,9 @@ from focus_pipeline.definitions import defs
 from focus_pipeline.demo.deliveries import FILES
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.records.landed import first_month, record_shown
 from focus_pipeline.settings import PROJECT_ROOT
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.components.conftest import Site
 from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv
 
@@ -154,10 +155,10 @@ from pathlib import Path
 from focus_pipeline.definitions import defs
 from focus_pipeline.demo.deliveries import FILES
 from focus_pipeline.settings import PROJECT_ROOT
-from focus_pipeline.pipeline.check import judge
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import current_delivery
-from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.storage import DataDir
+from focus_pipeline.records.landed import current_delivery
+from focus_pipeline.pipeline.stage import stage
 
 defs()
 data_dir = DataDir(Path(sys.argv[1]))
@@ -243,12 +244,12 @@ def test_partitions_begin_with_the_first_month_that_was_shown_and_a_run_begins_w
     data_dir = DataDir(tmp_path)
     (tmp_path / "landing" / "x").mkdir(parents=True)
     assert first_partition_of_a_new_process(tmp_path) == "2024-01", "nothing is known yet"
-    data_dir.record_shown("x", ["2025-03", "2025-04"])
+    record_shown("x", ["2025-03", "2025-04"], data_dir)
     assert first_partition_of_a_new_process(tmp_path) == "2025-03"
     landed = data_dir.landed("y", "2024-11")
     landed.mkdir(parents=True)
     (landed / "current.json").write_text('{"token": "t", "listed_at": "2025-01-01T00:00:00+00:00"}')
-    data_dir.record_shown("x", ["2025-03", "2025-04"])
+    record_shown("x", ["2025-03", "2025-04"], data_dir)
     assert first_partition_of_a_new_process(tmp_path) == "2024-11"
     assert first_partition_of_a_new_process(tmp_path, FOCUS_START_MONTH="2025-01") == "2025-01"
 
@@ -257,7 +258,7 @@ def test_the_sensor_records_the_first_month_that_is_shown(site: Site, recent: li
     site.deliver("2023-05")
     site.deliver(recent[0])
     site.tick()
-    assert site.data_dir.first_month == "2023-05"
+    assert first_month(site.data_dir) == "2023-05"
 
 
 def test_the_demo_s_sensors_wait_for_the_demo(tmp_path: Path) -> None:

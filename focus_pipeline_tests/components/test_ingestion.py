@@ -15,8 +15,8 @@ from focus_pipeline.components import metadata, names
 from focus_pipeline.components.ingestion import delivery_of
 from focus_pipeline.connections.delivery import Delivery
 from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.pipeline.land import current_delivery
 from focus_pipeline.pipeline.verdict import CHECKS
+from focus_pipeline.records.landed import current_delivery
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
 from focus_pipeline_tests.components.conftest import NAME, Site
 

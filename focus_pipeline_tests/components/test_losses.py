@@ -16,10 +16,11 @@ from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.connections import month_folders
 from focus_pipeline.connections.delivery import Delivery
 from focus_pipeline.connections.month_folders import MonthFolders as MonthFoldersConnection
-from focus_pipeline.pipeline.check import accepted_delivery, judge
-from focus_pipeline.pipeline.land import current_token, land
-from focus_pipeline.pipeline.losses import held_back
-from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.stage import stage
+from focus_pipeline.records.accepted import accepted_delivery, held_back
+from focus_pipeline.records.landed import current_token
 from focus_pipeline_tests.components.conftest import NAME, Site
 
 

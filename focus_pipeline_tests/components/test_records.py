@@ -13,8 +13,8 @@ import pytest
 
 from focus_pipeline.components import names
 from focus_pipeline.pipeline import land as landing
-from focus_pipeline.pipeline.land import current_delivery
-from focus_pipeline.pipeline.staged_month import staged_month
+from focus_pipeline.records.landed import current_delivery
+from focus_pipeline.records.staged import staged_month
 from focus_pipeline_tests.components.conftest import NAME, Site
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {

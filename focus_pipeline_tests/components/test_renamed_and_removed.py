@@ -10,11 +10,11 @@ import pytest
 from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.defs.focus.unified import unified_definitions
 from focus_pipeline.pipeline import renamed_and_removed
-from focus_pipeline.pipeline.check import accepted_delivery
-from focus_pipeline.pipeline.land import current_token
 from focus_pipeline.pipeline.rebuild import Reading, rebuild_warehouse
 from focus_pipeline.pipeline.renamed_and_removed import held_of, remove_connection, rename_connection
-from focus_pipeline.pipeline.staged_month import staged_month
+from focus_pipeline.records.accepted import accepted_delivery
+from focus_pipeline.records.landed import current_token
+from focus_pipeline.records.staged import staged_month
 from focus_pipeline.warehouse import open_warehouse
 from focus_pipeline_tests.components.conftest import NAME, Site
 

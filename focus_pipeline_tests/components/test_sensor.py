@@ -16,7 +16,6 @@ from focus_pipeline.components import accepted_months_sensor, deliveries_sensor,
 from focus_pipeline.defs.focus import unified
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.months import current_month, in_words, months_back
-from focus_pipeline.pipeline import normalise
 from focus_pipeline_tests.components.conftest import NAME, Site
 
 
@@ -176,7 +175,9 @@ def test_a_month_that_newer_code_has_staged_is_published_although_its_delivery_i
     site.tick_and_load()
     site.publish_accepted()
     assert site.publish_accepted() == []
-    monkeypatch.setattr(normalise, "code_fingerprint", lambda *more: code_fingerprint("newer", *more))
+    monkeypatch.setattr(
+        "focus_pipeline.pipeline.stage.code_fingerprint", lambda *more: code_fingerprint("newer", *more)
+    )
     assert site.ingest(recent[-1]).success
     assert [run.success for run in site.publish_accepted()] == [True]
     assert site.query("SELECT count(*) FROM focus.loads") == [(2,)]

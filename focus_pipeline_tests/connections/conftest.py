@@ -22,11 +22,11 @@ from focus_pipeline import secrets_filter
 from focus_pipeline.components.ingestion import delivery_of
 from focus_pipeline.connections.auth import AzureAuth, S3Auth
 from focus_pipeline.connections.delivery import Connection, Delivery
-from focus_pipeline.pipeline.check import judge
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
-from focus_pipeline.pipeline.normalise import StagedMonth, stage
-from focus_pipeline.pipeline.verdict import Verdict
+from focus_pipeline.pipeline.stage import StagedMonth, stage
+from focus_pipeline.records.verdicts import Verdict
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.connections.places import Place, local_place
 from focus_pipeline_tests.fakes.bigquery import BigQueryServer, bigquery_server
 from focus_pipeline_tests.fakes.servers import (

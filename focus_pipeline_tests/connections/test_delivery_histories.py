@@ -20,7 +20,7 @@ from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.defs.focus.unified import unified_definitions
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.months import current_month, months_back
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.components.conftest import Site
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.connections.secrets_kept import assert_holds_none

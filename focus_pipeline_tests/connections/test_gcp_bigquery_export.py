@@ -28,7 +28,7 @@ from google.cloud.bigquery_storage import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 from rich.console import Console
 
-from focus_pipeline import checklist
+from focus_pipeline import connection_check
 from focus_pipeline.components.gcp_bigquery_export import GcpBigQueryExport as GcpBigQueryExportComponent
 from focus_pipeline.components.ingestion import delivery_of, named_failures
 from focus_pipeline.connections import bigquery
@@ -37,8 +37,8 @@ from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
 from focus_pipeline.connections.stores import AccessDenied, NotFound, ObjectChanged, StoreError
 from focus_pipeline.further_connections import Defined
 from focus_pipeline.months import current_month, months_back
-from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.land import land
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.connections.conftest import Loaded
 from focus_pipeline_tests.fakes.bigquery import LEAST_BILLED, PROJECT, BigQueryServer
 from focus_pipeline_tests.fakes.clean_months import VARIANTS, clean_rows
@@ -603,7 +603,7 @@ def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tu
     def check(export: GcpExport, view: str | None = None) -> tuple[bool, str]:
         monkeypatch.setenv("FOCUS_DATA_DIR", str(tmp_path / "data"))
         console = Console(record=True, width=200)
-        monkeypatch.setattr(checklist, "console", console)
+        monkeypatch.setattr(connection_check, "console", console)
         component = GcpBigQueryExportComponent(
             name="acme_google",
             project=PROJECT,
@@ -613,7 +613,7 @@ def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tu
         )
         written = {"name": "acme_google", "endpoint_url": export.server.endpoint_url}
         defined = Defined(written, ("acme_google",))
-        return checklist.check_connection(component, view=view, defined=defined), console.export_text()
+        return connection_check.check_connection(component, view=view, defined=defined), console.export_text()
 
     return check
 

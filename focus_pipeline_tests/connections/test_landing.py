@@ -19,14 +19,9 @@ import pytest
 from focus_pipeline.connections.delivery import Delivery, StoredObject
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.connections.stores import AccessDenied, ObjectChanged
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import (
-    IncompleteDownload,
-    LandedDelivery,
-    current_delivery,
-    current_token,
-    land,
-)
+from focus_pipeline.pipeline.land import IncompleteDownload, land
+from focus_pipeline.records.landed import LandedDelivery, current_delivery, current_token, held_months
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.fakes.faulty_front import faulty_front
 from focus_pipeline_tests.fakes.servers import GcsServer
@@ -236,9 +231,9 @@ def test_a_month_that_could_never_be_landed_is_not_held(data_dir: DataDir) -> No
     """What is held is looked at for ever and kept when the provider does not show it any more."""
     with pytest.raises(AccessDenied):
         land(InMemory({}), delivery_of({"2025-03/x.csv": b"x"}), data_dir)
-    assert data_dir.held_months(NAME) == []
+    assert held_months(NAME, data_dir) == []
     land(InMemory({"2025-03/x.csv": b"x"}), delivery_of({"2025-03/x.csv": b"x"}), data_dir)
-    assert data_dir.held_months(NAME) == [MONTH]
+    assert held_months(NAME, data_dir) == [MONTH]
 
 
 def test_the_first_failure_ends_a_large_delivery(data_dir: DataDir) -> None:
@@ -283,7 +278,7 @@ import sys
 from pathlib import Path
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.storage import DataDir
 from focus_pipeline.pipeline.land import land
 name, month, url, endpoint, root = sys.argv[1:]
 auth = S3Auth(access_key_id="unchecked", secret_access_key="unchecked")
@@ -401,5 +396,5 @@ def test_connections_and_months_do_not_share_files(make_place: Callable[[str], P
         for month, delivery in connection.discover().deliveries.items():
             assert land(connection, delivery, data_dir).downloaded == 1
             assert current_delivery(name, month, data_dir).connection == name
-    assert data_dir.held_months("one") == ["2025-03", "2025-04"]
-    assert data_dir.held_months("three") == []
+    assert held_months("one", data_dir) == ["2025-03", "2025-04"]
+    assert held_months("three", data_dir) == []

@@ -19,8 +19,9 @@ from focus_pipeline.connections.delivery import Delivery, Discovery, NoBillingPe
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.connections.stores import AccessDenied, NotFound
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import LandedDelivery, land
+from focus_pipeline.pipeline.land import land
+from focus_pipeline.records.landed import LandedDelivery
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.connections.conftest import Loaded
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.fakes.servers import S3Server

@@ -14,12 +14,12 @@ from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.connections.oci_reports import OciReports
 from focus_pipeline.demo.deliveries import FILES, LATE_FILE, DemoDelivery, write_deliveries
 from focus_pipeline.months import months_back
-from focus_pipeline.pipeline.check import judge
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
-from focus_pipeline.pipeline.normalise import StagedMonth, stage
-from focus_pipeline.pipeline.verdict import Verdict
+from focus_pipeline.pipeline.stage import StagedMonth, stage
+from focus_pipeline.records.verdicts import Verdict
 from focus_pipeline.sql import literal, path_literal
+from focus_pipeline.storage import DataDir
 
 pytestmark = pytest.mark.slow
 

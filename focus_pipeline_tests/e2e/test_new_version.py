@@ -47,10 +47,11 @@ LOAD = """
 import json, sys
 from pathlib import Path
 from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.pipeline.check import judge, verdict_path
-from focus_pipeline.pipeline.data_dir import DataDir
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.records.verdicts import verdict_path
+from focus_pipeline.storage import DataDir
 from focus_pipeline.pipeline.land import land
-from focus_pipeline.pipeline.normalise import stage
+from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.warehouse import open_warehouse, record_verdict, replace_month
 
 data_dir = DataDir(Path(sys.argv[2]))

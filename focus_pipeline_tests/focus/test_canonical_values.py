@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focus_pipeline.focus.canonical import LINEAGE, canonical_select, create_macros
-from focus_pipeline.pipeline.limits import USUAL_LIMITS
+from focus_pipeline.limits import USUAL_LIMITS
 from focus_pipeline.pipeline.source_files import open_source_file, read_together
 from focus_pipeline.sql import quoted
 from focus_pipeline_tests.month_files import Row, as_csv, write_parquet

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from focus_pipeline.pipeline import limits
-from focus_pipeline.pipeline.check import verdict_path
-from focus_pipeline.pipeline.limits import Limits, bytes_of
+from focus_pipeline import limits
+from focus_pipeline.limits import Limits, bytes_of
+from focus_pipeline.records.verdicts import verdict_path
 from focus_pipeline.settings import load_settings
 from focus_pipeline.warehouse import open_warehouse, record_verdict
 from focus_pipeline_tests.conftest import LoadedMonth, LoadMonth

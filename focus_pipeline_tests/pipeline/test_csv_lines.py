@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from focus_pipeline.limits import USUAL_LIMITS
 from focus_pipeline.pipeline import csv_lines
 from focus_pipeline.pipeline.csv_files import look_at_csv
 from focus_pipeline.pipeline.csv_lines import line_of_part, lines_of_rows
-from focus_pipeline.pipeline.limits import USUAL_LIMITS
 from focus_pipeline_tests.conftest import LoadMonth
 from focus_pipeline_tests.month_files import MONTH, as_csv, focus_row, write_csv, write_parquet
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from focus_pipeline.pipeline import normalise
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.sql import literal, path_literal
 from focus_pipeline_tests.conftest import LoadMonth
@@ -117,7 +116,7 @@ def test_reconciliation_fails_where_the_staged_month_is_not_what_the_files_hold(
 ) -> None:
     write_csv(folder / "dollars.csv", [GOOD, GOOD | {"ResourceId": "other"}])
     write_csv(folder / "euros.csv", [GOOD | {"BilledCost": "7", "BillingCurrency": "EUR"}])
-    monkeypatch.setattr(normalise, "_join", staged_otherwise(select))
+    monkeypatch.setattr("focus_pipeline.pipeline.stage._join", staged_otherwise(select))
     loaded = load_month(folder)
     check = loaded.check("reconciliation")
     assert (check.passed, check.severity) == (False, "ERROR")

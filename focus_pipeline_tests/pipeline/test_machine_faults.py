@@ -15,12 +15,15 @@ import pytest
 
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.machine import MachineFault, can_be_of_a_file, machine_fault
-from focus_pipeline.pipeline.check import accepted_delivery, judge, verdict_on
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import LandedDelivery, LandingDamaged, land
-from focus_pipeline.pipeline.normalise import stage
-from focus_pipeline.pipeline.staged_month import staged_month
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.pipeline.land import LandingDamaged, land
+from focus_pipeline.pipeline.stage import stage
+from focus_pipeline.records.accepted import accepted_delivery
+from focus_pipeline.records.landed import LandedDelivery, record_shown
+from focus_pipeline.records.staged import staged_month
+from focus_pipeline.records.verdicts import verdict_on
 from focus_pipeline.sql import Sandbox, open_duckdb
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.month_files import MONTH, as_csv, focus_row, write_csv, write_parquet
 
 NAME = "colo_costs"
@@ -235,4 +238,4 @@ def test_what_is_shown_cannot_be_recorded_where_permissions_are_wanting(data_dir
     data_dir.root.mkdir(exist_ok=True)
     (data_dir.root / "landing").write_text("a file in the place of the folder")
     with pytest.raises(MachineFault, match=f"^recording what {NAME} shows: "):
-        data_dir.record_shown(NAME, ["2025-03"])
+        record_shown(NAME, ["2025-03"], data_dir)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from focus_pipeline.pipeline.normalise import AmountsTooLarge
+from focus_pipeline.pipeline.stage import AmountsTooLarge
 from focus_pipeline.warehouse import open_warehouse, replace_month
 from focus_pipeline_tests.conftest import LoadedMonth, LoadMonth
 from focus_pipeline_tests.month_files import Row, as_csv, focus_row, without, write_csv, write_parquet

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from focus_pipeline.focus.specification import rule_data
-from focus_pipeline.pipeline.verdict import Verdict
+from focus_pipeline.records.verdicts import Verdict
 from focus_pipeline_tests.conftest import LoadMonth
 from focus_pipeline_tests.fakes.clean_months import VARIANTS, clean_rows
 from focus_pipeline_tests.focus.planted_faults import FAULTS, Fault, faulty_rows

@@ -1,5 +1,6 @@
 """When a month is staged anew and when it is not, and which of the staged rows are whose."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -10,11 +11,10 @@ import pytest
 
 from focus_pipeline.focus import fingerprint
 from focus_pipeline.focus.fingerprint import code_fingerprint
-from focus_pipeline.pipeline import check, normalise
-from focus_pipeline.pipeline.check import accepted_delivery
-from focus_pipeline.pipeline.land import current_delivery
-from focus_pipeline.pipeline.normalise import stage
 from focus_pipeline.pipeline.publish import publish_month
+from focus_pipeline.pipeline.stage import stage
+from focus_pipeline.records.accepted import accepted_delivery
+from focus_pipeline.records.landed import current_delivery
 from focus_pipeline.warehouse import open_warehouse
 from focus_pipeline_tests.conftest import CONNECTION, LoadMonth
 from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv, write_parquet
@@ -23,8 +23,10 @@ from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv, write_
 @pytest.fixture
 def older_code(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """The month is staged and judged by another version of this code, until the returned function is called."""
-    monkeypatch.setattr(normalise, "code_fingerprint", lambda *more: code_fingerprint("older", *more))
-    return lambda: monkeypatch.setattr(normalise, "code_fingerprint", code_fingerprint)
+    monkeypatch.setattr(
+        "focus_pipeline.pipeline.stage.code_fingerprint", lambda *more: code_fingerprint("older", *more)
+    )
+    return lambda: monkeypatch.setattr("focus_pipeline.pipeline.stage.code_fingerprint", code_fingerprint)
 
 
 # When
@@ -68,10 +70,10 @@ def test_a_month_is_staged_and_judged_anew_when_the_code_changes(
     """An upgrade with a month that is published: the older code found nothing wrong, and lost a row."""
     write_csv(folder / "bill.csv", [focus_row(ListCost=""), focus_row(ListCost="", ResourceId="other")])
     with monkeypatch.context() as older:
-        join = normalise._join
-        older.setattr(normalise, "_join", lambda connection, parts, path: join(connection, [], path))
-        older.setattr(check, "row_failures", lambda *_: [])
-        older.setattr(check, "_reconciliation_failures", lambda *_: [])
+        join = sys.modules["focus_pipeline.pipeline.stage"]._join
+        older.setattr("focus_pipeline.pipeline.stage._join", lambda connection, parts, path: join(connection, [], path))
+        older.setattr("focus_pipeline.pipeline.judge.row_failures", lambda *_: [])
+        older.setattr("focus_pipeline.pipeline.judge._reconciliation_failures", lambda *_: [])
         before = load_month(folder)
     assert (before.staged.rows, before.verdict.accepted) == (0, True)
     with open_warehouse(before.data_dir.warehouse) as warehouse:
@@ -89,7 +91,7 @@ def test_a_verdict_of_older_code_is_not_used_again_although_the_rows_are_the_sam
 ) -> None:
     write_csv(folder / "bill.csv", [focus_row(ListCost="")])
     with monkeypatch.context() as older:
-        older.setattr(check, "row_failures", lambda *_: [])
+        older.setattr("focus_pipeline.pipeline.judge.row_failures", lambda *_: [])
         assert load_month(folder).failures == {}
     older_code()
     assert list(load_month(folder).failures) == ["ListCost-C-003-M"]

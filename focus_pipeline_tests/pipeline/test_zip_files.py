@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from focus_pipeline.pipeline.limits import Limits
+from focus_pipeline.limits import Limits
 from focus_pipeline_tests.conftest import LoadMonth
 from focus_pipeline_tests.month_files import MONTH, as_csv, focus_row, write_csv, write_parquet
 

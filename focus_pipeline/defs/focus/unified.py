@@ -9,10 +9,10 @@ from focus_pipeline.components.accepted_months_sensor import accepted_fingerprin
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.ingestion import WAREHOUSE_RETRIES, named_failures
 from focus_pipeline.components.not_loaded import NotLoaded
-from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.verdicts_to_record import record_waiting
 from focus_pipeline.settings import load_settings
+from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import delivered_twice, open_warehouse, rows_of_connections
 
 

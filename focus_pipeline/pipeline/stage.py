@@ -17,14 +17,14 @@ from focus_pipeline.files import make_folder, remove_abandoned, replacing, sha25
 from focus_pipeline.focus.canonical import STAGED, canonical_select, create_macros, is_taken_over, match_columns
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.focus.specification import columns, contract, detect_version, other_dataset
+from focus_pipeline.limits import Limits
 from focus_pipeline.machine import can_be_of_a_file, machine_faults
 from focus_pipeline.months import month_bounds
 from focus_pipeline.pipeline.column_names import UnreadableFile
 from focus_pipeline.pipeline.csv_lines import lines_of_rows
-from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.examples import EXAMPLES, by_line, named, place_within
-from focus_pipeline.pipeline.land import LandedDelivery, LandedFile, verify
-from focus_pipeline.pipeline.limits import Limits
+from focus_pipeline.pipeline.land import verify
+from focus_pipeline.pipeline.source_counts import Counted, broken_by_header, count_in_source
 from focus_pipeline.pipeline.source_files import (
     PARQUET_OPTIONS,
     Source,
@@ -33,7 +33,10 @@ from focus_pipeline.pipeline.source_files import (
     read_together,
     reading_fault,
 )
-from focus_pipeline.pipeline.staged_month import (
+from focus_pipeline.pipeline.watch import Watch, unwatched
+from focus_pipeline.pipeline.zip_files import unpacked
+from focus_pipeline.records.landed import LandedDelivery, LandedFile
+from focus_pipeline.records.staged import (
     CORRECT_IT,
     UNKNOWN_LAYOUT,
     Layout,
@@ -44,10 +47,8 @@ from focus_pipeline.pipeline.staged_month import (
     record_staged,
     staged_month,
 )
-from focus_pipeline.pipeline.watch import Watch, unwatched
-from focus_pipeline.pipeline.written import Counted, broken_by_header, count_in_source
-from focus_pipeline.pipeline.zip_files import unpacked
 from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
+from focus_pipeline.storage import DataDir
 from focus_pipeline.visible import visible
 
 logger = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ import pytest
 from focus_pipeline.focus.rules import ROW, Rule, compile_predicates, predicates, rules
 from focus_pipeline.focus.specification import rule_data
 from focus_pipeline.pipeline import check, land
-from focus_pipeline.pipeline.losses import held_back
-from focus_pipeline.pipeline.staged_month import StagedMonth
-from focus_pipeline.records import Current
+from focus_pipeline.records.accepted import held_back
+from focus_pipeline.records.landed import Current
+from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline_tests.conftest import CONNECTION, LoadedMonth, LoadMonth
 from focus_pipeline_tests.fakes.clean_months import VARIANTS, clean_charges
 from focus_pipeline_tests.month_files import MONTH, Row, focus_row, without, write_csv, write_parquet

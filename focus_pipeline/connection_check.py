@@ -22,12 +22,14 @@ from focus_pipeline.focus.specification import contract
 from focus_pipeline.further_connections import Defined, print_account_exports, print_other_tables, print_view
 from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import current_month, months_back, not_loaded_by_itself
-from focus_pipeline.pipeline.check import judge, verdict_on
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.land import IncompleteDownload, current_token, land, shown_token
-from focus_pipeline.pipeline.losses import held_back
-from focus_pipeline.pipeline.normalise import AmountsTooLarge, stage
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.pipeline.land import IncompleteDownload, land
+from focus_pipeline.pipeline.stage import AmountsTooLarge, stage
+from focus_pipeline.records.accepted import held_back
+from focus_pipeline.records.landed import current_token, held_months, shown_token
+from focus_pipeline.records.verdicts import verdict_on
 from focus_pipeline.settings import load_settings
+from focus_pipeline.storage import DataDir
 
 if TYPE_CHECKING:
     from focus_pipeline.components.connection import ConnectionComponent
@@ -80,7 +82,7 @@ def check_connection(
 def _print_months(connection: Connection, discovery: Discovery, lookback_months: int) -> None:
     """Every month that is shown or held: how much there is, and what comes of it. Raises StoreError."""
     data_dir = load_settings().storage
-    held = data_dir.held_months(connection.name)
+    held = held_months(connection.name, data_dir)
     recent = months_back(current_month(), lookback_months)
     queried = isinstance(connection, GcpBigQueryExport)
     table = Table("month", "rows" if queried else "files", "bytes", "what happens", box=None, padding=(0, 2))
@@ -165,7 +167,7 @@ def _read_one_object(component: "ConnectionComponent", connection: Connection, d
 def _fate(month: str, connection: Connection, discovery: Discovery, lookback_months: int, data_dir: DataDir) -> str:
     """What the sensor makes of a month, as far as it can be told before its files are read."""
     name = connection.name
-    held = data_dir.held_months(name)
+    held = held_months(name, data_dir)
     if month not in watched_months(held, lookback_months):
         return not_loaded_by_itself(month, load_settings().start_month)
     if month in discovery.held_back:

@@ -6,12 +6,26 @@ from functools import cached_property
 from pathlib import Path
 
 from focus_pipeline.files import sha256
-from focus_pipeline.pipeline.data_dir import DataDir
-from focus_pipeline.pipeline.written import Broken
-from focus_pipeline.records import read_record, write_record
+from focus_pipeline.records.record import read_record, write_record
+from focus_pipeline.storage import DataDir
 
 CORRECT_IT = "correct the file and upload it again"
 """What to do about a file that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A rule that a file's text, header or types break.
+
+    provider: of the rows that do, None for the header and types. sentence: what is wrong, "" where the rule says it.
+    examples: row (from 1, header not counted) and value as written.
+    """
+
+    rule: str
+    violations: int
+    provider: str | None = None
+    sentence: str = ""
+    examples: list[dict] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -47,10 +61,10 @@ class StagedFile:
     """One delivered file.
 
     layout: of a file that cannot be read, one without columns. first_row: number of its first row in the staged file,
-    from 0. rows, billed_cost, effective_cost, providers, rounded, changed, broken: see written.Counted; counted in the
-    delivered file itself, apart from the staging. lines: of a CSV file; 0 of one that has none, or was not read.
-    same_as: the file of the delivery that holds the same bytes and is counted in its place, "" where there is none.
-    other: what it is in place of a bill, see specification.other_dataset.
+    from 0. rows, billed_cost, effective_cost, providers, rounded, changed, broken: see source_counts.Counted; they are
+    counted in the delivered file itself, apart from the staging. lines: of a CSV file; 0 of one that has none, or was
+    not read. same_as: the file of the delivery that holds the same bytes and is counted in its place, "" where there is
+    none. other: what it is in place of a bill, see specification.other_dataset.
     """
 
     key: str
@@ -115,6 +129,11 @@ class StagedMonth:
     declared: bool = False
     order: int = 0
     sha256: str = ""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The Parquet files that hold its rows, in their order."""
+        return (self.path,)
 
     @property
     def is_intact(self) -> bool:

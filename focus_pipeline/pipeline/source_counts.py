@@ -6,7 +6,7 @@ one tells which rules it breaks, and on which rows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Context, Decimal
 
 import duckdb
@@ -23,6 +23,7 @@ from focus_pipeline.focus.rules import HEADER, ROW, TYPE, WRITTEN, Rule, rules_o
 from focus_pipeline.focus.specification import Column, columns, spellings
 from focus_pipeline.pipeline.examples import EXAMPLES, named, shortened, shortened_value
 from focus_pipeline.pipeline.source_files import Source
+from focus_pipeline.records.staged import Broken
 from focus_pipeline.sql import literal, quoted, unused
 
 # Python's own decimals are rounded to 28 digits when they are added up.
@@ -41,21 +42,6 @@ _PLAIN = {
     ),
     "KeyValue": "is_json_object({0})",
 }
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A rule that a file's text, header or types break.
-
-    provider: of the rows that do, None for the header and types. sentence: what is wrong, "" where the rule says it.
-    examples: row (from 1, header not counted) and value as written.
-    """
-
-    rule: str
-    violations: int
-    provider: str | None = None
-    sentence: str = ""
-    examples: list[dict] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

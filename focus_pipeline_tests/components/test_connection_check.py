@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from focus_pipeline import checklist
+from focus_pipeline import connection_check
 from focus_pipeline.components import names
 from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.months import months_back
@@ -19,9 +19,9 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[bool, str]]:
 
     def check(site: Site, **attributes: object) -> tuple[bool, str]:
         console = Console(record=True, width=300)
-        monkeypatch.setattr(checklist, "console", console)
+        monkeypatch.setattr(connection_check, "console", console)
         component = MonthFolders(name=NAME, url=str(site.bucket), quiet_minutes=0, **attributes)
-        return checklist.check_connection(component), console.export_text()
+        return connection_check.check_connection(component), console.export_text()
 
     return check
 

@@ -28,78 +28,14 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Shown(_Record):
-    """first: the first month that the provider was seen to show."""
-
-    first: str
-
-
-class Order(_Record):
-    """last: the number that the latest look at a month was given; see land.land."""
-
-    last: int
-
-
-class Current(_Record):
-    """The delivery that a month consists of now. order: of the look that showed it."""
-
-    token: str
-    listed_at: str
-    order: int = 0
-
-
-class DeliveredFile(_Record):
-    """key, etag: as the provider listed it. size, sha256 (hex): of its bytes. file: its name in the folder."""
-
-    key: str
-    etag: str
-    size: int
-    file: str
-    sha256: str = ""
-
-
-class Delivered(_Record):
-    """A delivery that was fetched whole; see delivery.Delivery and land.LandedDelivery."""
-
-    connection: str
-    month: str
-    token: str
-    files: tuple[DeliveredFile, ...]
-    focus_version: str | None = None
-    declared: bool = False
-    facts: dict[str, str | int] = {}
-
-
-class Accepted(_Record):
-    """The delivery that publishing takes. identity: of its staged form. order: of the look that showed it."""
-
-    token: str
-    identity: str
-    listed_at: str
-    order: int = 0
-
-
-class HeldBack(_Record):
-    """A delivery that waits for what it would take away, and the sentence that says so."""
-
-    token: str
-    sentence: str
-
-
-class CompiledRules(_Record):
+class CompiledRules(Record):
     """Rule key -> SQL predicate; see focus.rules.predicates. In cache/, under a mark of the code."""
 
     predicates: dict[str, str]
-
-
-class Unrecorded(_Record):
-    """A delivery whose verdict is not in the warehouse yet."""
-
-    token: str
 
 
 def read_record(path: Path, kind: type[_T]) -> _T | None:

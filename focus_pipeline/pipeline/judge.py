@@ -7,34 +7,23 @@ accepted, and the unified table keeps the last one that was.
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Context, Decimal
-from pathlib import Path
 
-from focus_pipeline.files import alone_in
 from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, NOTE, PRESENT, SHOULD, TYPE, Rule, rules, rules_of
 from focus_pipeline.focus.specification import contract, judged_as
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.csv_lines import lines_of_rows
-from focus_pipeline.pipeline.data_dir import DataDir
 from focus_pipeline.pipeline.examples import EXAMPLES, by_line, named
 from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
-from focus_pipeline.pipeline.land import LandedDelivery, current_token, landed_delivery
-from focus_pipeline.pipeline.losses import hold_back, let_go, loss
+from focus_pipeline.pipeline.losses import loss
 from focus_pipeline.pipeline.row_rules import applies, row_failures
-from focus_pipeline.pipeline.staged_month import CORRECT_IT, Layout, StagedFile, StagedMonth, staged_month
-from focus_pipeline.pipeline.verdict import (
-    CHECKS,
-    SEVERITIES,
-    Failure,
-    RuleVerdict,
-    Verdict,
-    acceptance,
-    check_verdict,
-    held,
-    recorded_verdict,
-)
+from focus_pipeline.pipeline.verdict import CHECKS, acceptance, check_verdict, held
 from focus_pipeline.pipeline.watch import Watch, unwatched
-from focus_pipeline.pipeline.written import Broken
-from focus_pipeline.records import Accepted, read_record, write_record
+from focus_pipeline.records.accepted import accept, accepted_delivery, hold_back, let_go
+from focus_pipeline.records.landed import LandedDelivery, landed_delivery
+from focus_pipeline.records.record import write_record
+from focus_pipeline.records.staged import CORRECT_IT, Broken, Layout, StagedFile, StagedMonth, staged_month
+from focus_pipeline.records.verdicts import SEVERITIES, Failure, RuleVerdict, Verdict, recorded_verdict, verdict_path
+from focus_pipeline.storage import DataDir
 
 REPORTED_FILES = 50
 """Of those that are rejected, each with a sentence of its own."""
@@ -71,7 +60,7 @@ def judge(
             return held(verdict, lost)
         let_go(staged, data_dir)
         if verdict.accepted:
-            _accept(staged, data_dir)
+            accept(staged, data_dir)
     return verdict
 
 
@@ -82,11 +71,6 @@ def _lost(staged: StagedMonth, data_dir: DataDir) -> str:
         return ""
     before = staged_month(staged.connection, staged.month, accepted.token, data_dir)
     return "" if before is None else loss(before, staged, data_dir.limits.loss)
-
-
-def verdict_path(connection: str, month: str, token: str, data_dir: DataDir) -> Path:
-    """Where the verdict on a delivery is recorded, as the JSON of a Verdict."""
-    return data_dir.staged(connection, month) / f"{token}.verdict.json"
 
 
 def _judged(
@@ -138,40 +122,6 @@ def _by_line(
         replace(failure, examples=[by_line(example, lines.get(example["file"], {})) for example in failure.examples])
         for failure in failures
     ]
-
-
-def accepted_delivery(connection: str, month: str, data_dir: DataDir) -> Accepted | None:
-    """The delivery that publishing takes, None where none was ever accepted."""
-    return read_record(data_dir.staged(connection, month) / "accepted.json", Accepted)
-
-
-def verdict_on(connection: str, month: str, token: str, data_dir: DataDir) -> bool | None:
-    """Whether a delivery was accepted; None where it was not judged yet."""
-    verdict = recorded_verdict(verdict_path(connection, month, token, data_dir))
-    return None if verdict is None else verdict.accepted
-
-
-def months_failing(connection: str, data_dir: DataDir) -> dict[str, list[str]]:
-    """Check -> the months whose current delivery does not pass it, oldest first, of those that were judged."""
-    failing: dict[str, list[str]] = {}
-    for month in data_dir.held_months(connection):
-        token = current_token(connection, month, data_dir)
-        verdict = token and recorded_verdict(verdict_path(connection, month, token, data_dir))
-        for check in verdict.checks if verdict else ():
-            if not check.passed:
-                failing.setdefault(check.name, []).append(month)
-    return failing
-
-
-def _accept(staged: StagedMonth, data_dir: DataDir) -> None:
-    folder = data_dir.staged(staged.connection, staged.month)
-    with alone_in(folder):
-        former = accepted_delivery(staged.connection, staged.month, data_dir)
-        if former is None or former.order <= staged.order:
-            accepted = Accepted(
-                token=staged.token, identity=staged.identity, listed_at=staged.listed_at, order=staged.order
-            )
-            write_record(folder / "accepted.json", accepted)
 
 
 def _file_failures(staged: StagedMonth, accepted: bool) -> list[Failure]:

@@ -1,0 +1,127 @@
+"""The verdict on a delivery, and which delivery of a month publishing takes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from focus_pipeline.focus.rules import CONTRACT, MUST, NOTE, SHOULD
+from focus_pipeline.records.landed import current_token, held_months
+from focus_pipeline.records.record import Record, read_record
+from focus_pipeline.storage import DataDir
+
+# A MUST of the specification is an error, a provider's known gap is not.
+SEVERITIES = ("ERROR", "WARN", "NOTE")
+_SEVERITY = {CONTRACT: "ERROR", MUST: "ERROR", SHOULD: "WARN", NOTE: "NOTE"}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A rule that was broken. column: "" for rules that are of no column. file: where the whole failure is about one
+    file. rows: how many rows were judged. gap: "AWS 1.0" where it is a known gap of that provider's exports.
+
+    examples: of what breaks it, each with file, place and values, as text. The place is `line` in CSV, on which the row
+    begins (from 1, which is the header's), and `row` in Parquet (from 1).
+    """
+
+    rule: str
+    level: str
+    sentence: str
+    violations: int
+    rows: int
+    remedy: str
+    check: str
+    column: str = ""
+    file: str | None = None
+    gap: str | None = None
+    examples: list[dict] = field(default_factory=list)
+
+    @property
+    def severity(self) -> str:
+        """ "ERROR", "WARN" or "NOTE"."""
+        return "WARN" if self.gap else _SEVERITY[self.level]
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it keeps the month from being accepted."""
+        return self.level == CONTRACT and self.file is None
+
+
+@dataclass(frozen=True)
+class CheckVerdict:
+    """severity: "ERROR" or "WARN" of a check that did not pass. rules: how many rules it judged."""
+
+    name: str
+    passed: bool
+    severity: str
+    summary: str
+    rules: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RuleVerdict:
+    """One rule on the month. verdict: "passed", "failed", "known gap", "note" or "not applicable".
+
+    rows: how many were judged; severity: of the worst failure, "" where there is none; gap: see Failure.
+    """
+
+    rule: str
+    column: str
+    check: str
+    level: str
+    severity: str
+    verdict: str
+    violations: int
+    rows: int
+    gap: str = ""
+    examples: list[dict] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one staged month.
+
+    score: percentage of the rules that were judged and not broken, None where there was nothing to judge.
+    """
+
+    connection: str
+    month: str
+    token: str
+    identity: str
+    accepted: bool
+    score: float | None
+    checks: list[CheckVerdict]
+    rules: list[RuleVerdict]
+
+
+def recorded_verdict(path: Path) -> Verdict | None:
+    """The verdict that is recorded at a path, None where there is none."""
+    return read_record(path, Verdict)
+
+
+def verdict_path(connection: str, month: str, token: str, data_dir: DataDir) -> Path:
+    """Where the verdict on a delivery is recorded, as the JSON of a Verdict."""
+    return data_dir.staged(connection, month) / f"{token}.verdict.json"
+
+
+def verdict_on(connection: str, month: str, token: str, data_dir: DataDir) -> bool | None:
+    """Whether a delivery was accepted; None where it was not judged yet."""
+    verdict = recorded_verdict(verdict_path(connection, month, token, data_dir))
+    return None if verdict is None else verdict.accepted
+
+
+def months_failing(connection: str, data_dir: DataDir) -> dict[str, list[str]]:
+    """Check -> the months whose current delivery does not pass it, oldest first, of those that were judged."""
+    failing: dict[str, list[str]] = {}
+    for month in held_months(connection, data_dir):
+        token = current_token(connection, month, data_dir)
+        verdict = token and recorded_verdict(verdict_path(connection, month, token, data_dir))
+        for check in verdict.checks if verdict else ():
+            if not check.passed:
+                failing.setdefault(check.name, []).append(month)
+    return failing
+
+
+class Unrecorded(Record):
+    """A delivery whose verdict is not in the warehouse yet."""
+
+    token: str

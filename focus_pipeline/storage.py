@@ -1,0 +1,63 @@
+"""Where everything is kept below the data directory. Every path is made here and nowhere else.
+
+    landing/<connection>/<YYYY-MM>/<token>/     the delivered files
+    staged/<connection>/<YYYY-MM>/<token>.parquet
+    warehouse.duckdb
+
+and beside them the records of records.py.
+
+All of it is for this user alone: bills are confidential.
+
+Small JSON files are replaced whole, and folders and Parquet files are renamed into place: a crash leaves the former
+state, never half of a new one.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from focus_pipeline.limits import USUAL_LIMITS, Limits
+from focus_pipeline.sql import Sandbox
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """cache: where compiled rules are kept; without it, in the directory itself.
+
+    memory_limit: of each DuckDB connection, such as "1GB"; without it, DuckDB's own, which is 80 % of the machine.
+    limits: of the files that are delivered. links: that lead out of the directory, to files that may be read.
+    """
+
+    root: Path
+    cache: Path | None = None
+    memory_limit: str | None = None
+    limits: Limits = USUAL_LIMITS
+    links: tuple[Path, ...] = ()
+
+    @property
+    def rules_cache(self) -> Path:
+        return self.cache or self.root / "cache"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def demo(self) -> Path:
+        """What the providers of the demo deliver."""
+        return self.root / "demo"
+
+    @property
+    def scratch(self) -> Path:
+        """For temporary files, on the same file system as their destination."""
+        return self.root / "scratch"
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Of DuckDB while it reads what was delivered."""
+        return Sandbox((self.root,), self.scratch, self.memory_limit, self.links)
+
+    def landed(self, connection: str, month: str) -> Path:
+        return self.root / "landing" / connection / month
+
+    def staged(self, connection: str, month: str) -> Path:
+        return self.root / "staged" / connection / month
