@@ -200,8 +200,7 @@ def accept(connection: str, month: str) -> None:
     The latest delivery that was fetched is accepted, if it fulfils the contract. The sensor then publishes it at its
     next look; materialising focus/cost_and_usage of the month does so at once.
     """
-    from focus_pipeline.pipeline.judge import judge
-    from focus_pipeline.pipeline.stage import stage
+    from focus_pipeline.pipeline.month import judge_month
     from focus_pipeline.records.accepted import held_back
     from focus_pipeline.records.landed import current_delivery
 
@@ -212,10 +211,8 @@ def accept(connection: str, month: str) -> None:
     lost = held_back(connection, month, landed.token, data_dir) if landed else ""
     if landed is None or not lost:
         raise click.ClickException(f"nothing of {connection} {month} is held back")
-    month_rule = component.connection().month_rule
     with _as_usage_errors():
-        staged = stage(landed, data_dir, month_rule=month_rule, focus_version=component.focus_version)
-        verdict = judge(staged, data_dir, month_rule=month_rule, accept_loss=True)
+        verdict = judge_month(component.connection(), landed, data_dir, accept_loss="yes").verdict
     if not verdict.accepted:
         raise click.ClickException(f"{connection} {month} is not accepted: {verdict.checks[0].summary}")
     console.print(

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from focus_pipeline.components.deliveries_sensor import watched_months
-from focus_pipeline.components.ingestion import delivery_of
+from focus_pipeline.components import names
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.bigquery_queries import Source
@@ -22,12 +21,11 @@ from focus_pipeline.focus.specification import contract
 from focus_pipeline.further_connections import Defined, print_account_exports, print_other_tables, print_view
 from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import current_month, months_back, not_loaded_by_itself
-from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import IncompleteDownload, land
-from focus_pipeline.pipeline.stage import AmountsTooLarge, stage
-from focus_pipeline.records.accepted import held_back
+from focus_pipeline.pipeline.month import judge_month
+from focus_pipeline.pipeline.plan import delivery_of, standing, watched_months
+from focus_pipeline.pipeline.stage import AmountsTooLarge
 from focus_pipeline.records.landed import current_token, held_months, shown_token
-from focus_pipeline.records.verdicts import verdict_on
 from focus_pipeline.settings import load_settings
 from focus_pipeline.storage import DataDir
 
@@ -150,11 +148,11 @@ def _read_one_object(component: "ConnectionComponent", connection: Connection, d
         try:
             landed = land(connection, replace(delivery, objects=(smallest,)), tried)
             line(True, f"read permission: read {smallest.key}")
-            staged = stage(landed, tried, month_rule=connection.month_rule, focus_version=component.focus_version)
-            verdict = judge(staged, tried, month_rule=connection.month_rule)
+            judged = judge_month(connection, landed, tried)
         except (IncompleteDownload, AmountsTooLarge, MachineFault) as error:
             line(False, str(error))
             return False
+    staged, verdict = judged.staged, judged.verdict
     for result in verdict.checks:
         if not result.passed and result.name != "accepted":
             line(None if verdict.accepted else False, f"{result.name}: {result.summary}")
@@ -168,7 +166,8 @@ def _fate(month: str, connection: Connection, discovery: Discovery, lookback_mon
     """What the sensor makes of a month, as far as it can be told before its files are read."""
     name = connection.name
     held = held_months(name, data_dir)
-    if month not in watched_months(held, lookback_months):
+    first = names.monthly().get_first_partition_key()
+    if month not in watched_months(held, lookback_months, first):
         return not_loaded_by_itself(month, load_settings().start_month)
     if month in discovery.held_back:
         return "stays as it is, see below" if month in held else "not loaded yet, see below"
@@ -183,12 +182,12 @@ def _fate(month: str, connection: Connection, discovery: Discovery, lookback_mon
             return "changed; the sensor loads it again"
         hours = load_settings().loss_wait_hours
         return f"emptied: the provider shows no file of it any more; taken from the table once that is so for {hours} h"
-    accepted = verdict_on(name, month, current, data_dir)
-    if accepted is False:
+    stands = standing(name, month, delivery.token, data_dir)
+    if stands.verdict is False:
         return "unchanged since it was rejected; its checks say why"
-    if accepted and held_back(name, month, current, data_dir):
+    if stands.lost:
         return f"unchanged and held back for what it takes away; `focus-pipeline accept {name} {month}` takes it"
-    return "unchanged since it was loaded" if accepted else "fetched and not judged yet; the sensor loads it"
+    return "unchanged since it was loaded" if stands.verdict else "fetched and not judged yet; the sensor loads it"
 
 
 def line(good: bool | None, text: str) -> None:

@@ -1,11 +1,19 @@
 """SQL as this project writes it: identifiers, literals, paths that DuckDB takes literally, and where it runs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+
+Watch = Callable[[str, duckdb.DuckDBPyConnection], None]
+"""For whoever waits for a long step: called before each long query with what it does and the connection that runs it,
+whose query_progress() tells how far it is."""
+
+
+def unwatched(what: str, connection: duckdb.DuckDBPyConnection) -> None:
+    """The Watch of those who do not wait."""
 
 
 @dataclass(frozen=True)

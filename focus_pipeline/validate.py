@@ -12,10 +12,10 @@ from pathlib import Path
 from focus_pipeline.limits import USUAL_LIMITS, Limits
 from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.stage import stage
-from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.records.landed import LandedDelivery, LandedFile
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.records.verdicts import Verdict
+from focus_pipeline.sql import Watch, unwatched
 from focus_pipeline.storage import DataDir
 
 

@@ -33,5 +33,11 @@ class AwsDataExport(StoreConnection):
 
     def connection(self) -> AwsDataExportConnection:
         return AwsDataExportConnection(
-            self.name, self.url, self.export_name, self.auth, self.endpoint_url, ignore=tuple(self.ignore)
+            self.name,
+            self.url,
+            self.export_name,
+            self.auth,
+            self.endpoint_url,
+            ignore=tuple(self.ignore),
+            focus_version=self.focus_version,
         )

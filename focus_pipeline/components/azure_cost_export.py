@@ -33,5 +33,11 @@ class AzureCostExport(StoreConnection):
 
     def connection(self) -> AzureCostExportConnection:
         return AzureCostExportConnection(
-            self.name, self.url, self.export_name, self.auth, self.endpoint_url, ignore=tuple(self.ignore)
+            self.name,
+            self.url,
+            self.export_name,
+            self.auth,
+            self.endpoint_url,
+            ignore=tuple(self.ignore),
+            focus_version=self.focus_version,
         )

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from focus_pipeline.components import names
 from focus_pipeline.components.deliveries_sensor import deliveries_sensor
-from focus_pipeline.components.ingestion import cost_and_usage_asset, ingestion_checks, raw_files_asset
+from focus_pipeline.components.ingestion import ingestion_assets
 from focus_pipeline.connections.auth import Auth, from_environment, resolved, unset_variable
 from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.settings import load_settings
@@ -100,14 +100,10 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
         job = dg.define_asset_job(
             f"{self.name}_ingest",
             selection=dg.AssetSelection.assets(names.raw_files(self.name), names.cost_and_usage(self.name)),
-            description=f"Loads one month of {self.name}: fetch, normalise, check. focus_publish publishes it.",
+            description=f"Loads one month of {self.name}: fetch, stage, judge. focus_publish publishes it.",
         )
         return dg.Definitions(
-            assets=[
-                raw_files_asset(connection, lookback, data_dir),
-                cost_and_usage_asset(connection, self.focus_version, data_dir),
-            ],
-            asset_checks=[ingestion_checks(connection, self.focus_version, data_dir)],
+            assets=[ingestion_assets(connection, lookback, data_dir)],
             jobs=[job],
             sensors=[deliveries_sensor(connection, job, lookback, self.check_every_seconds, data_dir)],
         )

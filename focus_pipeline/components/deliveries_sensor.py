@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from focus_pipeline.components import names
-from focus_pipeline.components.ingestion import delivery_of, named_failures
+from focus_pipeline.components.ingestion import named_failures
 from focus_pipeline.components.runs import attempt_of, ended_at, latest_run, why_it_failed
-from focus_pipeline.connections.delivery import Connection, Delivery, Discovery, NoBillingPeriods
+from focus_pipeline.connections.delivery import Connection, Discovery, NoBillingPeriods
 from focus_pipeline.connections.stores import NotFound
-from focus_pipeline.months import current_month, in_words, months_back, months_between, not_loaded_by_itself
-from focus_pipeline.records.accepted import accepted_delivery, held_back
-from focus_pipeline.records.landed import current_delivery, current_token, held_months, record_shown, shown_token
-from focus_pipeline.records.verdicts import verdict_on
+from focus_pipeline.months import in_words, not_loaded_by_itself
+from focus_pipeline.pipeline.plan import delivery_of, quiet_until, standing, watched_months
+from focus_pipeline.records.landed import current_token, held_months, record_shown, shown_token
 from focus_pipeline.settings import load_settings
 from focus_pipeline.storage import DataDir
 
@@ -69,7 +68,7 @@ def deliveries_sensor(
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         held = held_months(name, data_dir)
-        watched = watched_months(held, lookback_months)
+        watched = watched_months(held, lookback_months, names.monthly().get_first_partition_key())
         with named_failures(name):
             try:
                 discovery = connection.discover(watched)
@@ -104,7 +103,8 @@ def deliveries_sensor(
             if shown[month].settled:
                 seen.setdefault("unchanged", []).append(month)
                 continue
-            if (until := _quiet_until(connection, delivery, shown[month], data_dir)) > datetime.now(UTC):
+            since = datetime.fromisoformat(shown[month].since)
+            if (until := quiet_until(connection, delivery, since, data_dir)) > datetime.now(UTC):
                 words = f"changed a short while ago, taken once unchanged until {until:%Y-%m-%d %H:%M} UTC"
                 seen.setdefault(words, []).append(month)
                 continue
@@ -129,34 +129,17 @@ def deliveries_sensor(
     return sensor
 
 
-def watched_months(held: list[str], lookback_months: int) -> list[str]:
-    """The months to look at: those that are held, those of the look-back, and all since the newest that is held, so
-    that nothing is missed while the sensor was off.
-    """
-    recent = months_back(current_month(), lookback_months)
-    since = months_between(held[-1], recent[0]) if held else []
-    first = names.monthly().get_first_partition_key()
-    return [month for month in sorted({*recent, *held, *since}) if month >= first]
-
-
 def _is_another(former: Shown, token: str, current: str | None) -> bool:
     """Whether the provider shows another delivery than it did, or what was landed of it is not what was settled."""
     return former.token != token or bool(former.settled and former.settled != current)
 
 
 def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, data_dir: DataDir) -> State:
-    verdict, lost = None, ""
-    current = current_token(name, month, data_dir)
-    # Judged, but not since it is shown again: its checks would show those of what came between.
-    if current is not None and shown_token(current) == shown.token:
-        verdict = verdict_on(name, month, current, data_dir)
-        lost = held_back(name, month, current, data_dir)
-    if verdict is False:
+    stands = standing(name, month, shown.token, data_dir)
+    if stands.verdict is False:
         return State(True, "rejected, see its checks; waiting for a new delivery")
-    accepted = accepted_delivery(name, month, data_dir)
-    is_accepted = verdict and not lost and accepted is not None and accepted.token == current
     # Of a connection that was renamed the UI shows nothing yet.
-    if is_accepted and _is_materialised(instance, name, month):
+    if stands.accepted and _is_materialised(instance, name, month):
         return State(True, "accepted")
     job, of_delivery = f"{name}_ingest", {names.DELIVERY_TAG: shown.token}
     run = latest_run(instance, job, month, of_delivery)
@@ -166,8 +149,8 @@ def _state(instance: dg.DagsterInstance, name: str, month: str, shown: Shown, da
     if run is None:
         return State(False, "new or changed, run requested", attempt=1)
     attempt = attempt_of(run)
-    if lost:
-        return _after_loss(name, month, shown, lost, attempt)
+    if stands.lost:
+        return _after_loss(name, month, shown, stands.lost, attempt)
     why = why_it_failed(instance, run)
     if attempt > len(RETRY_AFTER):
         return State(
@@ -194,18 +177,6 @@ def _after_loss(name: str, month: str, shown: Shown, lost: str, attempt: int) ->
         f"held back: {lost}; taken if it is still so at {due:%Y-%m-%d %H:%M} UTC, or by `focus-pipeline accept {name} "
         f"{month}`",
     )
-
-
-def _quiet_until(connection: Connection, delivery: Delivery, shown: Shown, data_dir: DataDir) -> datetime:
-    """When a month has stayed as it is for as long as it has to. What was removed has no time: since it was noticed."""
-    if not connection.quiet:
-        return datetime.min.replace(tzinfo=UTC)
-    since = datetime.fromisoformat(shown.since)
-    landed = current_delivery(connection.name, delivery.month, data_dir)
-    keys = {item.key for item in delivery.objects}
-    if not keys or any(file.key not in keys for file in (landed.files if landed else ())):
-        return since + connection.quiet
-    return min(since, max(item.last_modified for item in delivery.objects)) + connection.quiet
 
 
 def _run_request(name: str, month: str, shown: Shown, state: State) -> dg.RunRequest:

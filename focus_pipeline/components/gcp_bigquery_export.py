@@ -67,4 +67,5 @@ class GcpBigQueryExport(ConnectionComponent):
             maximum_bytes_billed=self.maximum_bytes_billed,
             leave_out=tuple(self.leave_out),
             storage_api=self.storage_api,
+            focus_version=self.focus_version,
         )

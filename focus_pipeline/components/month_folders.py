@@ -81,4 +81,5 @@ class MonthFolders(StoreConnection):
             marker=self.marker,
             month_path=self.month_path or USUAL,
             ignore=tuple(self.ignore),
+            focus_version=self.focus_version,
         )

@@ -28,4 +28,11 @@ class OciReports(StoreConnection):
     ]
 
     def connection(self) -> OciReportsConnection:
-        return OciReportsConnection(self.name, self.url, self.auth, self.endpoint_url, ignore=tuple(self.ignore))
+        return OciReportsConnection(
+            self.name,
+            self.url,
+            self.auth,
+            self.endpoint_url,
+            ignore=tuple(self.ignore),
+            focus_version=self.focus_version,
+        )

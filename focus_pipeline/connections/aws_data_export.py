@@ -74,6 +74,7 @@ class AwsDataExport:
     additive: bool = False
     quiet: timedelta = timedelta(0)
     ignore: tuple[str, ...] = ()
+    focus_version: str | None = None
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)

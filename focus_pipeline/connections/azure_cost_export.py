@@ -149,6 +149,7 @@ class AzureCostExport:
     additive: bool = False
     quiet: timedelta = timedelta(0)
     ignore: tuple[str, ...] = ()
+    focus_version: str | None = None
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)

@@ -126,6 +126,8 @@ class Connection(Protocol):
     """One provider export of one customer."""
 
     name: str
+    focus_version: str | None
+    """What its files are declared to be; without it, what a delivery says, or what each file's columns look like."""
     month_rule: bool
     """Whether a file is rejected when a row's ChargePeriodStart lies outside the delivery's month."""
     missing_month_is_empty: bool

@@ -96,6 +96,7 @@ class GcpBigQueryExport:
     missing_month_is_empty: bool = False
     additive: bool = False
     quiet: timedelta = timedelta(0)
+    focus_version: str | None = None
 
     @property
     def address(self) -> str:

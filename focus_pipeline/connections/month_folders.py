@@ -61,6 +61,7 @@ class MonthFolders:
     marker: str | None = None
     month_path: str = USUAL
     ignore: tuple[str, ...] = ()
+    focus_version: str | None = None
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)

@@ -39,6 +39,7 @@ class OciReports:
     additive: bool = True
     quiet: timedelta = timedelta(0)
     ignore: tuple[str, ...] = ()
+    focus_version: str | None = None
 
     def __post_init__(self) -> None:
         check_url(self.url, self.auth, self.endpoint_url)

@@ -17,12 +17,12 @@ from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
 from focus_pipeline.pipeline.losses import loss
 from focus_pipeline.pipeline.row_rules import applies, row_failures
 from focus_pipeline.pipeline.verdict import CHECKS, acceptance, check_verdict, held
-from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.records.accepted import accept, accepted_delivery, hold_back, let_go
 from focus_pipeline.records.landed import LandedDelivery, landed_delivery
 from focus_pipeline.records.record import write_record
 from focus_pipeline.records.staged import CORRECT_IT, Broken, Layout, StagedFile, StagedMonth, staged_month
 from focus_pipeline.records.verdicts import SEVERITIES, Failure, RuleVerdict, Verdict, recorded_verdict, verdict_path
+from focus_pipeline.sql import Watch, unwatched
 from focus_pipeline.storage import DataDir
 
 REPORTED_FILES = 50

@@ -10,10 +10,9 @@ from focus_pipeline.focus.rules import GROUP, REPEATED, ROW, Rule, predicates, r
 from focus_pipeline.focus.specification import columns, judged_as, known_gaps
 from focus_pipeline.pipeline.examples import EXAMPLES, shortened, shortened_value
 from focus_pipeline.pipeline.known_gaps import is_of_version
-from focus_pipeline.pipeline.watch import Watch
 from focus_pipeline.records.staged import Layout, StagedMonth
 from focus_pipeline.records.verdicts import Failure
-from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
+from focus_pipeline.sql import Watch, literal, open_duckdb, path_literal, quoted
 from focus_pipeline.storage import DataDir
 
 # Numbers with more digits before their point than a DECIMAL(38, 18) has.

@@ -33,7 +33,6 @@ from focus_pipeline.pipeline.source_files import (
     read_together,
     reading_fault,
 )
-from focus_pipeline.pipeline.watch import Watch, unwatched
 from focus_pipeline.pipeline.zip_files import unpacked
 from focus_pipeline.records.landed import LandedDelivery, LandedFile
 from focus_pipeline.records.staged import (
@@ -47,7 +46,7 @@ from focus_pipeline.records.staged import (
     record_staged,
     staged_month,
 )
-from focus_pipeline.sql import literal, open_duckdb, path_literal, quoted
+from focus_pipeline.sql import Watch, literal, open_duckdb, path_literal, quoted, unwatched
 from focus_pipeline.storage import DataDir
 from focus_pipeline.visible import visible
 

@@ -109,15 +109,15 @@ def verdict_on(connection: str, month: str, token: str, data_dir: DataDir) -> bo
     return None if verdict is None else verdict.accepted
 
 
-def months_failing(connection: str, data_dir: DataDir) -> dict[str, list[str]]:
-    """Check -> the months whose current delivery does not pass it, oldest first, of those that were judged."""
-    failing: dict[str, list[str]] = {}
+def months_failing(connection: str, data_dir: DataDir) -> dict[str, set[str]]:
+    """Check -> the months whose current delivery does not pass it, of those that were judged."""
+    failing: dict[str, set[str]] = {}
     for month in held_months(connection, data_dir):
         token = current_token(connection, month, data_dir)
         verdict = token and recorded_verdict(verdict_path(connection, month, token, data_dir))
         for check in verdict.checks if verdict else ():
             if not check.passed:
-                failing.setdefault(check.name, []).append(month)
+                failing.setdefault(check.name, set()).add(month)
     return failing
 
 

@@ -95,6 +95,20 @@ class Site:
     def tick_and_load(self, name: str = NAME) -> list[dg.ExecuteInProcessResult]:
         return [self.load(request, name) for request in self.tick(name).run_requests or []]
 
+    def evaluations(self, run: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvaluation]:
+        """Of all checks, as they are recorded: a run's own result lacks those of a step that fails."""
+        logged = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        return [entry.dagster_event.asset_check_evaluation_data for entry in logged]
+
+    def metadata(self, run: dg.ExecuteInProcessResult, asset: dg.AssetKey) -> dict[str, dg.MetadataValue]:
+        """What a run of one month shows of an asset: with its materialisation or, where it is rejected, beside it."""
+        materialized = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        observed = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+        events = [entry.asset_materialization for entry in materialized]
+        events += [entry.asset_observation for entry in observed]
+        (event,) = [event for event in events if event.asset_key == asset]
+        return dict(event.metadata)
+
     def query(self, sql: str) -> list[tuple]:
         with open_warehouse(self.data_dir.warehouse, read_only=True) as warehouse:
             return warehouse.execute(sql).fetchall()

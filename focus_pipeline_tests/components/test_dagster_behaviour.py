@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from focus_pipeline.components.ingestion import MONTHS_PER_RUN
 from focus_pipeline_tests.components.conftest import NAME, Site
 
 MONTHLY = dg.MonthlyPartitionsDefinition(start_date="2025-01", end_date="2025-04", fmt="%Y-%m")
@@ -37,8 +38,8 @@ def test_a_check_of_a_month_stands_under_its_partition_and_a_failed_blocking_one
     assert run.success is published
 
 
-def test_a_run_over_a_range_of_months_would_lose_the_months_of_its_checks() -> None:
-    """Why no asset has a backfill policy: every month of a backfill is a run of its own."""
+def test_a_check_that_a_run_over_several_months_yields_is_of_no_month() -> None:
+    """Why ingestion and publishing log the events of each month, and yield none."""
     job = definitions(dg.BackfillPolicy.single_run()).get_implicit_global_asset_job_def()
     run = job.execute_in_process(
         tags={"dagster/asset_partition_range_start": "2025-01", "dagster/asset_partition_range_end": "2025-03"},
@@ -49,8 +50,8 @@ def test_a_run_over_a_range_of_months_would_lose_the_months_of_its_checks() -> N
     assert not run.asset_materializations_for_node("published"), "one bad month would hold back all of them"
 
 
-def test_the_assets_of_a_connection_share_one_run_per_month(site: Site) -> None:
+def test_the_assets_of_a_connection_share_the_runs_of_a_backfill(site: Site) -> None:
     graph = site.definitions.resolve_asset_graph()
-    for key in graph.materializable_asset_keys:
-        assert graph.get(key).backfill_policy is None
-        assert graph.get(key).partitions_def == graph.get(dg.AssetKey([NAME, "raw_files"])).partitions_def
+    raw, staged = (graph.get(dg.AssetKey([NAME, asset])) for asset in ("raw_files", "cost_and_usage"))
+    assert raw.backfill_policy == staged.backfill_policy == dg.BackfillPolicy.multi_run(MONTHS_PER_RUN)
+    assert raw.partitions_def == staged.partitions_def

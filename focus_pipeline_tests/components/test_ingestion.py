@@ -12,9 +12,9 @@ import duckdb
 import pytest
 
 from focus_pipeline.components import metadata, names
-from focus_pipeline.components.ingestion import delivery_of
 from focus_pipeline.connections.delivery import Delivery
 from focus_pipeline.connections.month_folders import MonthFolders
+from focus_pipeline.pipeline.plan import delivery_of
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.records.landed import current_delivery
 from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
@@ -28,10 +28,10 @@ def test_files_dropped_are_in_the_table_and_a_replaced_file_restates_its_month(s
     (run,) = site.tick_and_load()
     assert run.success
     assert site.billed(month) == Decimal("3.40")
-    evaluated = {e.check_name: (e.passed, e.partition) for e in run.get_asset_check_evaluations()}
+    evaluated = {e.check_name: (e.passed, e.partition) for e in site.evaluations(run)}
     assert evaluated == dict.fromkeys(CHECKS, (True, month))
     (published,) = site.published
-    evaluated = {e.check_name: (e.passed, e.partition) for e in published.get_asset_check_evaluations()}
+    evaluated = {e.check_name: (e.passed, e.partition) for e in site.evaluations(published)}
     assert evaluated == dict.fromkeys(("delivered_once", "defined"), (True, month))
 
     site.deliver(month, "additional.csv", cost="-1", rows=1)
@@ -48,9 +48,9 @@ def test_a_month_can_be_judged_from_its_metadata(site: Site, recent: list[str]) 
     site.deliver(recent[-1], rows=2)
     site.deliver(recent[-1], "in-euro.csv", cost="7", BillingCurrency="EUR")
     run = site.run(recent[-1])
-    raw = run.asset_materializations_for_node(f"{NAME}__raw_files")[0].metadata
+    raw = site.metadata(run, names.raw_files(NAME))
     assert (raw["Files"].value, raw["Downloaded files"].value) == (2, 2)
-    staged = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
+    staged = site.metadata(run, names.cost_and_usage(NAME))
     assert staged["dagster/partition_row_count"].value == 3
     assert (staged["BilledCost (USD)"].value, staged["BilledCost (EUR)"].value) == (2.5, 7.0)
     totals = {record.data["currency"]: record.data["BilledCost"] for record in staged["Totals"].records}
@@ -64,7 +64,7 @@ def test_how_well_a_month_keeps_the_rules_is_in_its_metadata_and_in_the_warehous
     month = recent[-1]
     site.deliver(month, rows=2, ListCost="")
     run = site.run(month)
-    metadata = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
+    metadata = site.metadata(run, names.cost_and_usage(NAME))
     assert 90 < metadata["Conformance score (%)"].value < 100
     (broken,) = [record.data for record in metadata["Broken rules"].records]
     assert (broken["rule"], broken["severity"], broken["violations"]) == ("ListCost-C-003-M", "ERROR", 2)
@@ -109,7 +109,7 @@ def test_a_run_whose_month_is_refused_says_why_in_its_error_and_its_log(
     site.deliver(month, **faulty)
     run = site.run(month)
     assert not run.success
-    evaluated = {e.check_name: e for e in run.get_asset_check_evaluations()}
+    evaluated = {e.check_name: e for e in site.evaluations(run)}
     assert set(evaluated) == set(CHECKS), "all checks are recorded before the step ends"
     summary = evaluated["accepted"].description
     assert said in summary
@@ -127,7 +127,7 @@ def test_a_rejected_delivery_keeps_the_last_good_month_and_its_own_bytes(site: S
     site.deliver(month, cost="1,234.5")
     (run,) = site.tick_and_load()
     assert not run.success
-    failed = {e.check_name: e for e in run.get_asset_check_evaluations() if not e.passed}
+    failed = {e.check_name: e for e in site.evaluations(run) if not e.passed}
     assert set(failed) == {"accepted", "text_format", "values_readable"}
     assert failed["accepted"].blocking
     assert failed["accepted"].severity == dg.AssetCheckSeverity.ERROR
@@ -150,7 +150,7 @@ def test_a_file_with_rows_of_another_month_is_rejected_by_name_and_the_rest_is_l
     site.deliver(month, "late.csv", cost="9", ChargePeriodStart=f"{recent[0]}-05T00:00:00Z")
     (run,) = site.tick_and_load()
     assert run.success
-    check = next(e for e in run.get_asset_check_evaluations() if e.check_name == "charge_month")
+    check = next(e for e in site.evaluations(run) if e.check_name == "charge_month")
     assert not check.passed
     assert f"{month}/late.csv is rejected" in check.description
     (example,) = [record.data for record in check.metadata["Examples"].records]
@@ -167,7 +167,7 @@ def test_a_month_that_was_never_delivered_is_materialised_with_no_rows(site: Sit
     site.deliver(recent[-1])
     run = site.run(recent[0])
     assert run.success
-    metadata = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
+    metadata = site.metadata(run, names.cost_and_usage(NAME))
     assert metadata["dagster/partition_row_count"].value == 0
 
 
@@ -193,7 +193,7 @@ def test_an_unchanged_month_is_not_fetched_parsed_or_written_again(site: Site, r
     staged = site.data_dir.staged(NAME, month)
     before = {path: path.stat().st_mtime_ns for path in staged.glob("*.parquet")}
     run = site.run(month)
-    raw = run.asset_materializations_for_node(f"{NAME}__raw_files")[0].metadata
+    raw = site.metadata(run, names.raw_files(NAME))
     assert raw["Downloaded files"].value == 0
     assert {path: path.stat().st_mtime_ns for path in staged.glob("*.parquet")} == before
     assert site.query("SELECT count(*) FROM focus.loads") == [(1,)]
@@ -263,11 +263,11 @@ def test_an_account_that_two_connections_deliver_is_pointed_out(
         site.bucket = site.bucket.parent / name
         site.deliver(month, rows=2, SubAccountId="team-a" if name == "first" else "team-b")
         site.run(month, name)
-        (check,) = [e for e in site.published[0].get_asset_check_evaluations() if e.check_name == "delivered_once"]
+        (check,) = [e for e in site.evaluations(site.published[0]) if e.check_name == "delivered_once"]
         assert check.passed, "other sub-accounts of one bill are no double count"
     site.deliver(month, rows=2, SubAccountId="team-a")
     assert site.run(month, "second").success
-    (check,) = [e for e in site.published[0].get_asset_check_evaluations() if e.check_name == "delivered_once"]
+    (check,) = [e for e in site.evaluations(site.published[0]) if e.check_name == "delivered_once"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "first and second both deliver Equinix, billing account acct-001, sub-account team-a" in check.description
 
@@ -328,7 +328,7 @@ def test_what_is_rejected_is_not_plotted(site: Site, recent: list[str]) -> None:
     for cost, plotted in (("5", True), ("$5", False), ("6", True)):
         site.deliver(month, cost=cost)
         (run,) = site.tick_and_load()
-        shown = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
+        shown = site.metadata(run, names.cost_and_usage(NAME))
         numbers = {"BilledCost (USD)", "EffectiveCost (USD)", "dagster/partition_row_count"}
         assert numbers & set(shown) == (numbers if plotted else set())
 
@@ -341,9 +341,9 @@ def test_a_check_s_page_names_the_other_months_that_fail_it(site: Site, recent: 
         site.deliver(month, "late.csv", **late)
     site.deliver(recent[2])
     runs = site.tick_and_load()
-    said = [{e.check_name: e.description for e in run.get_asset_check_evaluations()}["charge_month"] for run in runs]
+    said = [{e.check_name: e.description for e in site.evaluations(run)}["charge_month"] for run in runs]
     assert "it fails in" not in said[0], "nothing else was judged yet"
     assert said[1].endswith(f" · it fails in {recent[0]}")
     assert said[2] == f"1 files, 1 rows · it fails in {recent[0]} to {recent[1]}"
-    accepted = {e.check_name: e.description for e in runs[2].get_asset_check_evaluations()}["accepted"]
+    accepted = {e.check_name: e.description for e in site.evaluations(runs[2])}["accepted"]
     assert accepted == "1 rows of 1 files are accepted"

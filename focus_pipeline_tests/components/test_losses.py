@@ -24,8 +24,8 @@ from focus_pipeline.records.landed import current_token
 from focus_pipeline_tests.components.conftest import NAME, Site
 
 
-def summary_of_accepted(run: dg.ExecuteInProcessResult) -> tuple[bool, str]:
-    (check,) = [e for e in run.get_asset_check_evaluations() if e.check_name == "accepted"]
+def summary_of_accepted(site: Site, run: dg.ExecuteInProcessResult) -> tuple[bool, str]:
+    (check,) = [e for e in site.evaluations(run) if e.check_name == "accepted"]
     return check.passed, check.description
 
 
@@ -57,7 +57,7 @@ def test_a_delivery_that_takes_most_of_a_month_away_is_held_back_and_the_good_mo
     change(site, month)
     (run,) = site.tick_and_load()
     assert not run.success
-    passed, summary = summary_of_accepted(run)
+    passed, summary = summary_of_accepted(site, run)
     assert not passed
     assert summary.startswith(f"held back: it would take {NAME} {month} {said}")
     assert f"`focus-pipeline accept {NAME} {month}`" in summary
@@ -199,8 +199,8 @@ def test_a_month_that_the_provider_does_not_show_is_no_perfect_one(site: Site, r
     site.deliver(recent[-1])
     run = site.run(recent[0])
     assert run.success
-    assert summary_of_accepted(run) == (True, "no rows: the provider shows nothing of it")
-    metadata = run.asset_materializations_for_node(f"{NAME}__cost_and_usage")[0].metadata
+    assert summary_of_accepted(site, run) == (True, "no rows: the provider shows nothing of it")
+    metadata = site.metadata(run, names.cost_and_usage(NAME))
     assert "Conformance score (%)" not in metadata
 
 

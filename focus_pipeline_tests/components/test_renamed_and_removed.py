@@ -40,8 +40,8 @@ def redefined(site: Site, *names: str) -> Site:
     return site
 
 
-def check_of(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
-    return next(one for one in result.get_asset_check_evaluations() if one.check_name == name)
+def check_of(site: Site, result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
+    return next(one for one in site.evaluations(result) if one.check_name == name)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_after_a_rename_the_sensor_and_a_rebuild_change_nothing(loaded: Site, re
     (good,) = site.tick_and_load(NEW)  # the rejected month stays so
     assert good.success
     assert {month: site.billed(month) for month in recent} == before
-    assert all(check_of(published, "defined").passed for published in site.published)
+    assert all(check_of(site, published, "defined").passed for published in site.published)
     rebuilt = rebuild_warehouse(site.data_dir, {NEW: READING})
     assert (rebuilt.staged_again, rebuilt.lacking) == ([], [])
     assert {month: site.billed(month) for month in recent} == before
@@ -93,12 +93,12 @@ def test_a_rename_after_the_new_name_was_loaded_ends_the_double_rows(loaded: Sit
     site = redefined(loaded, NEW)
     site.tick_and_load(NEW)
     assert site.billed(recent[0]) == Decimal("10")
-    undefined = check_of(site.published[-1], "defined")
+    undefined = check_of(site, site.published[-1], "defined")
     assert not undefined.passed
     assert f"{NAME} has 7 rows of 2 months" in undefined.description
     assert f"`focus-pipeline rename {NAME} NEW`" in undefined.description
     assert f"`focus-pipeline remove {NAME}`" in undefined.description
-    assert f"`focus-pipeline remove {NAME}`" in check_of(site.published[-1], "delivered_once").description
+    assert f"`focus-pipeline remove {NAME}`" in check_of(site, site.published[-1], "delivered_once").description
     current = current_token(NEW, recent[1], site.data_dir)
     rename_connection(NAME, NEW, site.data_dir, READING)
     assert current_token(NEW, recent[1], site.data_dir) == current
@@ -169,4 +169,4 @@ def test_a_connection_whose_yaml_is_bad_is_not_called_undefined(site: Site, rece
         other, unified_definitions(["other"], [NAME]), dg.Definitions(executor=dg.in_process_executor)
     )
     site.run(recent[0], "other")
-    assert check_of(site.published[0], "defined").passed
+    assert check_of(site, site.published[0], "defined").passed

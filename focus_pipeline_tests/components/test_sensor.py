@@ -313,8 +313,8 @@ def test_the_running_month_is_looked_at(site: Site) -> None:
 # Deliveries that come back
 
 
-def failed_checks(run: dg.ExecuteInProcessResult) -> set[str]:
-    return {e.check_name for e in run.get_asset_check_evaluations() if not e.passed}
+def failed_checks(site: Site, run: dg.ExecuteInProcessResult) -> set[str]:
+    return {e.check_name for e in site.evaluations(run) if not e.passed}
 
 
 def test_a_delivery_that_comes_back_is_loaded_again_at_once(site: Site, recent: list[str]) -> None:
@@ -344,13 +344,13 @@ def test_the_former_good_delivery_after_a_rejected_one_shows_its_own_checks(site
     kept = good.rename(site.bucket.parent / "kept.csv")
     site.deliver(month, cost="$5")
     (run,) = site.tick_and_load()
-    assert "accepted" in failed_checks(run)
+    assert "accepted" in failed_checks(site, run)
     assert not site.tick().run_requests
     kept.rename(good)
     assert (good.read_bytes(), good.stat().st_ino) == (content, stat.st_ino)
     (run,) = site.tick_and_load()
     assert run.success
-    assert failed_checks(run) == set()
+    assert failed_checks(site, run) == set()
     tokens = site.query("SELECT DISTINCT Token, count(*) FILTER (Verdict = 'failed') FROM focus.conformance GROUP BY 1")
     assert [failed for _, failed in tokens] == [0]
     assert site.billed(month) == Decimal(5)
@@ -502,7 +502,7 @@ def test_a_rejection_while_the_warehouse_is_open_elsewhere_is_recorded_by_whoeve
     ) as reader:
         assert reader.stdout.readline() == b"open\n"
         (run,) = site.tick_and_load()
-        assert "accepted" in failed_checks(run)
+        assert "accepted" in failed_checks(site, run)
         reader.stdin.close()
     rejected = f"SELECT count(*) FROM focus.conformance WHERE Month = '{recent[1]}' AND Verdict = 'failed'"
     assert site.query(rejected) == [(0,)]
@@ -598,6 +598,6 @@ def test_what_was_fetched_again_and_no_more_is_judged_and_published_by_the_senso
     raw_files = names.raw_files("colo_costs")
     landed = site.run(recent[1], tags=AGAIN, asset_selection=[raw_files])
     assert landed.success
-    assert not landed.get_asset_check_evaluations()
+    assert not site.evaluations(landed)
     assert [run.success for run in site.tick_and_load()] == [True]
     assert site.billed(recent[1]) == Decimal("3.75")

@@ -19,11 +19,11 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from focus_pipeline import secrets_filter
-from focus_pipeline.components.ingestion import delivery_of
 from focus_pipeline.connections.auth import AzureAuth, S3Auth
 from focus_pipeline.connections.delivery import Connection, Delivery
 from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.plan import delivery_of
 from focus_pipeline.pipeline.stage import StagedMonth, stage
 from focus_pipeline.records.verdicts import Verdict
 from focus_pipeline.storage import DataDir

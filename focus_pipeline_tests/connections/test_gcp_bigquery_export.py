@@ -30,7 +30,7 @@ from rich.console import Console
 
 from focus_pipeline import connection_check
 from focus_pipeline.components.gcp_bigquery_export import GcpBigQueryExport as GcpBigQueryExportComponent
-from focus_pipeline.components.ingestion import delivery_of, named_failures
+from focus_pipeline.components.ingestion import named_failures
 from focus_pipeline.connections import bigquery
 from focus_pipeline.connections.delivery import Discovery, NoBillingPeriods
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
@@ -38,6 +38,7 @@ from focus_pipeline.connections.stores import AccessDenied, NotFound, ObjectChan
 from focus_pipeline.further_connections import Defined
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.plan import delivery_of
 from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.connections.conftest import Loaded
 from focus_pipeline_tests.fakes.bigquery import LEAST_BILLED, PROJECT, BigQueryServer

@@ -10,8 +10,9 @@ import pytest
 
 from focus_pipeline.focus.rules import ROW, Rule, compile_predicates, predicates, rules
 from focus_pipeline.focus.specification import rule_data
-from focus_pipeline.pipeline import check, land
-from focus_pipeline.records.accepted import held_back
+from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.records import accepted, landed
+from focus_pipeline.records.accepted import accepted_delivery, held_back
 from focus_pipeline.records.landed import Current
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline_tests.conftest import CONNECTION, LoadedMonth, LoadMonth
@@ -118,7 +119,7 @@ def test_an_older_delivery_never_takes_the_place_of_a_newer_one_that_is_recorded
     newer = replace(month.staged, token="newer", order=8, listed_at="2025-04-01T00:00:00+00:00")
     kept = month.data_dir.staged(older.connection, older.month)
     (kept / "accepted.json").unlink()
-    module = check if record == "accepted" else land
+    module = accepted if record == "accepted" else landed
     read, has_read = module.read_record, threading.Event()
 
     def slowly(path: Path, kind: type) -> object:
@@ -132,10 +133,10 @@ def test_an_older_delivery_never_takes_the_place_of_a_newer_one_that_is_recorded
 
     def note(delivery: StagedMonth) -> None:
         if record == "accepted":
-            check._accept(delivery, month.data_dir)
+            accepted.accept(delivery, month.data_dir)
         else:
             current = Current(token=delivery.token, listed_at=delivery.listed_at, order=delivery.order)
-            land._make_current(kept, current)
+            landed.make_current(kept, current)
 
     first = threading.Thread(target=note, args=(older,), name="older")
     first.start()
@@ -209,9 +210,9 @@ def test_an_older_delivery_is_not_held_back_for_what_the_newer_one_has_gained(
     older = load_month(folder).staged
     write_csv(folder / "a.csv", [focus_row(ResourceId=f"r{n}") for n in range(9)])
     month = load_month(folder)
-    assert check.judge(older, month.data_dir, month_rule=True).accepted
+    assert judge(older, month.data_dir, month_rule=True).accepted
     assert held_back(CONNECTION, MONTH, older.token, month.data_dir) == ""
-    assert check.accepted_delivery(CONNECTION, MONTH, month.data_dir).token == month.staged.token
+    assert accepted_delivery(CONNECTION, MONTH, month.data_dir).token == month.staged.token
 
 
 # Exactness
