@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_ABANDONED_AFTER_SECONDS = 24 * 3600
+# A moment passes before what is made is locked.
+_LOCKED_WITHIN_SECONDS = 60
 
 
 def keep_files_private() -> None:
@@ -29,28 +30,46 @@ def make_folder(path: Path) -> None:
 def alone_in(folder: Path) -> Iterator[None]:
     """No other process is in such a block for this folder until it ends: what is read, compared, then written."""
     make_folder(folder)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with owned(folder):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def remove_abandoned(*folders: Path) -> None:
     """Removes what processes that were killed have left in these folders: hidden files, and anything in scratch/.
 
-    Younger ones than a day may belong to a process that is still at work.
+    What a process is at work with is locked; see owned().
     """
     for folder in folders:
         for path in folder.glob("*" if folder.name == "scratch" else ".*"):
-            with suppress(FileNotFoundError):
-                if time.time() - path.lstat().st_mtime < _ABANDONED_AFTER_SECONDS:
+            with suppress(OSError):
+                if path.is_symlink() or time.time() - path.lstat().st_mtime < _LOCKED_WITHIN_SECONDS:
                     continue
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
+                with owned(path, wait=False):
+                    if path.is_dir():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink()
+
+
+@contextmanager
+def owned(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """A file or folder is this process's until the block ends, or the process does.
+
+    Raises BlockingIOError where it is another one's, and this does not wait.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def temporary_folder(folder: Path, prefix: str) -> Iterator[Path]:
+    """A folder for this process alone; gone when the block ends, or found by remove_abandoned() if that never comes."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=prefix, ignore_cleanup_errors=True) as name, owned(Path(name)):
+        yield Path(name)
 
 
 @contextmanager
@@ -60,7 +79,8 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with owned(temporary):
+            yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

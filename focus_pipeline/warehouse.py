@@ -160,11 +160,16 @@ def replace_month(connection: duckdb.DuckDBPyConnection, staged: StagedMonth) ->
     key = {"name": staged.connection, "month": staged.month}
     of_month = "WHERE x_Connection = $name AND x_Month = $month"
     names = ", ".join(map(quoted, CANONICAL))
-    rows = f"read_parquet({path_literal(staged.path)})"
+    paths = ", ".join(map(path_literal, staged.paths))
+    nothing = "(SELECT * FROM focus.cost_and_usage WHERE false)"
+    rows = f"read_parquet([{paths}], hive_partitioning = false)" if paths else nothing
+    staged_names = names.replace(quoted("x_Token"), "$token")
     with transaction(connection):
         before = _totals(connection, f"focus.cost_and_usage {of_month}", key)
         connection.execute(f"DELETE FROM focus.cost_and_usage {of_month}", key)
-        connection.execute(f"INSERT INTO focus.cost_and_usage ({names}) SELECT {names} FROM {rows}")
+        connection.execute(
+            f"INSERT INTO focus.cost_and_usage ({names}) SELECT {staged_names} FROM {rows}", {"token": staged.token}
+        )
         after = _totals(connection, f"focus.cost_and_usage {of_month}", key)
         expected = {
             t.currency or "": (t.rows, Decimal(t.billed_cost), Decimal(t.effective_cost)) for t in staged.totals

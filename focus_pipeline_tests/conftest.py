@@ -14,8 +14,9 @@ from focus_pipeline.limits import USUAL_LIMITS, Limits
 from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.stage import StagedMonth, stage
+from focus_pipeline.pipeline.staged_rows import rows_of_month
 from focus_pipeline.records.verdicts import CheckVerdict, Failure, Verdict
-from focus_pipeline.sql import path_literal, quoted
+from focus_pipeline.sql import quoted
 from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.month_files import MONTH
 
@@ -37,8 +38,7 @@ class LoadedMonth:
         """A column of the staged rows, in the order of their files and of the rows in each."""
         with duckdb.connect() as connection:
             rows = connection.execute(
-                f"SELECT {quoted(column)} FROM read_parquet({path_literal(self.staged.path)}, file_row_number = true) "
-                'ORDER BY "x_SourceFile", file_row_number'
+                f'SELECT {quoted(column)} FROM {rows_of_month(self.staged)} ORDER BY "x_SourceFile", x_Row'
             ).fetchall()
         return [value for (value,) in rows]
 

@@ -106,9 +106,10 @@ def test_a_table_that_would_hold_something_else_than_was_staged_is_left_as_it_wa
     with open_warehouse(month.data_dir.warehouse) as warehouse:
         replace_month(warehouse, month.staged)
         # The staged file is not what its report says any more.
-        rows = other.format(f"'{month.staged.path}'")
-        duckdb.sql(f"COPY ({rows}) TO '{month.staged.path}.other' (FORMAT parquet)")
-        os.replace(f"{month.staged.path}.other", month.staged.path)
+        (path,) = month.staged.paths
+        rows = other.format(f"'{path}'")
+        duckdb.sql(f"COPY ({rows}) TO '{path}.other' (FORMAT parquet)")
+        os.replace(f"{path}.other", path)
         with pytest.raises(NotReconciled, match=f"colo_costs {MONTH}: .* nothing was published"):
             replace_month(warehouse, month.staged)
     assert shown(month.data_dir.warehouse) == [(Decimal(1),)]
@@ -181,15 +182,14 @@ def test_an_older_delivery_that_is_still_judged_when_the_newer_one_is_published_
         assert judge(older, data_dir, month_rule=True).accepted
         assert publish_month(MONTH, data_dir, warehouse).replaced == ()
     assert shown(data_dir.warehouse) == [(Decimal(2),)]
-    assert older.path.exists()
-    # Once nobody can be at work with it, the connection's next publication removes it.
-    for report in (older.path.with_suffix(".staged.json"), month.staged.path.with_suffix(".staged.json")):
-        os.utime(report, (0, 0))
+    assert all(path.exists() for path in older.paths)
+    # Once nobody can be at work with it, the month's next publication removes it.
+    for path in older.folder.iterdir():
+        os.utime(path, (0, 0))
     judge(stage(delivered("3"), data_dir, month_rule=True), data_dir, month_rule=True)
     with open_warehouse(data_dir.warehouse) as warehouse:
         publish_month(MONTH, data_dir, warehouse)
-    assert not older.path.exists()
-    assert newer.path.exists()
+    assert not any(path.exists() for path in (*older.paths, *newer.paths))
 
 
 def test_what_is_staged_of_a_later_delivery_is_not_cleared_away(folder: Path, load_month: Callable) -> None:
@@ -201,10 +201,11 @@ def test_what_is_staged_of_a_later_delivery_is_not_cleared_away(folder: Path, lo
     connection = MonthFolders(CONNECTION, folder.parent.as_uri())
     landed = land(connection, connection.discover([MONTH]).deliveries[MONTH], data_dir)
     later = stage(landed, data_dir, month_rule=True)
-    os.utime(later.path.with_suffix(".staged.json"), (0, 0))
+    for path in later.folder.iterdir():
+        os.utime(path, (0, 0))
     with open_warehouse(data_dir.warehouse) as warehouse:
         publish_month(MONTH, data_dir, warehouse)
-        assert later.path.exists()
+        assert later.is_intact
         assert judge(later, data_dir, month_rule=True).accepted
         publish_month(MONTH, data_dir, warehouse)
     assert shown(data_dir.warehouse) == [(Decimal(2),)]

@@ -12,10 +12,11 @@ from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
 from focus_pipeline.pipeline.examples import in_words, place_within
 from focus_pipeline.pipeline.publish import PublishedMonth
+from focus_pipeline.pipeline.staged_rows import rows_of_month
 from focus_pipeline.records.landed import LandedDelivery
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.records.verdicts import CheckVerdict, Failure, Verdict
-from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
+from focus_pipeline.sql import Sandbox, open_duckdb, quoted
 from focus_pipeline.warehouse import DeliveredTwice
 
 _PREVIEW = (
@@ -322,10 +323,10 @@ def _amounts(costs: Mapping[str, Decimal]) -> str:
 
 
 def _preview(staged: StagedMonth) -> dg.TableMetadataValue:
-    with open_duckdb(Sandbox((staged.path.parent,))) as connection:
+    with open_duckdb(Sandbox((staged.folder,))) as connection:
         rows = connection.execute(
             f"SELECT {', '.join(f'CAST({quoted(name)} AS VARCHAR)' for name in _PREVIEW)} "
-            f"FROM read_parquet({path_literal(staged.path)}) LIMIT {_SHOWN_ROWS}"
+            f"FROM {rows_of_month(staged)} LIMIT {_SHOWN_ROWS}"
         ).fetchall()
     return _table(_records(_PREVIEW, rows), _PREVIEW)
 

@@ -36,15 +36,15 @@ LINEAGE = {
     "x_Token": "VARCHAR",
 }
 
+TOKEN = "x_Token"
+"""Only in the unified table: a staged row is of every delivery that has its file, and says of none."""
+
 CANONICAL = {**{name: column.duckdb_type for name, column in columns().items()}, **LINEAGE}
 """Columns of the unified table and their DuckDB types."""
 
 # Only in staged files, for the checks: names of the columns whose value in this row could not be read. The value
 # itself is kept in x_ProviderColumns under the column's name.
 UNREADABLE = "x_Unreadable"
-
-LAYOUT = "x_Layout"
-"""Only in staged files: which of the month's layouts the row's file has, see StagedMonth.layouts."""
 
 
 def approximate(name: str) -> str:
@@ -57,8 +57,8 @@ def approximate(name: str) -> str:
 
 
 STAGED = (
-    CANONICAL
-    | {UNREADABLE: "VARCHAR[]", LAYOUT: "INTEGER"}
+    {name: kind for name, kind in CANONICAL.items() if name != TOKEN}
+    | {UNREADABLE: "VARCHAR[]"}
     | {approximate(name): "DOUBLE" for name in multiplied_columns()}
 )
 """Columns of a staged file and their DuckDB types."""
@@ -97,12 +97,12 @@ def is_taken_over(sent: str) -> bool:
 
 
 def canonical_select(
-    source: Mapping[str, str], relation: str, lineage: Mapping[str, str], layout: int = 0, source_file: str = ""
+    source: Mapping[str, str], relation: str, lineage: Mapping[str, str], source_file: str = ""
 ) -> str:
     """The SELECT that reads `relation` (columns and DuckDB types in `source`) and gives the columns of STAGED.
 
-    lineage: values of the x_ columns but x_ProviderColumns, the same for every row. layout: value of x_Layout.
-    source_file: where the rows are of several files, SQL over `relation` of their x_SourceFile.
+    lineage: values of the x_ columns but x_ProviderColumns and x_Token, the same for every row. source_file: where the
+    rows are of several files, SQL over `relation` of their x_SourceFile.
     """
     matched = match_columns(source)
     aside = [sent for sent in source if sent not in matched.values() or is_taken_over(sent)]
@@ -138,6 +138,8 @@ def canonical_select(
 
     written = [f"{_canonical_value(column, matched)} AS {quoted(name)}" for name, column in columns().items()]
     for name in LINEAGE:
+        if name == TOKEN:
+            continue
         if name == "x_ProviderColumns":
             entries = f"CASE WHEN {any_failed} THEN {_json_entries(['aside', *failed_entries])} ELSE aside END"
             written.append(f"CAST('{{' || {entries} || '}}' AS JSON) AS {quoted(name)}")
@@ -147,7 +149,6 @@ def canonical_select(
             written.append(f"{literal(lineage[name])} AS {quoted(name)}")
     names = f"list_filter([{failed_names}], lambda name: name IS NOT NULL)" if failed else "CAST(NULL AS VARCHAR[])"
     written.append(f"CASE WHEN {any_failed} THEN {names} END AS {quoted(UNREADABLE)}")
-    written.append(f"CAST({layout} AS INTEGER) AS {quoted(LAYOUT)}")
     for name in multiplied_columns():
         # What reads as a DOUBLE without being a decimal, such as NaN, is no number here either.
         number = f"CASE WHEN {quoted(name)} IS NOT NULL THEN {quoted(approximate(name))} END"

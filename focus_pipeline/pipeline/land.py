@@ -9,15 +9,14 @@ import logging
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from focus_pipeline.connections.delivery import Connection, Delivery, StoredObject
-from focus_pipeline.files import make_folder, remove_abandoned, sha256
+from focus_pipeline.files import make_folder, remove_abandoned, sha256, temporary_folder
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.records.landed import (
     Current,
@@ -25,6 +24,7 @@ from focus_pipeline.records.landed import (
     DeliveredFile,
     LandedDelivery,
     LandedFile,
+    current_delivery,
     landed_at,
     landed_in,
     last_number,
@@ -57,10 +57,13 @@ def land(
     folder = data_dir.landed(connection.name, delivery.month)
     downloaded = reused = 0
     with machine_faults(f"fetching {connection.name} {delivery.month}"):
-        order = next_order(connection.name, delivery.month, data_dir)
         number = last_number(folder, delivery.token)
         target = folder / _numbered(delivery.token, number or 1)
         is_kept = number > 0 and _is_whole(target)
+        current = current_delivery(connection.name, delivery.month, data_dir)
+        if is_kept and not again and current is not None and current.token == target.name:
+            return current
+        order = next_order(connection.name, delivery.month, data_dir)
         if again or not is_kept:
             anew = folder / _numbered(delivery.token, number + 1)
             downloaded, reused = _collect(connection, delivery, folder, anew, again)
@@ -78,10 +81,12 @@ class LandingDamaged(Exception):
     """The bytes of a landed file are not those that were fetched."""
 
 
-def verify(landed: LandedDelivery) -> None:
-    """Raises LandingDamaged where a file of the delivery is not what was fetched, by its size and its SHA-256."""
+def verify(landed: LandedDelivery, read: Container[str]) -> None:
+    """Raises LandingDamaged where a file of the delivery is not what was fetched, by its size and, for those that are
+    read, by their keys, by its SHA-256.
+    """
     for file in landed.files:
-        if fault := file.fault:
+        if fault := file.fault if file.key in read else file.fault_of_size:
             raise LandingDamaged(
                 f"{landed.connection} {landed.month}: {file.path} is damaged: {fault}. `focus-pipeline fetch-again "
                 f"{landed.connection} {landed.month}` fetches the month anew"
@@ -117,18 +122,18 @@ def _collect(
     make_folder(folder)
     kept = {(file.key, file.etag, file.size): file for file in _files_kept(folder) if file.key not in again}
     remove_abandoned(folder)
-    partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
-    try:
-        entries = []
+    with temporary_folder(folder, ".partial-") as partial:
+        entries: list[tuple[StoredObject, Path, str]] = []
         missing: list[tuple[StoredObject, Path]] = []
         for number, item in enumerate(sorted(delivery.objects), 1):
             path = partial / _file_name(number, item.key)
             held = kept.get((item.key, item.etag, item.size))
-            if held is not None and not held.fault:
+            is_kept = held is not None and not held.fault
+            if is_kept:
                 os.link(held.path, path)
             else:
                 missing.append((item, path))
-            entries.append((item, path))
+            entries.append((item, path, held.sha256 if is_kept else ""))
         with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
             # list() raises the first failure; the others end with the pool.
             facts = list(pool.map(lambda job: _download(connection, *job), missing))
@@ -148,9 +153,9 @@ def _collect(
                         etag=item.etag,
                         size=path.stat().st_size,
                         file=path.name,
-                        sha256=sha256(path),
+                        sha256=digest or sha256(path),
                     )
-                    for item, path in entries
+                    for item, path, digest in entries
                 ),
             ),
         )
@@ -160,8 +165,6 @@ def _collect(
             # Another run was faster with the same token, which is the same content.
             if not (target / "delivery.json").exists():
                 raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return len(missing), len(entries) - len(missing)
 
 

@@ -1,13 +1,12 @@
 """Puts what is accepted of a month into the unified table, and clears away the staged files it replaced."""
 
 import logging
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 
 from focus_pipeline.machine import machine_faults
+from focus_pipeline.pipeline.tidy import tidy_staged
 from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import connections_with
 from focus_pipeline.records.staged import StagedMonth, staged_month
@@ -15,8 +14,6 @@ from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import Published, published_identity, replace_month
 
 logger = logging.getLogger(__name__)
-
-_IN_USE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ def publish_month(month: str, data_dir: DataDir, warehouse: duckdb.DuckDBPyConne
             continue
         if published_identity(warehouse, name, month) != staged.identity:
             if not staged.is_intact:
-                damaged.append(f"{name} {month}: {staged.path} is damaged; materialise {name}/cost_and_usage of it")
+                damaged.append(f"{name} {month}: {staged.folder} is damaged; materialise {name}/cost_and_usage of it")
                 continue
             with machine_faults(f"publishing {name} {month}", data_dir.memory_limit):
                 published = replace_month(warehouse, staged)
@@ -59,28 +56,9 @@ def publish_month(month: str, data_dir: DataDir, warehouse: duckdb.DuckDBPyConne
                 "%s %s: %s rows in place of %s", name, month, f"{published.rows_after:,}", f"{published.rows_before:,}"
             )
             replaced.append(published)
-            _clear_superseded(name, data_dir)
+            for _ in tidy_staged(name, month, data_dir):
+                pass
         shown[name] = staged
     if damaged:
         raise StagedDamaged("; ".join(damaged))
     return PublishedMonth(month, tuple(replaced), shown)
-
-
-def _clear_superseded(name: str, data_dir: DataDir) -> None:
-    """Removes staged rows of deliveries that an accepted one took the place of. They can be made again from landing/.
-
-    What was staged of a later delivery is not touched, nor what a run that began earlier may still be judging.
-    """
-    for folder in data_dir.root.glob(f"staged/{name}/*/"):
-        paths = list(folder.glob("*.parquet"))
-        accepted = accepted_delivery(name, folder.name, data_dir) if len(paths) > 1 else None
-        for path in paths if accepted else ():
-            other = staged_month(name, folder.name, path.stem, data_dir)
-            superseded = other is not None and other.order < accepted.order
-            if superseded and path.stem != accepted.token and _not_in_use(path):
-                path.unlink(missing_ok=True)
-
-
-def _not_in_use(path: Path) -> bool:
-    # Every run that works with it writes its report anew as it begins.
-    return time.time() - path.with_suffix(".staged.json").stat().st_mtime > _IN_USE_SECONDS

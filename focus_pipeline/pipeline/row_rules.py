@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import duckdb
 
-from focus_pipeline.focus.canonical import CANONICAL, LAYOUT, LINEAGE, UNREADABLE
+from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, UNREADABLE
 from focus_pipeline.focus.rules import GROUP, REPEATED, ROW, Rule, predicates, rules, rules_of
 from focus_pipeline.focus.specification import columns, judged_as, known_gaps
 from focus_pipeline.pipeline.examples import EXAMPLES, shortened, shortened_value
 from focus_pipeline.pipeline.known_gaps import is_of_version
+from focus_pipeline.pipeline.staged_rows import LAYOUT, rows_of_month
 from focus_pipeline.records.staged import Layout, StagedMonth
 from focus_pipeline.records.verdicts import Failure
-from focus_pipeline.sql import Watch, literal, open_duckdb, path_literal, quoted
+from focus_pipeline.sql import Watch, literal, open_duckdb, quoted
 from focus_pipeline.storage import DataDir
 
 # Numbers with more digits before their point than a DECIMAL(38, 18) has.
@@ -55,7 +56,7 @@ def row_failures(staged: StagedMonth, data_dir: DataDir, watch: Watch) -> list[F
     if not staged.rows or not applicable:
         return []
     compiled = predicates(data_dir.rules_cache)
-    month = f"read_parquet({path_literal(staged.path)}, file_row_number = true)"
+    month = rows_of_month(staged)
     with open_duckdb(data_dir.sandbox) as connection:
         watch(f"judging {staged.rows:,} rows", connection)
         found = [
@@ -94,7 +95,7 @@ def _of_rows(
     found = connection.execute(
         "SELECT "
         + _listed(
-            f"count(*) FILTER ({condition}), min(file_row_number, {EXAMPLES}) FILTER (WHERE {condition}), "
+            f"count(*) FILTER ({condition}), min(x_Row, {EXAMPLES}) FILTER (WHERE {condition}), "
             f"count(*) FILTER ({condition} AND {_is_too_large(rule)})"
             for rule, _, condition in parts
         )
@@ -142,7 +143,7 @@ def _of_groups(
             SELECT {literal(rule.key)} AS rule, count(*) AS violations, min(example, {EXAMPLES}) AS examples
             FROM (
                 SELECT
-                    {{'first': min(file_row_number), 'per': MAP {{{values}}},
+                    {{'first': min(x_Row), 'per': MAP {{{values}}},
                       'of': {of}}} AS example
                 FROM {month}
                 WHERE {held}{_but_where_not_judged(rule, staged)}
@@ -224,7 +225,7 @@ def _alike(connection: duckdb.DuckDBPyConnection, month: str, compared: Iterable
         f"""
         SELECT coalesce(sum(copies - 1), 0), coalesce(min(first, {EXAMPLES}), [])
         FROM (
-            SELECT count(*) AS copies, min(file_row_number) AS first
+            SELECT count(*) AS copies, min(x_Row) AS first
             FROM {month}
             GROUP BY hash({_listed(map(quoted, compared))})
             HAVING count(*) > 1
@@ -271,8 +272,8 @@ def _rows_at(
     # What was sent is beside the row: the canonical value of it is null.
     shown |= {f"sent {column}": _sent(column) for column in unreadable}
     found = connection.execute(
-        f"SELECT file_row_number, {_listed(shortened(f'({text})') for text in shown.values())} "
-        f"FROM {month} WHERE file_row_number IN (SELECT unnest($numbers))",
+        f"SELECT x_Row, {_listed(shortened(f'({text})') for text in shown.values())} "
+        f"FROM {month} WHERE x_Row IN (SELECT unnest($numbers))",
         {"numbers": numbers},
     ).fetchall()
     return {number: dict(zip(shown, map(shortened_value, row), strict=True)) for number, *row in found}

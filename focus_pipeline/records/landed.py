@@ -71,12 +71,19 @@ class LandedFile:
     sha256: str = ""
 
     @property
-    def fault(self) -> str:
-        """Why these bytes are not those that were fetched; "" where they are."""
+    def fault_of_size(self) -> str:
+        """Why these bytes cannot be those that were fetched, without reading them; "" where they can be."""
         if not self.path.exists():
             return "it is gone"
         if (size := self.path.stat().st_size) != self.size:
             return f"it has {size:,} bytes, and {self.size:,} were fetched"
+        return ""
+
+    @property
+    def fault(self) -> str:
+        """Why these bytes are not those that were fetched; "" where they are."""
+        if told := self.fault_of_size:
+            return told
         if self.sha256 and sha256(self.path) != self.sha256:
             return "its content is not what was fetched"
         return ""

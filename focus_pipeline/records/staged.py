@@ -1,13 +1,18 @@
 """What is staged of a month: which rows of which files, what each file was found to be, and the report of it."""
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from decimal import Context, Decimal
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 from focus_pipeline.files import sha256
 from focus_pipeline.records.record import read_record, write_record
 from focus_pipeline.storage import DataDir
+
+# Python's own decimals are rounded to 28 digits when they are added up.
+_EXACT = Context(prec=80)
 
 CORRECT_IT = "correct the file and upload it again"
 """What to do about a file that cannot be read."""
@@ -60,11 +65,11 @@ UNKNOWN_LAYOUT = Layout("", "")
 class StagedFile:
     """One delivered file.
 
-    layout: of a file that cannot be read, one without columns. first_row: number of its first row in the staged file,
-    from 0. rows, billed_cost, effective_cost, providers, rounded, changed, broken: see source_counts.Counted; they are
-    counted in the delivered file itself, apart from the staging. lines: of a CSV file; 0 of one that has none, or was
-    not read. same_as: the file of the delivery that holds the same bytes and is counted in its place, "" where there is
-    none. other: what it is in place of a bill, see specification.other_dataset.
+    layout: of a file that cannot be read, one without columns. rows, billed_cost, effective_cost, providers, rounded,
+    changed, broken: see source_counts.Counted; they are counted in the delivered file itself, apart from the staging.
+    lines: of a CSV file; 0 of one that has none, or was not read. same_as: the file of the delivery that holds the same
+    bytes and is counted in its place, "" where there is none. other: what it is in place of a bill, see
+    specification.other_dataset.
     """
 
     key: str
@@ -73,7 +78,6 @@ class StagedFile:
     rows: int = 0
     billed_cost: dict[str, str] = field(default_factory=dict)
     effective_cost: dict[str, str] = field(default_factory=dict)
-    first_row: int = 0
     providers: list[str] = field(default_factory=list)
     rounded: dict[str, int] = field(default_factory=dict)
     changed: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -109,11 +113,29 @@ class Total:
 
 
 @dataclass(frozen=True)
-class StagedMonth:
-    """What was staged of a delivery.
+class Part:
+    """Files that were read together, and the Parquet file `<identity>.parquet` of their rows, one after the other.
 
-    identity: changes with the delivery, and with the code and data that read it. declared: see Delivery. order: see
-    LandedDelivery. size, sha256 (hex): of the Parquet file at `path`.
+    identity: of the names and bytes of the files, and of the code and settings that read them; a later delivery that
+    has the same files takes the part as it is. files: in the order of their rows, all of one layout; those that are
+    not staged have none. rows, size, sha256 (hex): of the Parquet file; 0 and "" where no row is staged.
+    """
+
+    identity: str
+    files: list[StagedFile]
+    rows: int = 0
+    size: int = 0
+    sha256: str = ""
+    totals: list[Total] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StagedMonth:
+    """What is staged of a delivery.
+
+    identity: changes with the delivery, and with the code and data that read it. folder: where the Parquet files are.
+    parts: in the order of their rows. beside: files that are in none: copies of others, and those of another kind.
+    order_of_files: keys of all files in the order of the delivery. declared: see Delivery. order: see LandedDelivery.
     """
 
     connection: str
@@ -121,31 +143,61 @@ class StagedMonth:
     token: str
     listed_at: str
     identity: str
-    path: Path
-    rows: int
-    size: int
-    totals: list[Total]
-    files: list[StagedFile]
+    folder: Path
+    parts: list[Part]
+    beside: list[StagedFile] = field(default_factory=list)
+    order_of_files: list[str] = field(default_factory=list)
     declared: bool = False
     order: int = 0
-    sha256: str = ""
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The Parquet files that hold its rows, in their order."""
-        return (self.path,)
+        """The Parquet files that hold its rows, in their order; none where it has no row."""
+        return tuple(self.folder / parquet_name(part.identity) for part in self.staged_parts)
+
+    @cached_property
+    def staged_parts(self) -> list[Part]:
+        """The parts that have rows."""
+        return [part for part in self.parts if part.rows]
+
+    @cached_property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of its Parquet files."""
+        return sum(part.size for part in self.parts)
+
+    @cached_property
+    def totals(self) -> list[Total]:
+        """Of all rows, by currency, those without one at the end."""
+        totals: dict[str | None, Total] = {}
+        for total in (total for part in self.parts for total in part.totals):
+            before = totals.get(total.currency, Total(total.currency, 0, "0", "0"))
+            totals[total.currency] = Total(
+                total.currency,
+                before.rows + total.rows,
+                exact_sum(before.billed_cost, total.billed_cost),
+                exact_sum(before.effective_cost, total.effective_cost),
+            )
+        return sorted(totals.values(), key=lambda total: (total.currency is None, total.currency))
+
+    @cached_property
+    def files(self) -> list[StagedFile]:
+        """Every delivered file, in the order of the delivery."""
+        found = {file.key: file for file in (*self.beside, *(file for part in self.parts for file in part.files))}
+        return [found[key] for key in self.order_of_files]
 
     @property
     def is_intact(self) -> bool:
-        """Whether the Parquet file is there as it was written."""
-        is_there = self.path.exists() and self.path.stat().st_size == self.size
-        # An earlier version of this project has recorded no SHA-256.
-        return is_there and (not self.sha256 or sha256(self.path) == self.sha256)
+        """Whether its Parquet files are there as they were written."""
+        return all(is_intact(part, self.folder) for part in self.parts)
 
     @cached_property
     def accepted_files(self) -> list[StagedFile]:
         """Those whose rows are staged, in the order of their rows."""
-        return sorted((file for file in self.files if file.is_staged), key=lambda file: file.first_row)
+        return [file for part in self.parts for file in part.files if file.is_staged]
 
     @cached_property
     def rejected_files(self) -> list[StagedFile]:
@@ -153,8 +205,8 @@ class StagedMonth:
 
     @cached_property
     def layouts(self) -> list[Layout]:
-        """Of the files, each once; x_Layout of a staged row is a place in this list."""
-        return list(dict.fromkeys(file.layout for file in self.files))
+        """Of the files, each once; x_Layout of a row is a place in this list, see staged_rows.rows_of_month."""
+        return list(dict.fromkeys(file.layout for part in self.parts for file in part.files))
 
     @cached_property
     def rows_of(self) -> dict[Layout, int]:
@@ -166,63 +218,116 @@ class StagedMonth:
         return rows
 
     def source_of(self, staged_row: int) -> tuple[StagedFile, int]:
-        """The file that a staged row (from 0) comes from and the row's number in it, from 1, header not counted."""
+        """The file that a row of the month (from 0) comes from and its number in it, from 1, header not counted."""
+        files, starts = self._with_starts
+        place = bisect_right(starts, staged_row) - 1
+        if place < 0 or staged_row >= starts[place] + files[place].rows:
+            raise LookupError(f"row {staged_row} is in none of the files of {self.folder}")
+        return files[place], staged_row - starts[place] + 1
+
+    @cached_property
+    def _with_starts(self) -> tuple[list[StagedFile], list[int]]:
         files = [file for file in self.accepted_files if file.rows]
-        place = bisect_right(files, staged_row, key=lambda file: file.first_row) - 1
-        if place < 0 or staged_row >= files[place].first_row + files[place].rows:
-            raise LookupError(f"row {staged_row} is in none of the files of {self.path}")
-        return files[place], staged_row - files[place].first_row + 1
+        return files, list(accumulate((file.rows for file in files[:-1]), initial=0))
+
+
+def exact_sum(*amounts: str) -> str:
+    """Of exact decimals as text.
+
+    >>> exact_sum("0.000000000000000001", "99999999999999999999")
+    '99999999999999999999.000000000000000001'
+    """
+    total = Decimal(0)
+    for amount in amounts:
+        total = _EXACT.add(total, Decimal(amount))
+    return str(total)
+
+
+def parquet_name(identity: str) -> str:
+    """Of the file that holds the rows of a part."""
+    return f"{identity}.parquet"
+
+
+def is_intact(part: Part, folder: Path) -> bool:
+    """Whether the Parquet file of a part, where it has rows, is there as it was written."""
+    path = folder / parquet_name(part.identity)
+    return not part.rows or (path.exists() and path.stat().st_size == part.size and sha256(path) == part.sha256)
 
 
 @dataclass(frozen=True)
-class _ReportedFile(StagedFile):
+class _RecordedFile(StagedFile):
     """A StagedFile as it is recorded. layout: its place in the report's list, where each layout stands once."""
 
     layout: int = 0
 
 
 @dataclass(frozen=True)
+class _RecordedPart:
+    identity: str
+    files: list[_RecordedFile]
+    rows: int
+    size: int
+    sha256: str
+    totals: list[Total]
+
+
+@dataclass(frozen=True)
 class Report:
-    """A StagedMonth as it is recorded beside its Parquet file."""
+    """A StagedMonth as it is recorded beside its Parquet files."""
 
     connection: str
     month: str
     token: str
     listed_at: str
     identity: str
-    path: str
-    rows: int
-    size: int
-    totals: list[Total]
     layouts: list[Layout]
-    files: list[_ReportedFile]
-    declared: bool = False
-    order: int = 0
-    sha256: str = ""
+    parts: list[_RecordedPart]
+    beside: list[StagedFile]
+    order_of_files: list[str]
+    declared: bool
+    order: int
+
+
+def report_path(connection: str, month: str, token: str, data_dir: DataDir) -> Path:
+    """Where the report of what is staged of a delivery is recorded."""
+    return data_dir.staged(connection, month) / f"{token}.staged.json"
 
 
 def staged_month(connection: str, month: str, token: str, data_dir: DataDir) -> StagedMonth | None:
     """The report of an earlier stage(), None where there is none."""
-    folder = data_dir.staged(connection, month)
-    report = read_record(folder / f"{token}.staged.json", Report)
+    path = report_path(connection, month, token, data_dir)
+    report = read_record(path, Report)
     if report is None:
         return None
-    content = vars(report) | {
-        "path": folder / report.path,
-        "files": [StagedFile(**vars(file) | {"layout": report.layouts[file.layout]}) for file in report.files],
-    }
+    parts = [
+        Part(**vars(part) | {"files": [_read(file, report.layouts) for file in part.files]}) for part in report.parts
+    ]
+    content = vars(report) | {"folder": path.parent, "parts": parts}
     del content["layouts"]
     return StagedMonth(**content)
 
 
-def record_staged(staged: StagedMonth) -> StagedMonth:
-    """Writes the report beside the staged file, which it returns."""
+def parts_of_other_deliveries(connection: str, month: str, token: str, data_dir: DataDir) -> dict[str, Part]:
+    """Identity -> the part, of all that is staged of the month for other deliveries than this one."""
+    reports = data_dir.staged(connection, month).glob("*.staged.json")
+    tokens = sorted(path.name.removesuffix(".staged.json") for path in reports)
+    staged = (staged_month(connection, month, other, data_dir) for other in tokens if other != token)
+    return {part.identity: part for one in staged if one is not None for part in one.parts}
+
+
+def record_staged(staged: StagedMonth, data_dir: DataDir) -> Path:
+    """Writes the report, where it is another one than before; where it is."""
     places = {layout: place for place, layout in enumerate(staged.layouts)}
-    facts = {name: getattr(staged, name) for name in Report.__dataclass_fields__ if name != "layouts"}
-    files = [_ReportedFile(**vars(file) | {"layout": places[file.layout]}) for file in staged.files]
-    report = Report(**facts | {"path": staged.path.name, "layouts": staged.layouts, "files": files})
-    path = staged.path.with_suffix(".staged.json")
+    parts = []
+    for part in staged.parts:
+        files = [_RecordedFile(**vars(file) | {"layout": places[file.layout]}) for file in part.files]
+        parts.append(_RecordedPart(**vars(part) | {"files": files}))
+    names = [field.name for field in fields(Report) if field.name not in ("layouts", "parts")]
+    report = Report(**{name: getattr(staged, name) for name in names}, layouts=staged.layouts, parts=parts)
+    path = report_path(staged.connection, staged.month, staged.token, data_dir)
     write_record(path, report)
-    # A mark that a run is at work with it; see publish._not_in_use.
-    path.touch()
-    return staged
+    return path
+
+
+def _read(file: _RecordedFile, layouts: list[Layout]) -> StagedFile:
+    return StagedFile(**vars(file) | {"layout": layouts[file.layout]})

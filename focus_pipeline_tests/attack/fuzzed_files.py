@@ -138,7 +138,7 @@ def _delivered(root: Path, cache: Path) -> Delivered:
         land(connection, connection.discover([MONTH]).deliveries[MONTH], data_dir), data_dir, month_rule=False
     )
     verdict = judge(staged, data_dir, month_rule=False)
-    table = pq.read_table(staged.path, columns=["x_SourceFile", "BilledCost", "BillingCurrency"])
+    table = pq.read_table(list(staged.paths), columns=["x_SourceFile", "BilledCost", "BillingCurrency"])
     rows: Counter[str] = Counter()
     without: Counter[str] = Counter()
     costs: dict[str, dict[str, Decimal]] = {}

@@ -96,7 +96,7 @@ def pandera_validate(file: Path, folder: Path) -> float:
     schema = pa.DataFrameSchema(
         {column: pa.Column(checks=of_column, nullable=True) for column, of_column in checks.items()}
     )
-    month = ibis.duckdb.connect().read_parquet(staged.path)
+    month = ibis.duckdb.connect().read_parquet(list(staged.paths))
     start = time.perf_counter()
     try:
         schema.validate(month, lazy=True)

@@ -145,7 +145,8 @@ def test_a_staged_file_that_is_damaged_is_made_again_and_never_published(
     for name in (NAME, "saas_tools"):
         assert site.ingest(month, name).success
     token = current_delivery(NAME, month, site.data_dir).token
-    damage(staged_month(NAME, month, token, site.data_dir).path)
+    (path,) = staged_month(NAME, month, token, site.data_dir).paths
+    damage(path)
     (run,) = site.publish_accepted()
     assert not run.success
     (failure,) = [event.step_failure_data for event in run.all_events if event.is_step_failure]

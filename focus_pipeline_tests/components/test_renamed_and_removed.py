@@ -12,6 +12,7 @@ from focus_pipeline.defs.focus.unified import unified_definitions
 from focus_pipeline.pipeline import renamed_and_removed
 from focus_pipeline.pipeline.rebuild import Reading, rebuild_warehouse
 from focus_pipeline.pipeline.renamed_and_removed import held_of, remove_connection, rename_connection
+from focus_pipeline.pipeline.staged_rows import rows_of_month
 from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import current_token
 from focus_pipeline.records.staged import staged_month
@@ -71,7 +72,7 @@ def test_a_rename_takes_rows_files_and_verdicts_along_and_downloads_nothing(load
     assert current_token(NEW, recent[1], loaded.data_dir) == current
     staged = staged_month(NEW, recent[1], accepted, loaded.data_dir)
     with open_warehouse(loaded.data_dir.warehouse, read_only=True) as warehouse:
-        names = warehouse.execute(f"SELECT DISTINCT x_Connection FROM '{staged.path}'").fetchall()
+        names = warehouse.execute(f"SELECT DISTINCT x_Connection FROM {rows_of_month(staged)}").fetchall()
     assert names == [(NEW,)]
 
 

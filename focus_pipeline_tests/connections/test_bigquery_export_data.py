@@ -60,7 +60,9 @@ def test_shards_of_lists_of_records_are_a_month(bucket: Place, load: Callable[..
     assert loaded.verdict.accepted
     assert loaded.billed == sum(round(Decimal(row["BilledCost"]), 9) for row in ROWS)
     with duckdb.connect() as connection:
-        tags = connection.read_parquet(str(loaded.staged.path)).query("staged", "SELECT DISTINCT Tags FROM staged")
+        tags = connection.read_parquet(list(map(str, loaded.staged.paths))).query(
+            "staged", "SELECT DISTINCT Tags FROM staged"
+        )
         assert ('{"team":"web"}',) in tags.fetchall()
 
 

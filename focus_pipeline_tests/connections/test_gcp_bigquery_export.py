@@ -738,5 +738,5 @@ def values(loaded: Loaded, sql: str) -> list:
     """The first column of a query over the staged month, as `staged`."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        staged = connection.read_parquet(str(loaded.staged.path))
+        staged = connection.read_parquet(list(map(str, loaded.staged.paths)))
         return [row[0] for row in staged.query("staged", sql).fetchall()]

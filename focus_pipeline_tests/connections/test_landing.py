@@ -329,19 +329,30 @@ def await_files(data_dir: DataDir, *patterns: str) -> Path:
     raise TimeoutError(f"no {patterns} after 5 seconds")
 
 
-def test_what_a_killed_process_left_is_removed_a_day_later(
+def test_what_a_killed_process_left_is_removed_and_what_one_is_at_work_with_is_not(
     place: Place, data_dir: DataDir, former: LandedDelivery
 ) -> None:
-    """Not at once: it may be of a process that is still at work."""
     folder = data_dir.landed(NAME, MONTH)
-    old, young = folder / ".partial-old", folder / ".partial-young"
-    for partial in (old, young):
+    left, at_work, a_moment_ago = (folder / f".partial-{name}" for name in ("left", "at-work", "a-moment-ago"))
+    for partial in (left, at_work, a_moment_ago):
         partial.mkdir()
         (partial / "00001-a.csv").write_bytes(b"half")
-    yesterday = time.time() - 25 * 3600
-    os.utime(old, (yesterday, yesterday))
+    for partial in (left, at_work):
+        os.utime(partial, (0, 0))
+    program = (
+        "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX); "
+        "print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, os.fspath(at_work)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        owner.stdout.readline()
+        landed(place, data_dir)
+        assert left_over(data_dir) == [".partial-a-moment-ago", ".partial-at-work"]
+        owner.kill()
+    place.put("2025-03/one-more.csv", b"C")
     landed(place, data_dir)
-    assert left_over(data_dir) == [".partial-young"]
+    assert left_over(data_dir) == [".partial-a-moment-ago"]
 
 
 def test_a_process_killed_just_before_the_end_costs_no_second_reading(place: Place, data_dir: DataDir) -> None:

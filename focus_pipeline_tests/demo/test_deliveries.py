@@ -17,8 +17,9 @@ from focus_pipeline.months import months_back
 from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.stage import StagedMonth, stage
+from focus_pipeline.pipeline.staged_rows import rows_of_month
 from focus_pipeline.records.verdicts import Verdict
-from focus_pipeline.sql import literal, path_literal
+from focus_pipeline.sql import literal
 from focus_pipeline.storage import DataDir
 
 pytestmark = pytest.mark.slow
@@ -208,7 +209,7 @@ def test_costs_are_price_times_quantity_exactly(ingested: list[tuple[DemoDeliver
                     CAST(PricingQuantity AS DECIMAL(19, 6)) AS quantity,
                     CAST(ListUnitPrice AS DECIMAL(19, 10)) AS list_price,
                     CAST(ContractedUnitPrice AS DECIMAL(19, 10)) AS price
-                FROM read_parquet({path_literal(staged.path)})
+                FROM {rows_of_month(staged)}
             )
             """
         ).fetchone()
@@ -221,7 +222,7 @@ def test_discounts_lower_the_costs(ingested: list[tuple[DemoDelivery, StagedMont
         (upside_down,) = duckdb.sql(
             f"""
             SELECT count(*)
-            FROM read_parquet({path_literal(staged.path)})
+            FROM {rows_of_month(staged)}
             WHERE ListCost < EffectiveCost OR ListCost < ContractedCost OR ContractedCost < EffectiveCost
             """
         ).fetchone()
@@ -230,7 +231,9 @@ def test_discounts_lower_the_costs(ingested: list[tuple[DemoDelivery, StagedMont
 
 def test_every_kind_of_charge_is_there(ingested: list[tuple[DemoDelivery, StagedMonth, Verdict]]) -> None:
     for month in MONTHS:
-        files = ", ".join(literal(str(staged.path)) for _, staged, _ in ingested if staged.month == month)
+        files = ", ".join(
+            literal(str(path)) for _, staged, _ in ingested if staged.month == month for path in staged.paths
+        )
         kinds = duckdb.sql(
             "SELECT DISTINCT unnest([ChargeCategory, ChargeClass, CommitmentDiscountStatus]) "
             f"FROM read_parquet([{files}])"

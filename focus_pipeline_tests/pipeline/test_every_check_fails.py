@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from focus_pipeline.pipeline.verdict import CHECKS
-from focus_pipeline.sql import literal, path_literal
+from focus_pipeline.sql import literal
 from focus_pipeline_tests.conftest import LoadMonth
 from focus_pipeline_tests.month_files import MONTH, Row, as_csv, focus_row, without, write_csv
 
@@ -67,14 +67,13 @@ def test_files_readable_fails_where_a_file_is_not(folder: Path, load_month: Load
     assert f"{MONTH}/bill.csv is rejected" in check.summary
 
 
-def staged_otherwise(select: str) -> Callable[[duckdb.DuckDBPyConnection, list[Path], Path], None]:
-    """A fault of ours: what is staged is not what the parts of the month hold."""
+def staged_otherwise(select: str) -> Callable[[duckdb.DuckDBPyConnection, str, Path], None]:
+    """A fault of ours: what is staged is not what the files hold."""
 
-    def join(connection: duckdb.DuckDBPyConnection, parts: list[Path], path: Path) -> None:
-        rows = f"read_parquet([{', '.join(map(path_literal, parts))}])"
-        connection.execute(f"COPY ({select.format(rows=rows)}) TO {literal(str(path))} (FORMAT parquet)")
+    def write(connection: duckdb.DuckDBPyConnection, canonical: str, path: Path) -> None:
+        connection.execute(f"COPY ({select.format(rows=f'({canonical})')}) TO {literal(str(path))} (FORMAT parquet)")
 
-    return join
+    return write
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,7 @@ def test_reconciliation_fails_where_the_staged_month_is_not_what_the_files_hold(
 ) -> None:
     write_csv(folder / "dollars.csv", [GOOD, GOOD | {"ResourceId": "other"}])
     write_csv(folder / "euros.csv", [GOOD | {"BilledCost": "7", "BillingCurrency": "EUR"}])
-    monkeypatch.setattr("focus_pipeline.pipeline.stage._join", staged_otherwise(select))
+    monkeypatch.setattr("focus_pipeline.pipeline.parts.write_canonical", staged_otherwise(select))
     loaded = load_month(folder)
     check = loaded.check("reconciliation")
     assert (check.passed, check.severity) == (False, "ERROR")

@@ -1151,4 +1151,3 @@ def test_rows_know_where_they_come_from(folder: Path, load_month: LoadMonth) -> 
     loaded = load_month(folder)
     assert loaded.values("x_SourceFile") == ["2025-03/1.csv", "2025-03/2.csv"]
     assert loaded.values("x_Connection") == ["colo_costs"] * 2
-    assert loaded.values("x_Token") == [loaded.staged.token] * 2

@@ -1,9 +1,11 @@
 """When a month is staged anew and when it is not, and which of the staged rows are whose."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from importlib import resources
 from pathlib import Path
 
 import duckdb
@@ -52,15 +54,19 @@ def test_a_delivery_that_is_shown_again_takes_the_place_of_the_one_between(
 
 def test_a_month_that_is_staged_is_not_read_again(folder: Path, load_month: LoadMonth) -> None:
     write_csv(folder / "bill.csv", [focus_row()])
-    written = load_month(folder).staged.path.stat()
-    assert load_month(folder).staged.path.stat().st_ino == written.st_ino
+    (written,) = load_month(folder).staged.paths
+    before = written.stat().st_ino
+    (again,) = load_month(folder).staged.paths
+    assert (again, again.stat().st_ino) == (written, before)
 
 
 @pytest.mark.parametrize("missing", [".parquet", ".staged.json"])
 def test_what_is_missing_of_a_staged_month_is_made_again(folder: Path, load_month: LoadMonth, missing: str) -> None:
     """As after a crash between the two, or where somebody has cleared up."""
     write_csv(folder / "bill.csv", [focus_row(BilledCost="7")])
-    load_month(folder).staged.path.with_suffix(missing).unlink()
+    staged = load_month(folder).staged
+    (path,) = staged.folder.glob(f"*{missing}")
+    path.unlink()
     assert load_month(folder).values("BilledCost") == [Decimal(7)]
 
 
@@ -70,12 +76,15 @@ def test_a_month_is_staged_and_judged_anew_when_the_code_changes(
     """An upgrade with a month that is published: the older code found nothing wrong, and lost a row."""
     write_csv(folder / "bill.csv", [focus_row(ListCost=""), focus_row(ListCost="", ResourceId="other")])
     with monkeypatch.context() as older:
-        join = sys.modules["focus_pipeline.pipeline.stage"]._join
-        older.setattr("focus_pipeline.pipeline.stage._join", lambda connection, parts, path: join(connection, [], path))
+        write = sys.modules["focus_pipeline.pipeline.parts"].write_canonical
+        older.setattr(
+            "focus_pipeline.pipeline.parts.write_canonical",
+            lambda connection, select, path: write(connection, f"SELECT * FROM ({select}) LIMIT 1", path),
+        )
         older.setattr("focus_pipeline.pipeline.judge.row_failures", lambda *_: [])
         older.setattr("focus_pipeline.pipeline.judge._reconciliation_failures", lambda *_: [])
         before = load_month(folder)
-    assert (before.staged.rows, before.verdict.accepted) == (0, True)
+    assert (before.staged.rows, before.verdict.accepted) == (1, True)
     with open_warehouse(before.data_dir.warehouse) as warehouse:
         publish_month(MONTH, before.data_dir, warehouse)
         older_code()
@@ -97,23 +106,54 @@ def test_a_verdict_of_older_code_is_not_used_again_although_the_rows_are_the_sam
     assert list(load_month(folder).failures) == ["ListCost-C-003-M"]
 
 
-@pytest.mark.parametrize("name", ["steps.py", "rules.toml", "macros.sql"])
-def test_the_mark_of_the_code_is_another_when_a_line_of_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+UPGRADES = {
+    # name of what changes: (before, after, whether months are staged and judged again)
+    "a line of a step": ("pipeline/parts.py", "x = 1\n", "x = 2\n", True),
+    "a rule": ("focus/rules.toml", "a = 1\n", "a = 2\n", True),
+    "a macro": ("focus/canonical.sql", "SELECT 1", "SELECT 2", True),
+    "a comment": ("pipeline/parts.py", "x = 1  # why\n", "# why\n\nx = 1\n", False),
+    "a docstring": (
+        "pipeline/judge.py",
+        'def f():\n    """Old."""\n    return 1\n',
+        'def f():\n    """New."""\n    return 1\n',
+        False,
+    ),
+    "publishing": ("pipeline/publish.py", "x = 1\n", "x = 2\n", False),
+    "a provider": ("connections/bigquery.py", "x = 1\n", "x = 2\n", False),
+    "notes": ("focus/notes.md", "a", "b", False),
+}
+
+
+@pytest.mark.parametrize("change", UPGRADES)
+def test_after_an_upgrade_months_are_staged_again_where_what_reads_or_judges_them_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    monkeypatch.setattr(fingerprint.resources, "files", lambda package: tmp_path)
+    place, before, after, again = UPGRADES[change]
+    shutil.copytree(resources.files("focus_pipeline"), tmp_path / "package", ignore=shutil.ignore_patterns("*.pyc"))
+    monkeypatch.setattr(fingerprint.resources, "files", lambda package: tmp_path / "package")
     mark = fingerprint._own_sources.__wrapped__
-    (tmp_path / name).write_text("as it was")
-    (tmp_path / "notes.md").write_text("no code")
+    (tmp_path / "package" / place).write_text(before)
+    former = mark()
+    (tmp_path / "package" / place).write_text(after)
+    assert (mark() != former) is again
+
+
+def test_another_duckdb_stages_months_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = fingerprint._own_sources.__wrapped__
     before = mark()
-    (tmp_path / "notes.md").write_text("other notes")
-    assert mark() == before
-    (tmp_path / name).write_text("as it is")
-    assert mark() != before
-    (tmp_path / name).write_text("as it was")
-    assert mark() == before
     monkeypatch.setattr(duckdb, "__version__", "9.9.9")
     assert mark() != before
+
+
+def test_of_every_step_it_is_said_whether_it_has_a_say_in_what_is_staged() -> None:
+    has_none = {
+        "__init__.py", "land.py", "losses.py", "month.py", "plan.py", "publish.py", "rebuild.py",
+        "renamed_and_removed.py", "tidy.py", "verdicts_to_record.py",
+    }  # fmt: skip
+    has_a_say = {name.partition("/")[2] for name in fingerprint.READS_AND_JUDGES if name.startswith("pipeline/")}
+    steps = {file.name for file in resources.files("focus_pipeline.pipeline").iterdir() if file.name.endswith(".py")}
+    assert has_a_say | has_none == steps
+    assert not has_a_say & has_none
 
 
 def test_a_month_is_staged_anew_when_its_connection_is_set_otherwise(folder: Path, load_month: LoadMonth) -> None:
