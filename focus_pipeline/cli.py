@@ -22,7 +22,9 @@ from focus_pipeline.months import current_month, is_month, months_back, not_load
 from focus_pipeline.secrets_filter import errors_without_secrets
 from focus_pipeline.settings import PROJECT_ROOT, load_settings
 from focus_pipeline.visible import visible
-from focus_pipeline.warehouse import WarehouseUnusable, open_warehouse, rows_of_connections
+from focus_pipeline.warehouse.connections import rows_of_connections
+from focus_pipeline.warehouse.faults import WarehouseUnusable
+from focus_pipeline.warehouse.warehouse import Warehouse, warehouse_of
 
 # The demo's months: the running one and these many before it.
 DEMO_MONTHS_BACK = 5
@@ -246,7 +248,7 @@ def fetch_again(connection: str, month: str) -> None:
         failed = failed or _failure_of("focus_publish", month, definitions, instance)
     if failed:
         raise click.ClickException(failed)
-    with _warehouse_in_words(), open_warehouse(load_settings().warehouse_path, read_only=True) as warehouse:
+    with _warehouse_in_words(), warehouse_of(load_settings().storage).reading() as warehouse:
         rows = rows_of_connections(warehouse).get(connection, {}).get(month, 0)
     click.echo(f"{connection} {month} was fetched again and is published: {rows:,} rows.")
 
@@ -382,7 +384,7 @@ def demo() -> None:
         task = progress.add_task("starting Dagster", total=1)
         failed = _ingest(deliveries, progress, task)
     try:
-        _print_summary(settings.warehouse_path)
+        _print_summary(warehouse_of(settings.storage))
     except (WarehouseUnusable, MachineFault, FileNotFoundError) as error:
         raise click.ClickException(str(error)) from error
     if failed:
@@ -392,7 +394,7 @@ def demo() -> None:
 
 @main.group()
 def warehouse() -> None:
-    """The DuckDB file that holds the table."""
+    """Where the table is: a DuckDB file, or a DuckLake."""
 
 
 @warehouse.command()
@@ -414,7 +416,7 @@ def rebuild() -> None:
             rebuilt = rebuild_warehouse(storage, readings, lambda what: status.update(f"rebuilding {what}"))
     except (WarehouseUnusable, MachineFault) as error:
         raise click.ClickException(str(error)) from error
-    said = [f"{storage.warehouse} has {sum(rebuilt.rows.values()):,} rows."]
+    said = [f"{warehouse_of(storage).place} has {sum(rebuilt.rows.values()):,} rows."]
     for name in sorted({name for name, _ in rebuilt.rows}):
         months = [month for connection, month in rebuilt.rows if connection == name]
         said.append(f"{name}: {', '.join(sorted(months))}.")
@@ -472,11 +474,11 @@ def _failure_of(job: str, month: str, definitions, instance, tags: Mapping[str, 
     return next(filter(None, described), f"{job} of {month} failed; its run {run_id} in the UI says why")
 
 
-def _print_summary(path: Path) -> None:
+def _print_summary(where: Warehouse) -> None:
     from focus_pipeline.connection_check import line
     from focus_pipeline.demo.summary import summarise
 
-    with open_warehouse(path, read_only=True) as warehouse:
+    with where.reading() as warehouse:
         summary = summarise(warehouse)
         rejected = warehouse.execute("SELECT Connection, Month, File, Reason FROM focus.rejected_files").fetchall()
     _print_costs("By provider", ("provider",), [((row.provider,), row) for row in summary.providers])
@@ -490,7 +492,7 @@ def _print_summary(path: Path) -> None:
         line(None, f"{connection} {month}: {file} is rejected and the rest of the month loaded: {reason}")
     console.print(
         "\ngoogle_main was read from files such as BigQuery's EXPORT DATA writes, not from BigQuery."
-        f"\nThe table is focus.cost_and_usage in {path}\n"
+        f"\nThe table is focus.cost_and_usage in {where.place}\n"
         "Next: [bold]make dev[/] opens the Dagster UI on http://localhost:3000, with assets, months, checks and "
         "sensors;\nREADME.md says how to connect a bucket of your own and how to query the table.",
         highlight=False,

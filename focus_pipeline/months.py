@@ -47,6 +47,21 @@ def months_between(first: str, last: str) -> list[str]:
     return months_back(last, count) if (count := (last_year - year) * 12 + last_month - month) >= 0 else []
 
 
+def runs_of_months(months: Iterable[str], longest: int) -> list[list[str]]:
+    """The months in order, apart where one is missing between two, and where there are more than `longest`.
+
+    >>> runs_of_months(["2025-03", "2024-12", "2025-01", "2024-11"], 2)
+    [['2024-11', '2024-12'], ['2025-01'], ['2025-03']]
+    """
+    runs: list[list[str]] = []
+    for month in sorted(months):
+        if runs and len(runs[-1]) < longest and months_between(runs[-1][-1], month)[1:] == [month]:
+            runs[-1].append(month)
+        else:
+            runs.append([month])
+    return runs
+
+
 def not_loaded_by_itself(month: str, start_month: str) -> str:
     """Why a month that is not of the look-back is not loaded by itself, and what to do about it.
 

@@ -26,6 +26,10 @@ class Settings:
         `FOCUS_LOSS_LIMIT`, default 50: per cent of a month that may be gone at once).
     loss_wait_hours: how long a delivery that takes more away has to stay as it is before it is taken
         (`FOCUS_LOSS_WAIT_HOURS`, default 6).
+    warehouse: URL of the warehouse (`FOCUS_WAREHOUSE`: `duckdb:PATH`, `ducklake:sqlite:PATH` or
+        `ducklake:postgres:host=… dbname=…`; default the DuckDB file in the data directory).
+    lake_files: where a DuckLake has its files (`FOCUS_LAKE_FILES`, default `lake/` in the data directory).
+    kept_deliveries: how many deliveries of a month stay in landing/ (`FOCUS_KEPT_DELIVERIES`, default 3).
     """
 
     data_dir: Path
@@ -34,15 +38,20 @@ class Settings:
     memory_limit: str | None
     limits: Limits = USUAL_LIMITS
     loss_wait_hours: int = 6
+    warehouse: str = ""
+    lake_files: Path | None = None
+    kept_deliveries: int = 3
 
     @property
     def storage(self) -> DataDir:
         """The data directory, as the steps take it."""
-        return DataDir(self.data_dir, memory_limit=self.memory_limit, limits=self.limits)
-
-    @property
-    def warehouse_path(self) -> Path:
-        return self.data_dir / "warehouse.duckdb"
+        return DataDir(
+            self.data_dir,
+            memory_limit=self.memory_limit,
+            limits=self.limits,
+            warehouse=self.warehouse,
+            lake=self.lake_files,
+        )
 
 
 def load_settings() -> Settings:
@@ -58,6 +67,7 @@ def load_settings() -> Settings:
     for name, amount in {"FOCUS_MEMORY_LIMIT": limit, "FOCUS_UNPACKED_LIMIT": unpacked}.items():
         if amount is not None and not AMOUNT.fullmatch(amount):
             raise ValueError(f"{name} is {amount!r}; set it to an amount such as 1GB")
+    lake = os.environ.get("FOCUS_LAKE_FILES") or None
     data_dir = PROJECT_ROOT / Path(os.environ.get("FOCUS_DATA_DIR") or "data").expanduser()
     if unfit := [character for character in str(data_dir) if character in "?\\" or not character.isprintable()]:
         raise ValueError(
@@ -71,7 +81,25 @@ def load_settings() -> Settings:
         memory_limit=limit,
         limits=Limits(bytes_of(unpacked) if unpacked else USUAL_LIMITS.unpacked, loss / 100),
         loss_wait_hours=loss_wait,
+        warehouse=_warehouse(os.environ.get("FOCUS_WAREHOUSE") or ""),
+        lake_files=PROJECT_ROOT / Path(lake).expanduser() if lake else None,
+        kept_deliveries=_whole_number("FOCUS_KEPT_DELIVERIES", "3", "deliveries"),
     )
+
+
+def _warehouse(url: str) -> str:
+    """The URL with the whole path of a file in it. Raises ValueError where it is of no warehouse."""
+    if not url:
+        return ""
+    kind, is_known, rest = url.rpartition(":") if url.startswith(("duckdb:", "ducklake:")) else ("duckdb", ":", url)
+    if url.startswith("ducklake:postgres:"):
+        return url
+    if kind not in ("duckdb", "ducklake", "ducklake:sqlite") or not is_known or not rest:
+        raise ValueError(
+            f"FOCUS_WAREHOUSE is {url!r}; set it to duckdb:PATH, ducklake:sqlite:PATH or "
+            "ducklake:postgres:host=… dbname=…"
+        )
+    return f"{kind}:{PROJECT_ROOT / Path(rest).expanduser()}"
 
 
 def _whole_number(name: str, default: str, unit: str) -> int:

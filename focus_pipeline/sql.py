@@ -31,6 +31,20 @@ class Sandbox:
     memory_limit: str | None = None
     links: tuple[Path, ...] = ()
 
+    @property
+    def config(self) -> dict[str, str]:
+        """What a connection is opened with: it installs and loads no extension by itself."""
+        config = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_community_extensions": "false",
+        }
+        if self.scratch is not None:
+            config["temp_directory"] = str(self.scratch)
+        if self.memory_limit is not None:
+            config["memory_limit"] = self.memory_limit
+        return config
+
 
 @contextmanager
 def open_duckdb(
@@ -41,30 +55,27 @@ def open_duckdb(
     It installs and loads no extension, reaches no file outside of the sandbox and no network, and no statement can
     change that. Raises duckdb.Error.
     """
-    config = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "allow_community_extensions": "false",
-    }
-    if sandbox.scratch is not None:
-        config["temp_directory"] = str(sandbox.scratch)
-    if sandbox.memory_limit is not None:
-        config["memory_limit"] = sandbox.memory_limit
-    connection = duckdb.connect(":memory:" if database is None else str(database), read_only=read_only, config=config)
+    name = ":memory:" if database is None else str(database)
+    connection = duckdb.connect(name, read_only=read_only, config=sandbox.config)
     try:
-        connection.execute("SET TimeZone = 'UTC'")
-        # For query_progress(), which tells nothing otherwise; DuckDB itself prints none of it.
-        connection.execute("SET enable_progress_bar = true")
-        connection.execute("SET enable_progress_bar_print = false")
-        connection.execute("SET progress_bar_time = 0")
-        connection.execute(f"SET allowed_directories = [{_listed(sandbox.directories)}]")
-        connection.execute(f"SET allowed_paths = [{_listed(sandbox.links)}]")
-        # In this order: once the configuration is locked, nothing more can be set.
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
+        restrict(connection, sandbox)
         yield connection
     finally:
         connection.close()
+
+
+def restrict(connection: duckdb.DuckDBPyConnection, sandbox: Sandbox, *directories: Path) -> None:
+    """Keeps a connection within the sandbox, and these directories, from now on, and puts it in UTC."""
+    connection.execute("SET TimeZone = 'UTC'")
+    # For query_progress(), which tells nothing otherwise; DuckDB itself prints none of it.
+    connection.execute("SET enable_progress_bar = true")
+    connection.execute("SET enable_progress_bar_print = false")
+    connection.execute("SET progress_bar_time = 0")
+    connection.execute(f"SET allowed_directories = [{_listed((*sandbox.directories, *directories))}]")
+    connection.execute(f"SET allowed_paths = [{_listed(sandbox.links)}]")
+    # In this order: once the configuration is locked, nothing more can be set.
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 @contextmanager

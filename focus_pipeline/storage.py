@@ -1,10 +1,11 @@
 """Where everything is kept below the data directory. Every path is made here and nowhere else.
 
     landing/<connection>/<YYYY-MM>/<token>/     the delivered files
-    staged/<connection>/<YYYY-MM>/<token>.parquet
-    warehouse.duckdb
+    staged/<connection>/<YYYY-MM>/              Parquet files of its rows
+    warehouse.duckdb                            unless the settings name another warehouse
+    lake/                                       the files of a DuckLake, unless they name another folder
 
-and beside them the records of records.py.
+and beside them the records of records/.
 
 All of it is for this user alone: bills are confidential.
 
@@ -25,6 +26,8 @@ class DataDir:
 
     memory_limit: of each DuckDB connection, such as "1GB"; without it, DuckDB's own, which is 80 % of the machine.
     limits: of the files that are delivered. links: that lead out of the directory, to files that may be read.
+    warehouse: URL of it, see warehouse_of(); without it, a DuckDB file in the directory. lake: folder of the files of a
+    DuckLake; without it, in the directory.
     """
 
     root: Path
@@ -32,14 +35,20 @@ class DataDir:
     memory_limit: str | None = None
     limits: Limits = USUAL_LIMITS
     links: tuple[Path, ...] = ()
+    warehouse: str = ""
+    lake: Path | None = None
 
     @property
     def rules_cache(self) -> Path:
         return self.cache or self.root / "cache"
 
     @property
-    def warehouse(self) -> Path:
-        return self.root / "warehouse.duckdb"
+    def warehouse_url(self) -> str:
+        return self.warehouse or f"duckdb:{self.root / 'warehouse.duckdb'}"
+
+    @property
+    def lake_files(self) -> Path:
+        return self.lake or self.root / "lake"
 
     @property
     def demo(self) -> Path:

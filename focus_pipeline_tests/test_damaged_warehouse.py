@@ -19,7 +19,10 @@ from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.rebuild import Reading, rebuild_warehouse
 from focus_pipeline.records.verdicts import verdict_path
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse import WarehouseDamaged, WarehouseLocked, open_warehouse, record_verdict, write_ahead_log
+from focus_pipeline.warehouse.duckdb_file import write_ahead_log
+from focus_pipeline.warehouse.faults import WarehouseDamaged, WarehouseLocked
+from focus_pipeline.warehouse.months import record_verdict
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.conftest import CONNECTION
 from focus_pipeline_tests.month_files import MONTH, charges_of, write_csv
 
@@ -28,7 +31,6 @@ REMEDY = "Nothing is lost: .*`focus-pipeline warehouse rebuild`"
 COMMIT_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from focus_pipeline.warehouse import open_warehouse
 
 with open_warehouse(Path(sys.argv[1])) as warehouse:
     warehouse.execute("CREATE TABLE marts.mine AS SELECT range AS i FROM range(100000)")
@@ -37,7 +39,7 @@ with open_warehouse(Path(sys.argv[1])) as warehouse:
 CREATE = """
 import sys, time
 from pathlib import Path
-from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
+from focus_pipeline.warehouse.faults import WarehouseLocked
 
 while time.time() < float(sys.argv[2]):
     pass
@@ -51,7 +53,6 @@ ON_READ_ONLY = """
 import sys
 from pathlib import Path
 from focus_pipeline.machine import MachineFault
-from focus_pipeline.warehouse import open_warehouse
 
 path = Path(sys.argv[1])
 if path.exists():
@@ -68,7 +69,6 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from focus_pipeline.machine import MachineFault
-from focus_pipeline.warehouse import open_warehouse
 
 os.setgid(65534)
 os.setuid(65534)
@@ -98,7 +98,7 @@ def loaded(folder: Path, load_month: Callable) -> DataDir:
 
 def publish(loaded, month: str) -> None:
     data_dir, staged = loaded.data_dir, loaded.staged
-    with open_warehouse(data_dir.warehouse) as warehouse:
+    with warehouse_of(data_dir).writing() as warehouse:
         record_verdict(warehouse, staged, verdict_path(CONNECTION, month, staged.token, data_dir))
         publish_month(month, data_dir, warehouse)
 
@@ -244,7 +244,7 @@ def test_the_log_of_the_former_warehouse_is_put_aside_with_it(tmp_path: Path) ->
 
 def test_a_warehouse_that_is_open_is_not_rebuilt(tmp_path: Path) -> None:
     data_dir = DataDir(tmp_path)
-    with open_warehouse(data_dir.warehouse) as warehouse:
+    with warehouse_of(data_dir).writing() as warehouse:
         warehouse.execute("CREATE TABLE marts.mine (i INTEGER)")
     code = f"import duckdb; kept = duckdb.connect({str(data_dir.warehouse)!r}, read_only=True); print('open'); input()"
     reader = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

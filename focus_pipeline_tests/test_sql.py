@@ -14,7 +14,7 @@ from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.settings import load_settings
 from focus_pipeline.sql import Sandbox, literal, open_duckdb, path_literal
-from focus_pipeline.warehouse import open_warehouse
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv, write_parquet
 
 
@@ -114,9 +114,9 @@ def test_a_data_directory_may_be_called_anything_that_duckdb_takes(
     connection = MonthFolders("colo_costs", (tmp_path / "delivered").as_uri())
     landed = land(connection, connection.discover().deliveries[MONTH], data_dir)
     assert judge(stage(landed, data_dir, month_rule=True), data_dir, month_rule=True).accepted
-    with open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse:
+    with warehouse_of(data_dir).writing() as warehouse:
         publish_month(MONTH, data_dir, warehouse)
-    with open_warehouse(data_dir.warehouse, read_only=True) as warehouse:
+    with warehouse_of(data_dir).reading() as warehouse:
         assert warehouse.execute("SELECT count(*) FROM focus.cost_and_usage").fetchone() == (4,)
 
 

@@ -20,14 +20,11 @@ from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.records.landed import LandedDelivery, current_delivery
-from focus_pipeline.warehouse import (
-    CANONICAL,
-    VERSION_VIEWS,
-    NotReconciled,
-    delivered_twice,
-    open_warehouse,
-    replace_month,
-)
+from focus_pipeline.warehouse.connections import delivered_twice
+from focus_pipeline.warehouse.faults import NotReconciled
+from focus_pipeline.warehouse.months import replace_month
+from focus_pipeline.warehouse.schema import VERSION_VIEWS
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.conftest import CONNECTION
 from focus_pipeline_tests.month_files import MONTH, focus_row, without, write_csv
 
@@ -44,7 +41,7 @@ from focus_pipeline.pipeline.publish import publish_month
 
 warehouse._record_load = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 data_dir = DataDir(Path(sys.argv[1]))
-with warehouse.open_warehouse(data_dir.warehouse) as connection:
+with warehouse.warehouse_of(data_dir).writing() as connection:
     publish_month(sys.argv[2], data_dir, connection)
 """
 
@@ -60,14 +57,14 @@ def test_a_process_that_dies_between_deleting_and_committing_leaves_the_former_m
     """T43"""
     write_csv(folder / "a.csv", [focus_row(BilledCost="1"), focus_row(BilledCost="2")])
     month = load_month(folder)
-    with open_warehouse(month.data_dir.warehouse) as warehouse:
+    with warehouse_of(month.data_dir).writing() as warehouse:
         publish_month(MONTH, month.data_dir, warehouse)
     write_csv(folder / "a.csv", [focus_row(BilledCost="30")])
     load_month(folder)
     died = subprocess.run([sys.executable, "-c", CRASH, str(month.data_dir.root), MONTH], check=False)
     assert died.returncode == -signal.SIGKILL
     assert shown(month.data_dir.warehouse) == [(Decimal(1),), (Decimal(2),)]
-    with open_warehouse(month.data_dir.warehouse) as warehouse:
+    with warehouse_of(month.data_dir).writing() as warehouse:
         publish_month(MONTH, month.data_dir, warehouse)
     assert shown(month.data_dir.warehouse) == [(Decimal(30),)]
 
@@ -78,7 +75,7 @@ def test_a_reader_sees_the_former_month_until_the_new_one_is_committed(folder: P
     write_csv(folder / "a.csv", [focus_row(BilledCost="2")])
     second = load_month(folder)
     seen = []
-    with open_warehouse(first.data_dir.warehouse) as warehouse:
+    with warehouse_of(first.data_dir).writing() as warehouse:
         replace_month(warehouse, second.staged)
         reader = warehouse.cursor()
         original = warehouse_module._record_load
@@ -103,7 +100,7 @@ def test_a_table_that_would_hold_something_else_than_was_staged_is_left_as_it_wa
 ) -> None:
     write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
     month = load_month(folder)
-    with open_warehouse(month.data_dir.warehouse) as warehouse:
+    with warehouse_of(month.data_dir).writing() as warehouse:
         replace_month(warehouse, month.staged)
         # The staged file is not what its report says any more.
         (path,) = month.staged.paths
@@ -140,7 +137,7 @@ def test_the_warehouse_can_be_deleted_and_rebuilt_from_what_is_staged(folder: Pa
     write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
     month = load_month(folder)
     for _ in range(2):
-        with open_warehouse(month.data_dir.warehouse) as warehouse:
+        with warehouse_of(month.data_dir).writing() as warehouse:
             assert len(publish_month(MONTH, month.data_dir, warehouse).replaced) == 1
             assert len(publish_month(MONTH, month.data_dir, warehouse).replaced) == 0
         assert shown(month.data_dir.warehouse) == [(Decimal(1),)]
@@ -176,7 +173,7 @@ def test_an_older_delivery_that_is_still_judged_when_the_newer_one_is_published_
     data_dir = month.data_dir
     older = stage(delivered("1"), data_dir, month_rule=True)
     newer = stage(delivered("2"), data_dir, month_rule=True)
-    with open_warehouse(data_dir.warehouse) as warehouse:
+    with warehouse_of(data_dir).writing() as warehouse:
         assert judge(newer, data_dir, month_rule=True).accepted
         publish_month(MONTH, data_dir, warehouse)
         assert judge(older, data_dir, month_rule=True).accepted
@@ -187,7 +184,7 @@ def test_an_older_delivery_that_is_still_judged_when_the_newer_one_is_published_
     for path in older.folder.iterdir():
         os.utime(path, (0, 0))
     judge(stage(delivered("3"), data_dir, month_rule=True), data_dir, month_rule=True)
-    with open_warehouse(data_dir.warehouse) as warehouse:
+    with warehouse_of(data_dir).writing() as warehouse:
         publish_month(MONTH, data_dir, warehouse)
     assert not any(path.exists() for path in (*older.paths, *newer.paths))
 
@@ -203,7 +200,7 @@ def test_what_is_staged_of_a_later_delivery_is_not_cleared_away(folder: Path, lo
     later = stage(landed, data_dir, month_rule=True)
     for path in later.folder.iterdir():
         os.utime(path, (0, 0))
-    with open_warehouse(data_dir.warehouse) as warehouse:
+    with warehouse_of(data_dir).writing() as warehouse:
         publish_month(MONTH, data_dir, warehouse)
         assert later.is_intact
         assert judge(later, data_dir, month_rule=True).accepted
@@ -224,7 +221,7 @@ def test_a_month_that_goes_back_to_its_first_delivery_is_published_as_that(
         elif kept.exists():
             kept.rename(bill)
         data_dir = load_month(folder).data_dir
-        with open_warehouse(data_dir.warehouse) as warehouse:
+        with warehouse_of(data_dir).writing() as warehouse:
             assert len(publish_month(MONTH, data_dir, warehouse).replaced) == 1
             assert publish_month(MONTH, data_dir, warehouse).replaced == ()
         assert shown(data_dir.warehouse) == [(Decimal(cost),)]
@@ -236,7 +233,7 @@ def test_a_month_that_was_staged_anew_is_published_once_it_is_judged(
     """Newer code has staged it, and the process died before the verdict: nobody knows yet whether it is right."""
     write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
     data_dir = load_month(folder).data_dir
-    with open_warehouse(data_dir.warehouse) as warehouse:
+    with warehouse_of(data_dir).writing() as warehouse:
         publish_month(MONTH, data_dir, warehouse)
         monkeypatch.setattr(
             "focus_pipeline.pipeline.stage.code_fingerprint", lambda *more: code_fingerprint("newer", *more)
@@ -254,7 +251,7 @@ def test_two_currencies_that_appear_and_vanish_are_each_told(folder: Path, load_
         write_csv(folder / "a.csv", [focus_row(BillingCurrency=code, BilledCost=cost) for code, cost in costs.items()])
         month = load_month(folder)
         judge(month.staged, month.data_dir, month_rule=True, accept_loss=True)
-        with open_warehouse(month.data_dir.warehouse) as warehouse:
+        with warehouse_of(month.data_dir).writing() as warehouse:
             (published,) = publish_month(MONTH, month.data_dir, warehouse).replaced
         told.append((published.billed_cost_before, published.billed_cost_after))
     dollars, euros = {"USD": Decimal(1)}, {"EUR": Decimal(2)}
@@ -267,13 +264,13 @@ def test_a_table_of_an_older_version_gains_its_new_columns_and_keeps_its_rows(
     """An upgrade with data present: the older code knew no ServiceProviderName."""
     write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
     month = load_month(folder)
-    with open_warehouse(month.data_dir.warehouse) as warehouse:
+    with warehouse_of(month.data_dir).writing() as warehouse:
         replace_month(warehouse, month.staged)
         warehouse.execute("UPDATE focus.cost_and_usage SET x_Month = '2025-02'")
         for view in VERSION_VIEWS.values():
             warehouse.execute(f"DROP VIEW focus.{view}")
         warehouse.execute("ALTER TABLE focus.cost_and_usage DROP COLUMN ServiceProviderName")
-    with open_warehouse(month.data_dir.warehouse) as warehouse:
+    with warehouse_of(month.data_dir).writing() as warehouse:
         replace_month(warehouse, month.staged)
         rows = warehouse.execute("SELECT x_Month, ServiceProviderName, BilledCost FROM focus.cost_and_usage ORDER BY 1")
         assert rows.fetchall() == [("2025-02", None, Decimal(1)), (MONTH, "Equinix", Decimal(1))]
@@ -316,7 +313,7 @@ def test_each_reader_finds_the_provider_under_the_name_that_its_version_has(
     """T38"""
     write_csv(folder / "a.csv", [without(focus_row(), "ProviderName") | {sent: "Equinix"}])
     month = load_month(folder)
-    with open_warehouse(month.data_dir.warehouse) as warehouse:
+    with warehouse_of(month.data_dir).writing() as warehouse:
         replace_month(warehouse, month.staged)
         seen = [
             warehouse.execute(f"SELECT {column} FROM focus.cost_and_usage_v{view}").fetchone()[0]

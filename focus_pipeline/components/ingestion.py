@@ -22,12 +22,11 @@ from focus_pipeline.pipeline.month import fetch_month, judge_month
 from focus_pipeline.pipeline.publish import StagedDamaged
 from focus_pipeline.pipeline.stage import AmountsTooLarge
 from focus_pipeline.pipeline.verdict import CHECKS
-from focus_pipeline.pipeline.verdicts_to_record import record_judged
 from focus_pipeline.records.landed import current_delivery
 from focus_pipeline.records.verdicts import CheckVerdict, months_failing
 from focus_pipeline.secrets_filter import errors_without_secrets, raise_alone, without_secrets
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse import NotReconciled, WarehouseDamaged, WarehouseLocked
+from focus_pipeline.warehouse.faults import NotReconciled, WarehouseDamaged, WarehouseLocked
 
 # A provider that is delivering right now, or is out of reach for a moment, is asked again within the run.
 FETCH_RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
@@ -155,7 +154,6 @@ def _ingest(
         )
     judged = judge_month(connection, landed, data_dir, accept_loss=tags.get(names.ACCEPT_LOSS_TAG, ""))
     verdict = judged.verdict
-    record_judged(judged.staged, data_dir)
     shown = metadata.of_staged(judged.staged, accepted=verdict.accepted) | metadata.of_conformance(verdict)
     if names.cost_and_usage(name) in context.selected_asset_keys:
         if verdict.accepted:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -17,7 +16,9 @@ from focus_pipeline.records.landed import LandedDelivery
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.records.verdicts import CheckVerdict, Failure, Verdict
 from focus_pipeline.sql import Sandbox, open_duckdb, quoted
-from focus_pipeline.warehouse import DeliveredTwice
+from focus_pipeline.warehouse.connections import DeliveredTwice
+from focus_pipeline.warehouse.months import Shown
+from focus_pipeline.warehouse.warehouse import Warehouse
 
 _PREVIEW = (
     "ChargePeriodStart",
@@ -179,17 +180,16 @@ def _broken_rules(failures: Sequence[Failure]) -> dict[str, object]:
     }
 
 
-def of_published(published: PublishedMonth, warehouse: Path) -> dict[str, object]:
+def of_published(published: PublishedMonth, shown: Sequence[Shown], warehouse: Warehouse) -> dict[str, object]:
     """Where the table is and how to ask it comes first, what only the pipeline needs last."""
     billed: dict[str | None, Decimal] = {}
     effective: dict[str | None, Decimal] = {}
-    for staged in published.shown.values():
-        for total in staged.totals:
-            billed[total.currency] = billed.get(total.currency, Decimal(0)) + Decimal(total.billed_cost)
-            effective[total.currency] = effective.get(total.currency, Decimal(0)) + Decimal(total.effective_cost)
-    rows = sum(staged.rows for staged in published.shown.values())
+    for one in shown:
+        billed[one.currency] = billed.get(one.currency, Decimal(0)) + one.billed_cost
+        effective[one.currency] = effective.get(one.currency, Decimal(0)) + one.effective_cost
+    rows = sum(one.rows for one in shown)
     return {
-        "Table": f"focus.cost_and_usage in {warehouse}",
+        "Table": f"focus.cost_and_usage in {warehouse.place}",
         "Query": dg.MetadataValue.md(f"```sql\n{_query(published.month)}\n```"),
         "BilledCost": _in_words(billed),
         "EffectiveCost": _in_words(effective),
@@ -197,14 +197,13 @@ def of_published(published: PublishedMonth, warehouse: Path) -> dict[str, object
         "Connections": _table(
             [
                 {
-                    "connection": name,
-                    "rows": staged.rows,
-                    "currency": total.currency or "none",
-                    "BilledCost": total.billed_cost,
-                    "EffectiveCost": total.effective_cost,
+                    "connection": one.connection,
+                    "rows": one.rows,
+                    "currency": one.currency or "none",
+                    "BilledCost": str(one.billed_cost),
+                    "EffectiveCost": str(one.effective_cost),
                 }
-                for name, staged in published.shown.items()
-                for total in staged.totals
+                for one in shown
             ],
             ("connection", "rows", "currency", "BilledCost", "EffectiveCost"),
         ),
@@ -222,20 +221,19 @@ def of_published(published: PublishedMonth, warehouse: Path) -> dict[str, object
             ("connection", "rows before", "rows after", "BilledCost before", "BilledCost after"),
         ),
         **_plotted(rows, billed, effective),
-        "Tokens": {name: staged.token for name, staged in published.shown.items()},
+        "Tokens": {one.connection: one.token for one in shown},
     }
 
 
-def unified_description(warehouse: Path) -> str:
+def unified_description(warehouse: Warehouse) -> str:
     """Of the unified asset, in Markdown: what it is, where, and how to open it."""
     return (
         f"All accepted months of all connections in one table, exact to the last decimal: `focus.cost_and_usage` in "
-        f"`{warehouse}`.\n\n```python\nimport duckdb\n\n"
-        f"with duckdb.connect({str(warehouse)!r}, read_only=True) as warehouse:\n"
-        '    print(warehouse.sql("""\n'
-        "        SELECT x_Month, ServiceProviderName, BillingCurrency, sum(EffectiveCost) AS EffectiveCost\n"
-        "        FROM focus.cost_and_usage\n        GROUP BY ALL\n        ORDER BY ALL\n"
-        '    """))\n```\n\nClose it after use: one writing process has the file at a time.'
+        f"`{warehouse.place}`.\n\n```python\n{warehouse.opening}\n"
+        'print(connection.sql("""\n'
+        "    SELECT x_Month, ServiceProviderName, BillingCurrency, sum(EffectiveCost) AS EffectiveCost\n"
+        "    FROM focus.cost_and_usage\n    GROUP BY ALL\n    ORDER BY ALL\n"
+        '"""))\n```\n\nA reader holds up no publication, and sees the table as it was when it was opened.'
     )
 
 

@@ -13,16 +13,25 @@ DATA_SOURCES = dg.AssetKey(["focus", "data_sources"])
 DELIVERY_TAG = "focus_pipeline/delivery"
 SINCE_TAG = "focus_pipeline/since"
 ATTEMPT_TAG = "focus_pipeline/attempt"
-ACCEPTED_TAG = "focus_pipeline/accepted"
 ACCEPT_LOSS_TAG = "focus_pipeline/accept_loss"
 FETCH_AGAIN_TAG = "focus_pipeline/fetch_again"
-"""Tags of runs. `accepted` is metadata of the unified table, too: what was accepted when it was published.
+"""Tags of runs.
 
 With accept_loss, `yes` or the token of a delivery, a run takes what is held back for its losses; with fetch_again,
 `yes`, it fetches what the provider shows although it is kept.
 """
 
 WAREHOUSE_POOL = "warehouse"
+
+
+def published_tag(month: str) -> str:
+    """Tag of a run that publishes a month; its value is the fingerprint of what there was to publish."""
+    return f"focus_pipeline/published/{month}"
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Tags of a run over several months, as Dagster gives them to the runs of a backfill."""
+    return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 
 def raw_files(connection: str) -> dg.AssetKey:

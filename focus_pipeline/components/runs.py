@@ -8,9 +8,12 @@ import dagster as dg
 from focus_pipeline.components import names
 
 
-def latest_run(instance: dg.DagsterInstance, job: str, month: str, tags: Mapping[str, str]) -> dg.RunRecord | None:
-    """The latest run of a job for the month with these tags, None where there is none."""
-    wanted = dg.RunsFilter(job_name=job, tags={"dagster/partition": month, **tags})
+def latest_run(
+    instance: dg.DagsterInstance, job: str, month: str | None, tags: Mapping[str, str]
+) -> dg.RunRecord | None:
+    """The latest run of a job for the month, or for any, with these tags, None where there is none."""
+    of_month = {"dagster/partition": month} if month else {}
+    wanted = dg.RunsFilter(job_name=job, tags={**of_month, **tags})
     return next(iter(instance.get_run_records(wanted, limit=1, order_by="id", ascending=False)), None)
 
 

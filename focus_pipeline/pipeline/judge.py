@@ -21,7 +21,15 @@ from focus_pipeline.records.accepted import accept, accepted_delivery, hold_back
 from focus_pipeline.records.landed import LandedDelivery, landed_delivery
 from focus_pipeline.records.record import write_record
 from focus_pipeline.records.staged import CORRECT_IT, Broken, Layout, StagedFile, StagedMonth, staged_month
-from focus_pipeline.records.verdicts import SEVERITIES, Failure, RuleVerdict, Verdict, recorded_verdict, verdict_path
+from focus_pipeline.records.verdicts import (
+    SEVERITIES,
+    Failure,
+    RuleVerdict,
+    Verdict,
+    note_judged,
+    recorded_verdict,
+    verdict_path,
+)
 from focus_pipeline.sql import Watch, unwatched
 from focus_pipeline.storage import DataDir
 
@@ -54,6 +62,7 @@ def judge(
         if verdict is None or verdict.identity != staged.identity:
             verdict = _judged(staged, data_dir, month_rule, landed, watch)
             write_record(path, verdict)
+        note_judged(verdict, staged.order, data_dir)
         lost = "" if accept_loss or not verdict.accepted else _lost(staged, data_dir)
         if lost:
             hold_back(staged, lost, data_dir)

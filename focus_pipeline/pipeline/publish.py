@@ -1,64 +1,147 @@
-"""Puts what is accepted of a month into the unified table, and clears away the staged files it replaced."""
+"""Puts what is accepted of months, and what was found in them, into the warehouse."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import duckdb
 
-from focus_pipeline.machine import machine_faults
+from focus_pipeline.machine import MachineFault, machine_faults
 from focus_pipeline.pipeline.tidy import tidy_staged
 from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import connections_with
+from focus_pipeline.records.published import fingerprint_of, record_published
 from focus_pipeline.records.staged import StagedMonth, staged_month
+from focus_pipeline.records.verdicts import judged_delivery, verdict_path
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse import Published, published_identity, replace_month
+from focus_pipeline.warehouse.faults import NotReconciled
+from focus_pipeline.warehouse.months import MonthState, Replaced, month_states, record_verdict, replace_month
+from focus_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PublishedMonth:
-    """replaced: what was put into the table now. shown: connection -> what the table shows of the month."""
-
-    month: str
-    replaced: tuple[Published, ...]
-    shown: dict[str, StagedMonth]
 
 
 class StagedDamaged(Exception):
     """A staged file is not as it was written."""
 
 
-def publish_month(month: str, data_dir: DataDir, warehouse: duckdb.DuckDBPyConnection) -> PublishedMonth:
-    """Publishes the accepted delivery of every connection that has one; those that the table shows already stay.
+@dataclass
+class PublishedMonth:
+    """replaced: what was put into the table now. failed: connection -> why its month stays as it was.
 
-    Raises NotReconciled when the table would not hold what was staged, and MachineFault where memory or disk space is
-    wanting; the month of that connection stays as it was. Raises StagedDamaged when what was staged is not what was
-    written, once the months of the other connections are published.
+    fingerprint: of what was to be published, see fingerprint_of().
     """
-    replaced: list[Published] = []
-    shown: dict[str, StagedMonth] = {}
-    damaged: list[str] = []
-    for name in connections_with(month, data_dir):
-        accepted = accepted_delivery(name, month, data_dir)
-        staged = accepted and staged_month(name, month, accepted.token, data_dir)
-        if staged is None or staged.identity != accepted.identity:
-            # Staged anew and not judged yet: the run that does that publishes it.
-            logger.info("%s %s: not judged since it was staged anew; the table keeps what it shows", name, month)
-            continue
-        if published_identity(warehouse, name, month) != staged.identity:
-            if not staged.is_intact:
-                damaged.append(f"{name} {month}: {staged.folder} is damaged; materialise {name}/cost_and_usage of it")
-                continue
-            with machine_faults(f"publishing {name} {month}", data_dir.memory_limit):
-                published = replace_month(warehouse, staged)
-            logger.info(
-                "%s %s: %s rows in place of %s", name, month, f"{published.rows_after:,}", f"{published.rows_before:,}"
-            )
-            replaced.append(published)
-            for _ in tidy_staged(name, month, data_dir):
+
+    month: str
+    fingerprint: str
+    replaced: list[Replaced] = field(default_factory=list)
+    failed: dict[str, Exception] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """staged: what takes the place of the month in the table, None where that stays. judged: whose verdict goes in."""
+
+    name: str
+    month: str
+    staged: StagedMonth | None
+    judged: StagedMonth | None
+
+
+def publish_months(months: Sequence[str], data_dir: DataDir, warehouse: Warehouse) -> dict[str, PublishedMonth]:
+    """Publishes the accepted delivery of every connection, and its latest verdict, of each of the months.
+
+    What the warehouse has already stays, and where that is so of all, nothing is written. A month of a connection that
+    cannot be published, as its staged files are damaged or hold something else than its report, stays as it was, and
+    is told in PublishedMonth.failed.
+    Raises WarehouseUnusable, and MachineFault where memory or disk space is wanting.
+    """
+    # Before it is looked into: what is accepted meanwhile is published by the next run.
+    published = {month: PublishedMonth(month, fingerprint_of(month, data_dir)) for month in months}
+    if not warehouse.exists() or _pending(months, data_dir, _states(warehouse, months)):
+        with warehouse.writing() as connection:
+            # Another process may have published since.
+            for pending in _pending(months, data_dir, month_states(connection, months)):
+                _publish(pending, published[pending.month], warehouse, connection, data_dir)
+    for month in published.values():
+        if not month.failed:
+            record_published(month.month, month.fingerprint, data_dir)
+        for replaced in month.replaced:
+            for _ in tidy_staged(replaced.connection, replaced.month, data_dir):
                 pass
-        shown[name] = staged
-    if damaged:
-        raise StagedDamaged("; ".join(damaged))
-    return PublishedMonth(month, tuple(replaced), shown)
+    return published
+
+
+def _states(warehouse: Warehouse, months: Iterable[str]) -> dict[tuple[str, str], MonthState]:
+    with warehouse.reading() as connection:
+        try:
+            return month_states(connection, months)
+        except duckdb.CatalogException:  # of an earlier version
+            return {}
+
+
+def _pending(months: Sequence[str], data_dir: DataDir, states: Mapping[tuple[str, str], MonthState]) -> list[_Pending]:
+    pending = []
+    for month in months:
+        for name in connections_with(month, data_dir):
+            state = states.get((name, month), MonthState())
+            staged = _accepted(name, month, data_dir, state)
+            judged = _judged(name, month, data_dir, state)
+            if staged is not None or judged is not None:
+                pending.append(_Pending(name, month, staged, judged))
+    return pending
+
+
+def _accepted(name: str, month: str, data_dir: DataDir, state: MonthState) -> StagedMonth | None:
+    """The accepted month that the table does not show."""
+    accepted = accepted_delivery(name, month, data_dir)
+    if accepted is None or accepted.identity == state.identity:
+        return None
+    staged = staged_month(name, month, accepted.token, data_dir)
+    if staged is None or staged.identity != accepted.identity:
+        # Staged anew and not judged yet: the run that does that has it published.
+        logger.info("%s %s: not judged since it was staged anew; the table keeps what it shows", name, month)
+        return None
+    return staged
+
+
+def _judged(name: str, month: str, data_dir: DataDir, state: MonthState) -> StagedMonth | None:
+    """The month whose verdict the warehouse does not have."""
+    judged = judged_delivery(name, month, data_dir)
+    if judged is None or judged.identity == state.judged:
+        return None
+    staged = staged_month(name, month, judged.token, data_dir)
+    has_verdict = verdict_path(name, month, judged.token, data_dir).exists()
+    return staged if staged is not None and has_verdict and staged.identity == judged.identity else None
+
+
+def _publish(
+    pending: _Pending,
+    published: PublishedMonth,
+    warehouse: Warehouse,
+    connection: duckdb.DuckDBPyConnection,
+    data_dir: DataDir,
+) -> None:
+    name, month = pending.name, pending.month
+    try:
+        with machine_faults(f"publishing {name} {month}", data_dir.memory_limit):
+            if pending.judged is not None:
+                path = verdict_path(name, month, pending.judged.token, data_dir)
+                record_verdict(connection, pending.judged, path)
+            if (staged := pending.staged) is None:
+                return
+            if not staged.is_intact:
+                raise StagedDamaged(
+                    f"{name} {month}: a file in {staged.folder} is damaged; materialise {name}/cost_and_usage of it"
+                )
+            replaced = replace_month(warehouse, connection, staged)
+    except (NotReconciled, StagedDamaged) as error:
+        published.failed[name] = error
+        return
+    except MachineFault as error:
+        if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+            raise
+        published.failed[name] = error  # another month may fit
+        return
+    logger.info("%s %s: %s rows in place of %s", name, month, f"{replaced.rows_after:,}", f"{replaced.rows_before:,}")
+    published.replaced.append(replaced)

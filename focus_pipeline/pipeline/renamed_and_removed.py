@@ -18,7 +18,8 @@ from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import Delivered, current_delivery, landed_delivery
 from focus_pipeline.records.record import read_record, write_record
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse import open_warehouse, remove_from_tables, rename_in_tables, rows_of_connections
+from focus_pipeline.warehouse.connections import remove_from_tables, rename_in_tables, rows_of_connections
+from focus_pipeline.warehouse.warehouse import warehouse_of
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class Held:
 def held_of(name: str, data_dir: DataDir) -> Held:
     """What is kept of a connection. Raises WarehouseUnusable while the warehouse cannot be read."""
     rows: dict[str, dict[str, int]] = {}
-    if data_dir.warehouse.exists():
-        with open_warehouse(data_dir.warehouse, read_only=True, sandbox=data_dir.sandbox) as warehouse:
-            rows = rows_of_connections(warehouse)
+    warehouse = warehouse_of(data_dir)
+    if warehouse.exists():
+        with warehouse.reading() as connection:
+            rows = rows_of_connections(connection)
     return Held(
         rows.get(name, {}),
         _months(data_dir.root / "landing" / name),
@@ -62,8 +64,9 @@ def rename_connection(
     Returns the months that cannot be staged again, for their files are no longer in landing/: their rows are renamed.
     Raises WarehouseUnusable and MachineFault; nothing is lost then, and the next attempt goes on.
     """
-    if data_dir.warehouse.exists():
-        with open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox):
+    warehouse = warehouse_of(data_dir)
+    if warehouse.exists():
+        with warehouse.writing():
             pass  # found to be in use before anything is moved
     lacking = []
     months = {*_months(data_dir.root / "landing" / old), *_months(data_dir.root / "staged" / old)}
@@ -76,9 +79,9 @@ def rename_connection(
                 lacking.append(month)
         remove_folder(data_dir.root / "staged" / old)
         remove_folder(data_dir.root / "landing" / old)
-        if data_dir.warehouse.exists():
-            with open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse:
-                rename_in_tables(warehouse, old, new)
+        if warehouse.exists():
+            with warehouse.writing() as connection:
+                rename_in_tables(connection, old, new)
     return lacking
 
 
@@ -88,11 +91,12 @@ def remove_connection(name: str, data_dir: DataDir, *, keep_files: bool) -> None
     Raises WarehouseUnusable and MachineFault; the next attempt goes on.
     """
     with machine_faults(f"removing {name}"):
-        if data_dir.warehouse.exists():
-            with open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse:
+        warehouse = warehouse_of(data_dir)
+        if warehouse.exists():
+            with warehouse.writing() as connection:
                 # Before its rows: a publication in between would bring them back.
                 remove_folder(data_dir.root / "staged" / name)
-                remove_from_tables(warehouse, name)
+                remove_from_tables(connection, name)
         remove_folder(data_dir.root / "staged" / name)
         if not keep_files:
             remove_folder(data_dir.root / "landing" / name)

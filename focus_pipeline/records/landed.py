@@ -238,5 +238,5 @@ def months_by_connection(data_dir: DataDir) -> list[tuple[str, str]]:
 
 
 def connections_with(month: str, data_dir: DataDir) -> list[str]:
-    """Connections that have an accepted delivery of the month, by name."""
-    return sorted(p.parent.parent.name for p in data_dir.root.glob(f"staged/*/{month}/accepted.json"))
+    """Connections of which a delivery of the month was staged, by name."""
+    return sorted(path.parent.name for path in data_dir.root.glob(f"staged/*/{month}"))

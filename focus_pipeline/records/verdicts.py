@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from focus_pipeline.files import alone_in
 from focus_pipeline.focus.rules import CONTRACT, MUST, NOTE, SHOULD
-from focus_pipeline.records.landed import current_token, held_months
-from focus_pipeline.records.record import Record, read_record
+from focus_pipeline.records.landed import held_months
+from focus_pipeline.records.record import Record, read_record, write_record
 from focus_pipeline.storage import DataDir
 
 # A MUST of the specification is an error, a provider's known gap is not.
 SEVERITIES = ("ERROR", "WARN", "NOTE")
+_JUDGED = "judged.json"
 _SEVERITY = {CONTRACT: "ERROR", MUST: "ERROR", SHOULD: "WARN", NOTE: "NOTE"}
 
 
@@ -103,25 +105,55 @@ def verdict_path(connection: str, month: str, token: str, data_dir: DataDir) -> 
     return data_dir.staged(connection, month) / f"{token}.verdict.json"
 
 
+class JudgedDelivery(Record):
+    """The verdict on the latest delivery of a month that was judged, in short. failing: checks that it does not pass.
+
+    identity: of its staged form. order: of the look that showed it.
+    """
+
+    token: str
+    identity: str
+    accepted: bool
+    failing: tuple[str, ...]
+    order: int = 0
+
+
+def note_judged(verdict: Verdict, order: int, data_dir: DataDir) -> None:
+    """Records a verdict in short, unless one on a later delivery is recorded. order: of the judged delivery."""
+    folder = data_dir.staged(verdict.connection, verdict.month)
+    with alone_in(folder):
+        former = read_record(folder / _JUDGED, JudgedDelivery)
+        if former is None or former.order <= order:
+            failing = tuple(check.name for check in verdict.checks if not check.passed)
+            judged = JudgedDelivery(
+                token=verdict.token,
+                identity=verdict.identity,
+                accepted=verdict.accepted,
+                failing=failing,
+                order=order,
+            )
+            write_record(folder / _JUDGED, judged)
+
+
+def judged_delivery(connection: str, month: str, data_dir: DataDir) -> JudgedDelivery | None:
+    """The latest delivery of a month that was judged, None where none was."""
+    return read_record(data_dir.staged(connection, month) / _JUDGED, JudgedDelivery)
+
+
 def verdict_on(connection: str, month: str, token: str, data_dir: DataDir) -> bool | None:
     """Whether a delivery was accepted; None where it was not judged yet."""
+    judged = judged_delivery(connection, month, data_dir)
+    if judged is not None and judged.token == token:
+        return judged.accepted
     verdict = recorded_verdict(verdict_path(connection, month, token, data_dir))
     return None if verdict is None else verdict.accepted
 
 
 def months_failing(connection: str, data_dir: DataDir) -> dict[str, set[str]]:
-    """Check -> the months whose current delivery does not pass it, of those that were judged."""
+    """Check -> the months whose latest judged delivery does not pass it."""
     failing: dict[str, set[str]] = {}
     for month in held_months(connection, data_dir):
-        token = current_token(connection, month, data_dir)
-        verdict = token and recorded_verdict(verdict_path(connection, month, token, data_dir))
-        for check in verdict.checks if verdict else ():
-            if not check.passed:
-                failing.setdefault(check.name, set()).add(month)
+        judged = judged_delivery(connection, month, data_dir)
+        for check in judged.failing if judged else ():
+            failing.setdefault(check, set()).add(month)
     return failing
-
-
-class Unrecorded(Record):
-    """A delivery whose verdict is not in the warehouse yet."""
-
-    token: str

@@ -26,7 +26,8 @@ from focus_pipeline.focus.canonical import quoted
 from focus_pipeline.focus.rules import predicates
 from focus_pipeline.records.landed import current_token
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
+from focus_pipeline.warehouse.faults import WarehouseLocked
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.attack.children import Child, in_child, in_shares
 from focus_pipeline_tests.attack.kept_files import accepted_token, inconsistencies, left_over
 from focus_pipeline_tests.attack.report import Illegal, Report
@@ -416,7 +417,7 @@ def _read_on(expected: Path, cache: Path, reads: int) -> tuple[Counter[str], lis
             return counts, list(wrong)
         data_dir = DataDir(Path(before["data_dir"]), cache=cache)
         try:
-            with open_warehouse(data_dir.warehouse, read_only=True, sandbox=data_dir.sandbox) as warehouse:
+            with warehouse_of(data_dir).reading() as warehouse:
                 found = _months_in(warehouse)
         except WarehouseLocked:
             counts["the reader found the file locked, and tried again"] += 1

@@ -16,7 +16,8 @@ from focus_pipeline.pipeline.stage import StagedMonth, stage
 from focus_pipeline.records.verdicts import Verdict, verdict_path
 from focus_pipeline.sql import quoted
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse import WarehouseLocked, open_warehouse, record_verdict
+from focus_pipeline.warehouse.faults import WarehouseLocked
+from focus_pipeline.warehouse.months import record_verdict
 
 STEPS = ("land", "stage", "judge", "publish")
 

@@ -20,7 +20,8 @@ from focus_pipeline.settings import load_settings
 from focus_pipeline.sql import literal
 from focus_pipeline.storage import DataDir
 from focus_pipeline.validate import validate
-from focus_pipeline.warehouse import open_warehouse, replace_month
+from focus_pipeline.warehouse.months import replace_month
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.bench.large_month import write_csv, write_parquet
 
 CONNECTION, MONTH, TOKEN = "bench", "2025-03", "token"
@@ -56,7 +57,7 @@ def whole_path(file: Path, folder: Path) -> float:
     start = time.perf_counter()
     staged = _staged(file, data_dir)
     judge(staged, data_dir, month_rule=False)
-    with open_warehouse(data_dir.warehouse, sandbox=data_dir.sandbox) as warehouse:
+    with warehouse_of(data_dir).writing() as warehouse:
         replace_month(warehouse, staged)
     return time.perf_counter() - start
 

@@ -13,7 +13,7 @@ from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.defs.focus.unified import unified_definitions
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse import open_warehouse
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.month_files import charges_of, write_csv
 
 NAME = "colo_costs"
@@ -110,7 +110,7 @@ class Site:
         return dict(event.metadata)
 
     def query(self, sql: str) -> list[tuple]:
-        with open_warehouse(self.data_dir.warehouse, read_only=True) as warehouse:
+        with warehouse_of(self.data_dir).reading() as warehouse:
             return warehouse.execute(sql).fetchall()
 
     def billed(self, month: str) -> object:

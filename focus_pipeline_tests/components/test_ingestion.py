@@ -17,8 +17,10 @@ from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.pipeline.plan import delivery_of
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.records.landed import current_delivery
-from focus_pipeline.warehouse import WarehouseLocked, open_warehouse
+from focus_pipeline.warehouse.faults import WarehouseLocked
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.components.conftest import NAME, Site
+from focus_pipeline_tests.warehouses import file_of
 
 
 def test_files_dropped_are_in_the_table_and_a_replaced_file_restates_its_month(site: Site, recent: list[str]) -> None:
@@ -38,7 +40,7 @@ def test_files_dropped_are_in_the_table_and_a_replaced_file_restates_its_month(s
     site.tick_and_load()
     assert site.billed(month) == Decimal("2.30")
     (published,) = site.published
-    replaced = published.asset_materializations_for_node("publish")[0].metadata["Replaced now"].records[0].data
+    replaced = site.metadata(published, names.UNIFIED)["Replaced now"].records[0].data
     assert (replaced["rows before"], replaced["rows after"]) == (5, 4)
     assert replaced["BilledCost before"].startswith("3.40")
     assert replaced["BilledCost after"].startswith("2.30")
@@ -226,21 +228,46 @@ def test_costs_of_two_currencies_are_never_added_up(site: Site, recent: list[str
     ]
 
 
-def test_an_open_reader_is_named_by_the_error_and_waited_for(site: Site, recent: list[str]) -> None:
+def test_a_month_is_published_while_somebody_reads_and_the_reader_sees_what_it_has_opened(
+    site: Site, recent: list[str]
+) -> None:
     """T43"""
+    site.deliver(recent[0], cost="1")
+    site.run(recent[0])
+    script = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True)\n"
+        "for _ in range(2):\n"
+        "    print(c.sql('SELECT sum(BilledCost) FROM focus.cost_and_usage').fetchone()[0], flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(file_of(site.data_dir))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as reader:
+        assert Decimal(reader.stdout.readline().decode()) == 1
+        site.deliver(recent[0], cost="2")
+        assert site.run(recent[0]).success
+        assert [run.success for run in site.published] == [True]
+        assert site.billed(recent[0]) == 2, "a new reader sees the new month"
+        reader.stdin.write(b"\n")
+        reader.stdin.flush()
+        assert Decimal(reader.stdout.readline().decode()) == 1
+        reader.stdin.close()
+
+
+def test_a_process_that_has_the_file_open_for_writing_is_named_and_waited_for(site: Site, recent: list[str]) -> None:
+    """Its changes would be lost."""
     site.deliver(recent[0])
     site.run(recent[0])
-    script = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); input()"
+    script = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", script, str(site.data_dir.warehouse)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as reader:
-        assert reader.stdout.readline() == b"open\n"
-        with pytest.raises(WarehouseLocked, match=rf"is open in the process {reader.pid} .*Close it there"):
-            with open_warehouse(site.data_dir.warehouse):
+        [sys.executable, "-c", script, str(file_of(site.data_dir))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout.readline() == b"open\n"
+        with pytest.raises(WarehouseLocked, match=rf"is open for writing in the process {writer.pid} .*Close it there"):
+            with warehouse_of(site.data_dir).writing():
                 pass
-        reader.stdin.close()
-    with open_warehouse(site.data_dir.warehouse) as warehouse:
-        assert isinstance(warehouse, duckdb.DuckDBPyConnection)
+        writer.stdin.close()
+    with warehouse_of(site.data_dir).writing() as connection:
+        assert isinstance(connection, duckdb.DuckDBPyConnection)
 
 
 def test_the_wrong_folder_fails_the_run_with_a_sentence_and_no_retries(site: Site, recent: list[str]) -> None:
@@ -299,7 +326,7 @@ def test_months_that_were_materialised_without_the_table_are_published_by_the_ne
     for month in recent:
         site.deliver(month, cost="3")
         assert materialise(site, month, names.raw_files(NAME), names.cost_and_usage(NAME)).success
-    assert [run.success for run in site.publish_accepted()] == [True] * len(recent)
+    assert [run.success for run in site.publish_accepted()] == [True]
     assert [site.billed(month) for month in recent] == [Decimal(3)] * len(recent)
     assert not site.tick().run_requests
 
@@ -310,14 +337,14 @@ def test_the_table_s_page_says_where_it_is_and_how_to_ask_it(site: Site, recent:
     site.deliver(month, rows=2, cost="1234.5")
     site.deliver(month, "in-euro.csv", cost="7", BillingCurrency="EUR")
     assert site.run(month).success
-    shown = site.published[0].asset_materializations_for_node("publish")[0].metadata
+    shown = site.metadata(site.published[0], names.UNIFIED)
     assert list(shown)[:2] == ["Table", "Query"]
-    assert list(shown)[-2:] == ["Tokens", names.ACCEPTED_TAG]
-    assert shown["Table"].value == f"focus.cost_and_usage in {site.data_dir.warehouse}"
+    assert list(shown)[-1] == "Tokens"
+    assert shown["Table"].value == f"focus.cost_and_usage in {file_of(site.data_dir)}"
     assert shown["BilledCost"].value == "7.00 EUR · 2,469.00 USD"
     answer = site.query(shown["Query"].value.removeprefix("```sql\n").removesuffix("\n```"))
     assert {row[2] for row in answer} == {"USD", "EUR"}
-    snippet = metadata.unified_description(site.data_dir.warehouse).split("```")[1].removeprefix("python\n")
+    snippet = metadata.unified_description(warehouse_of(site.data_dir)).split("```")[1].removeprefix("python\n")
     ran = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=True)
     assert month in ran.stdout
 

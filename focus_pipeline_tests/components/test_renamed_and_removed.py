@@ -16,7 +16,7 @@ from focus_pipeline.pipeline.staged_rows import rows_of_month
 from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import current_token
 from focus_pipeline.records.staged import staged_month
-from focus_pipeline.warehouse import open_warehouse
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.components.conftest import NAME, Site
 
 NEW = "colo_bills"
@@ -71,7 +71,7 @@ def test_a_rename_takes_rows_files_and_verdicts_along_and_downloads_nothing(load
     assert accepted_delivery(NEW, recent[1], loaded.data_dir).token == accepted
     assert current_token(NEW, recent[1], loaded.data_dir) == current
     staged = staged_month(NEW, recent[1], accepted, loaded.data_dir)
-    with open_warehouse(loaded.data_dir.warehouse, read_only=True) as warehouse:
+    with warehouse_of(loaded.data_dir).reading() as warehouse:
         names = warehouse.execute(f"SELECT DISTINCT x_Connection FROM {rows_of_month(staged)}").fetchall()
     assert names == [(NEW,)]
 

@@ -16,7 +16,10 @@ from focus_pipeline.components import accepted_months_sensor, deliveries_sensor,
 from focus_pipeline.defs.focus import unified
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.months import current_month, in_words, months_back
+from focus_pipeline.records.landed import current_token
+from focus_pipeline.records.staged import staged_month
 from focus_pipeline_tests.components.conftest import NAME, Site
+from focus_pipeline_tests.warehouses import file_of
 
 
 def months_of(result: dg.SensorResult) -> list[str]:
@@ -25,7 +28,8 @@ def months_of(result: dg.SensorResult) -> list[str]:
 
 def make_run(site: Site, request: dg.RunRequest, status: dg.DagsterRunStatus, job: str = "colo_costs_ingest") -> None:
     """A run that was asked for, and is in this state without having done anything."""
-    tags = {**request.tags, "dagster/partition": request.partition_key}
+    of_month = {"dagster/partition": request.partition_key} if request.partition_key else {}
+    tags = {**request.tags, **of_month}
     site.instance.create_run_for_job(site.definitions.resolve_job_def(job), tags=tags, status=status)
 
 
@@ -386,12 +390,12 @@ def test_an_accepted_delivery_that_cannot_be_published_is_asked_for_as_long_as_t
     site.deliver(recent[0])
     site.tick_and_load()
     site.deliver(recent[1], cost="7")
-    script = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); input()"
-    reader = subprocess.Popen(
-        [sys.executable, "-c", script, str(site.data_dir.warehouse)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    script = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", script, str(file_of(site.data_dir))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    with reader:
-        assert reader.stdout.readline() == b"open\n"
+    with writer:
+        assert writer.stdout.readline() == b"open\n"
         (request,) = site.tick().run_requests
         run = site.ingest(recent[1], tags=dict(request.tags))
         assert run.success, "what it has to do is done: the month is fetched, judged and accepted"
@@ -401,8 +405,8 @@ def test_an_accepted_delivery_that_cannot_be_published_is_asked_for_as_long_as_t
         waiting = site.look_at_accepted()
         assert not waiting.run_requests
         said = waiting.skip_reason.skip_message
-        assert f"{recent[1]} accepted and not published yet (" in said
-        assert f"is open in the process {reader.pid}" in said
+        assert f"{recent[1]} judged and not published yet (" in said
+        assert f"is open for writing in the process {writer.pid}" in said
         assert "next attempt after" in said
         monkeypatch.setattr(accepted_months_sensor, "RETRY_AFTER", timedelta(0))
         for attempt in range(2, 6):
@@ -410,7 +414,7 @@ def test_an_accepted_delivery_that_cannot_be_published_is_asked_for_as_long_as_t
             assert request.tags[names.ATTEMPT_TAG] == str(attempt)
             make_run(site, request, dg.DagsterRunStatus.FAILURE, "focus_publish")
         (request,) = site.look_at_accepted().run_requests
-        reader.stdin.close()
+        writer.stdin.close()
     assert site.publish(request).success
     assert site.billed(recent[1]) == Decimal(7)
     judged = site.query(f"SELECT count(*) > 100 FROM focus.conformance WHERE Month = '{recent[1]}'")
@@ -421,7 +425,7 @@ def test_an_accepted_delivery_that_cannot_be_published_is_asked_for_as_long_as_t
 def test_a_month_is_published_once_for_all_that_was_accepted_of_it(make_site, recent: list[str]) -> None:
     """And again only once something else is accepted, whatever became of the sensor's cursor."""
     site: Site = make_site("colo_costs", "saas_tools")
-    assert site.look_at_accepted().skip_reason.skip_message == "nothing is accepted yet"
+    assert site.look_at_accepted().skip_reason.skip_message == "nothing is judged yet"
     saas = replace(site, bucket=site.bucket.parent / "saas_tools")
     site.deliver(recent[1])
     saas.deliver(recent[1], cost="3")
@@ -450,7 +454,7 @@ def test_what_is_accepted_while_a_month_is_published_is_published_too(
     make_run(site, request, dg.DagsterRunStatus.STARTED, "focus_publish")
     waiting = site.look_at_accepted()
     assert (waiting.run_requests or [], "being published" in waiting.skip_reason.skip_message) == ([], True)
-    published = unified.publish_month
+    published = unified.publish_months
 
     def and_another_is_accepted(*arguments: object) -> object:
         shown = published(*arguments)
@@ -458,7 +462,7 @@ def test_what_is_accepted_while_a_month_is_published_is_published_too(
         assert site.ingest(month).success
         return shown
 
-    monkeypatch.setattr(unified, "publish_month", and_another_is_accepted)
+    monkeypatch.setattr(unified, "publish_months", and_another_is_accepted)
     assert site.publish(request).success
     monkeypatch.undo()
     assert site.billed(month) == Decimal("1.25")
@@ -489,27 +493,43 @@ def test_a_connection_that_fails_makes_nothing_of_the_table_red(make_site, recen
     assert site.billed(recent[0]) == Decimal(3)
 
 
-@pytest.mark.slow
-def test_a_rejection_while_the_warehouse_is_open_elsewhere_is_recorded_by_whoever_opens_it_next(
-    site: Site, recent: list[str]
-) -> None:
+def test_what_was_found_in_a_month_that_is_rejected_is_published_too(site: Site, recent: list[str]) -> None:
     site.deliver(recent[0])
-    site.tick_and_load()
     site.deliver(recent[1], cost="$5")
-    script = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(site.data_dir.warehouse)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as reader:
-        assert reader.stdout.readline() == b"open\n"
-        (run,) = site.tick_and_load()
-        assert "accepted" in failed_checks(site, run)
-        reader.stdin.close()
-    rejected = f"SELECT count(*) FROM focus.conformance WHERE Month = '{recent[1]}' AND Verdict = 'failed'"
-    assert site.query(rejected) == [(0,)]
-    site.deliver(recent[0], cost="2")
     site.tick_and_load()
+    rejected = f"SELECT count(*) FROM focus.conformance WHERE Month = '{recent[1]}' AND Verdict = 'failed'"
     assert site.query(rejected) != [(0,)]
-    assert list(site.data_dir.root.glob("staged/*/*/unrecorded*")) == []
+    assert site.billed(recent[1]) is None
+    assert not site.look_at_accepted().run_requests
+
+
+def test_months_that_follow_one_another_are_published_by_one_run(site: Site, recent: list[str]) -> None:
+    for month in recent:
+        site.deliver(month)
+        assert site.ingest(month).success
+    (request,) = site.look_at_accepted().run_requests
+    assert request.partition_key is None
+    assert site.publish(request).success
+    assert [site.billed(month) for month in recent] == [Decimal("1.25")] * 3
+    for month in (recent[0], recent[2]):
+        site.deliver(month, cost="2")
+        assert site.ingest(month).success
+    assert len(site.look_at_accepted().run_requests) == 2, "the month between them has not changed"
+
+
+def test_a_month_that_cannot_be_published_harms_no_other_of_its_run(site: Site, recent: list[str]) -> None:
+    for month in recent:
+        site.deliver(month)
+        assert site.ingest(month).success
+    token = current_token(NAME, recent[1], site.data_dir)
+    staged_month(NAME, recent[1], token, site.data_dir).paths[0].write_bytes(b"PAR1")
+    (run,) = site.publish_accepted()
+    assert not run.success
+    assert [site.billed(month) for month in recent] == [Decimal("1.25"), None, Decimal("1.25")]
+    (failure,) = [event.step_failure_data for event in run.all_events if event.is_step_failure]
+    said = failure.user_failure_data.description
+    assert said.startswith(f"1 of 3 months failed, {recent[1]}; the others are done.")
+    assert "is damaged; materialise" in said
 
 
 # While the sensor was off

@@ -15,12 +15,12 @@ from focus_pipeline.demo.summary import (
     ServiceCosts,
     summarise,
 )
-from focus_pipeline.warehouse import open_warehouse
+from focus_pipeline_tests.warehouses import warehouse_at
 
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with open_warehouse(tmp_path / "warehouse.duckdb") as connection:
+    with warehouse_at(tmp_path / "warehouse.duckdb").writing() as connection:
         yield connection
 
 

@@ -10,10 +10,10 @@ import dagster as dg
 
 from focus_pipeline.components.names import WAREHOUSE_POOL
 from focus_pipeline.months import current_month, months_back
-from focus_pipeline.warehouse import open_warehouse
 from focus_pipeline_tests.e2e.dagster_server import await_true, kill_session, running_dagster
 from focus_pipeline_tests.e2e.deliveries import ASSETS, CONNECTION, deliver_months
 from focus_pipeline_tests.e2e.project import Project, clone_project
+from focus_pipeline_tests.warehouses import warehouse_at
 
 _LOOKBACK = 2
 _BACKFILL = 6
@@ -102,7 +102,7 @@ def published(project: Project) -> set[str]:
 
 def billed(project: Project) -> dict[str, str]:
     """Month -> BilledCost in the table."""
-    with open_warehouse(project.data_dir / "warehouse.duckdb", read_only=True) as warehouse:
+    with warehouse_at(project.data_dir / "warehouse.duckdb").reading() as warehouse:
         return dict(
             warehouse.execute(
                 "SELECT x_Month, CAST(sum(BilledCost) AS VARCHAR) FROM focus.cost_and_usage GROUP BY 1"

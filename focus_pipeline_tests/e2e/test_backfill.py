@@ -7,10 +7,10 @@ import pytest
 
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.verdict import CHECKS
-from focus_pipeline.warehouse import open_warehouse
 from focus_pipeline_tests.e2e.dagster_server import await_true, running_dagster
 from focus_pipeline_tests.e2e.deliveries import ASSETS, CONNECTION, deliver_months
 from focus_pipeline_tests.e2e.project import Project, clone_project
+from focus_pipeline_tests.warehouses import warehouse_at
 
 MONTHS = months_back(current_month(), 23)
 BROKEN = MONTHS[7]
@@ -44,7 +44,7 @@ def test_24_months_are_loaded_each_under_its_own_partition_and_a_broken_one_harm
 
 
 def published_months(project: Project) -> list[str]:
-    with open_warehouse(project.data_dir / "warehouse.duckdb", read_only=True) as warehouse:
+    with warehouse_at(project.data_dir / "warehouse.duckdb").reading() as warehouse:
         rows = warehouse.execute(
             "SELECT x_Month, count(*) FROM focus.cost_and_usage GROUP BY x_Month ORDER BY x_Month"
         ).fetchall()

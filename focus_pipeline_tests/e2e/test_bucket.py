@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from focus_pipeline.months import current_month
-from focus_pipeline.warehouse import open_warehouse
 from focus_pipeline_tests.e2e.dagster_server import await_true, running_dagster
 from focus_pipeline_tests.e2e.project import Project, clone_project
 from focus_pipeline_tests.fakes.servers import s3_server
 from focus_pipeline_tests.month_files import as_csv, focus_row
+from focus_pipeline_tests.warehouses import warehouse_at
 
 BUCKET, PREFIX, EXTERNAL_ID = "acme-corp-focus-billing", "billing-exports/", "external-id-4d1c7a"
 MONTH = current_month()
@@ -90,5 +90,5 @@ def test_a_bucket_is_read_through_a_role_restated_and_never_written_and_no_secre
 
 
 def billed(project: Project) -> str:
-    with open_warehouse(project.data_dir / "warehouse.duckdb", read_only=True) as warehouse:
+    with warehouse_at(project.data_dir / "warehouse.duckdb").reading() as warehouse:
         return str(warehouse.execute("SELECT sum(BilledCost) FROM focus.cost_and_usage").fetchone()[0])

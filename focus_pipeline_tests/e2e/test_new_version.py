@@ -52,14 +52,15 @@ from focus_pipeline.records.verdicts import verdict_path
 from focus_pipeline.storage import DataDir
 from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.stage import stage
-from focus_pipeline.warehouse import open_warehouse, record_verdict, replace_month
+from focus_pipeline.warehouse.months import record_verdict
+from focus_pipeline.warehouse.months import replace_month
 
 data_dir = DataDir(Path(sys.argv[2]))
 connection = MonthFolders("vendor", sys.argv[1])
 ((month, delivery),) = connection.discover().deliveries.items()
 staged = stage(land(connection, delivery, data_dir), data_dir, month_rule=False)
 judge(staged, data_dir, month_rule=False)
-with open_warehouse(data_dir.warehouse) as warehouse:
+with warehouse_of(data_dir).writing() as warehouse:
     replace_month(warehouse, staged)
     record_verdict(warehouse, staged, verdict_path("vendor", month, staged.token, data_dir))
     print(json.dumps([

@@ -13,7 +13,7 @@ from focus_pipeline import limits
 from focus_pipeline.limits import Limits, bytes_of
 from focus_pipeline.records.verdicts import verdict_path
 from focus_pipeline.settings import load_settings
-from focus_pipeline.warehouse import open_warehouse, record_verdict
+from focus_pipeline.warehouse.months import record_verdict
 from focus_pipeline_tests.conftest import LoadedMonth, LoadMonth
 from focus_pipeline_tests.month_files import as_csv, focus_row, write_csv, write_parquet
 

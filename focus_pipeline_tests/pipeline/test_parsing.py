@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from focus_pipeline.pipeline.stage import AmountsTooLarge
-from focus_pipeline.warehouse import open_warehouse, replace_month
+from focus_pipeline.warehouse.months import replace_month
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.conftest import LoadedMonth, LoadMonth
 from focus_pipeline_tests.month_files import Row, as_csv, focus_row, without, write_csv, write_parquet
 
@@ -1139,7 +1140,7 @@ def test_identical_rows_are_all_kept(folder: Path, load_month: LoadMonth) -> Non
     write_csv(folder / "2.csv", [focus_row()] * 2)
     loaded = load_month(folder)
     assert loaded.values("BilledCost") == [Decimal("1.25")] * 5
-    with open_warehouse(loaded.data_dir.warehouse) as warehouse:
+    with warehouse_of(loaded.data_dir).writing() as warehouse:
         replace_month(warehouse, loaded.staged)
         table = warehouse.execute("SELECT count(*), sum(BilledCost) FROM focus.cost_and_usage").fetchone()
     assert table == (5, Decimal("6.25"))

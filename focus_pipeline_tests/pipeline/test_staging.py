@@ -17,7 +17,7 @@ from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import current_delivery
-from focus_pipeline.warehouse import open_warehouse
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.conftest import CONNECTION, LoadMonth
 from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv, write_parquet
 
@@ -85,7 +85,7 @@ def test_a_month_is_staged_and_judged_anew_when_the_code_changes(
         older.setattr("focus_pipeline.pipeline.judge._reconciliation_failures", lambda *_: [])
         before = load_month(folder)
     assert (before.staged.rows, before.verdict.accepted) == (1, True)
-    with open_warehouse(before.data_dir.warehouse) as warehouse:
+    with warehouse_of(before.data_dir).writing() as warehouse:
         publish_month(MONTH, before.data_dir, warehouse)
         older_code()
         after = load_month(folder)

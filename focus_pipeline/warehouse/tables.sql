@@ -1,10 +1,11 @@
--- The warehouse. Everything in it can be rebuilt from staged/ and landing/.
+-- The tables of a warehouse beside focus.cost_and_usage. All can be rebuilt from staged/ and landing/, but the history
+-- in focus.loads.
 
 CREATE SCHEMA IF NOT EXISTS focus;
 CREATE SCHEMA IF NOT EXISTS marts;
 
--- What was published, and when: one row for every time a month was replaced. The last one of a month is what
--- focus.cost_and_usage shows. Costs before and after are by BillingCurrency.
+-- What was published, and when (UTC): one row for every time a month was replaced, numbered from 1. The one of a month
+-- with the highest number is what focus.cost_and_usage shows. Costs before and after are by BillingCurrency.
 CREATE TABLE IF NOT EXISTS focus.loads (
     Connection VARCHAR NOT NULL,
     Month VARCHAR NOT NULL,
@@ -15,7 +16,8 @@ CREATE TABLE IF NOT EXISTS focus.loads (
     RowsBefore BIGINT NOT NULL,
     RowsAfter BIGINT NOT NULL,
     BilledCostBefore MAP(VARCHAR, DECIMAL(38, 18)) NOT NULL,
-    BilledCostAfter MAP(VARCHAR, DECIMAL(38, 18)) NOT NULL
+    BilledCostAfter MAP(VARCHAR, DECIMAL(38, 18)) NOT NULL,
+    LoadNumber BIGINT
 );
 
 -- Files of the latest delivery of a month that are not in the table, and why. The files themselves are in landing/.
@@ -64,43 +66,13 @@ CREATE TABLE IF NOT EXISTS focus.data_source_months (
     EffectiveCost DECIMAL(38, 18) NOT NULL
 );
 
--- Each connection (ParentId null) and below it each SubAccountId that it ever delivered. A data source that is billed
--- in two currencies has two rows: costs of different currencies are never added up.
-CREATE OR REPLACE VIEW focus.data_sources AS
-WITH children AS (
-    SELECT
-        Connection || '/' || SubAccountId AS DataSourceId,
-        Connection AS ParentId,
-        Connection,
-        SubAccountId,
-        arg_max(SubAccountName, Month) AS Name,
-        BillingCurrency,
-        min(Month) AS FirstMonth,
-        max(Month) AS LastMonth,
-        sum("Rows") AS "Rows",
-        sum(BilledCost) AS BilledCost,
-        sum(EffectiveCost) AS EffectiveCost
-    FROM focus.data_source_months
-    WHERE SubAccountId IS NOT NULL
-    GROUP BY Connection, SubAccountId, BillingCurrency
-),
-parents AS (
-    SELECT
-        Connection AS DataSourceId,
-        CAST(NULL AS VARCHAR) AS ParentId,
-        Connection,
-        CAST(NULL AS VARCHAR) AS SubAccountId,
-        Connection AS Name,
-        BillingCurrency,
-        min(Month) AS FirstMonth,
-        max(Month) AS LastMonth,
-        sum("Rows") AS "Rows",
-        sum(BilledCost) AS BilledCost,
-        sum(EffectiveCost) AS EffectiveCost
-    FROM focus.data_source_months
-    GROUP BY Connection, BillingCurrency
-)
-SELECT * FROM parents
-UNION ALL
-SELECT * REPLACE (coalesce(Name, SubAccountId) AS Name) FROM children
-ORDER BY Connection, ParentId NULLS FIRST, SubAccountId, BillingCurrency;
+-- Of every month of a connection: which delivery the table shows (null where none was accepted yet), and on which one
+-- the verdict in focus.conformance is. An identity changes with the delivery and with the code that reads it.
+CREATE TABLE IF NOT EXISTS focus.month_states (
+    Connection VARCHAR NOT NULL,
+    Month VARCHAR NOT NULL,
+    Token VARCHAR,
+    StagedIdentity VARCHAR,
+    JudgedToken VARCHAR,
+    JudgedIdentity VARCHAR
+);

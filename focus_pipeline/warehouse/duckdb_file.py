@@ -1,0 +1,248 @@
+"""A warehouse in a DuckDB file, which readers and publishing share without ever meeting.
+
+Publishing works on a copy beside the file and renames it into place: a reader has the file as it was when it opened it,
+for as long as it likes, and the next one finds the new file. So the file is locked for nobody who reads.
+"""
+
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from focus_pipeline.files import make_folder
+from focus_pipeline.machine import MachineFault, machine_faults
+from focus_pipeline.records.staged import StagedMonth
+from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
+from focus_pipeline.warehouse.faults import WarehouseLocked, cannot_be_opened, named_faults
+from focus_pipeline.warehouse.schema import bring_up_to_date, inserted
+
+logger = logging.getLogger(__name__)
+
+STORAGE_VERSION = "v1.4.0"
+"""Of new files. Inserting a month takes a quarter less CPU than with the oldest one, which DuckDB takes by itself; any
+DuckDB from 1.4 on reads it."""
+
+_WAITS_SECONDS = 10.0
+# Copying takes a second or more for each of these.
+_LARGE_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True)
+class DuckDBFile:
+    """See Warehouse. path: of the file. sandbox: what a connection may touch besides it."""
+
+    path: Path
+    sandbox: Sandbox
+
+    @property
+    def url(self) -> str:
+        return f"duckdb:{self.path}"
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+    @property
+    def opening(self) -> str:
+        return f"import duckdb\n\nconnection = duckdb.connect({str(self.path)!r}, read_only=True)"
+
+    def exists(self) -> bool:
+        with machine_faults(f"the warehouse {self.path} cannot be reached"):
+            return self.path.exists()
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        if not self.exists():
+            raise FileNotFoundError(f"there is no warehouse {self.path} yet; it comes with the first published month")
+        with named_faults(self.path), _opened(self.path, self.sandbox, self.path, read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with ExitStack() as stack:
+            with machine_faults(f"the warehouse {self.path} cannot be written"):
+                make_folder(self.path.parent)
+                stack.enter_context(self._alone())
+                copy = stack.enter_context(self._copy())
+            with named_faults(self.path, copy), _opened(copy, self.sandbox, self.path) as connection:
+                bring_up_to_date(connection)
+                yield connection
+            # DuckDB writes its log into the file, and the file to the disk, as it closes it.
+            if write_ahead_log(copy).exists():
+                raise MachineFault(f"the warehouse {self.path} could not be written whole; free space, run it again")
+            with machine_faults(f"the warehouse {self.path} cannot be written"):
+                copy.replace(self.path)
+                _to_disk(self.path.parent)
+
+    def add_rows(self, connection: duckdb.DuckDBPyConnection, staged: StagedMonth) -> None:
+        if staged.paths:
+            names, values = inserted(staged)
+            files = ", ".join(map(path_literal, staged.paths))
+            connection.execute(
+                f"INSERT INTO focus.cost_and_usage ({', '.join(map(quoted, names))}) "
+                f"SELECT {', '.join(values)} FROM read_parquet([{files}], hive_partitioning = false)",
+                {"token": staged.token},
+            )
+
+    def tidy(self) -> list[str]:
+        return []
+
+    def replace_with(self, other: Path, aside: Path) -> bool:
+        """Puts another file in the place of this one, which goes `aside` with its write-ahead log, damaged or not;
+        False where there is none.
+
+        Raises WarehouseLocked where another process has it open for writing.
+        """
+        log = write_ahead_log(self.path)
+        with self._alone():
+            there = self.path.exists()
+            if there:
+                with self._kept_from_writers(apply_log=False):
+                    if log.exists():
+                        log.rename(write_ahead_log(aside))
+                    self.path.rename(aside)
+            log.unlink(missing_ok=True)
+            other.replace(self.path)
+        return there
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process is in such a block; raises WarehouseLocked where one is for longer than some seconds."""
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            until = time.monotonic() + _WAITS_SECONDS
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > until:
+                        holder = os.pread(descriptor, 20, 0).decode() or "another one"
+                        raise WarehouseLocked(
+                            f"{self.path}: the process {holder} has been publishing for {_WAITS_SECONDS:.0f} seconds; "
+                            "run this again once it has ended"
+                        ) from None
+                    time.sleep(0.05)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            # Whoever left one here was killed: nobody else is in this block.
+            for left in self.path.parent.glob(f"{self._prefix}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @property
+    def _prefix(self) -> str:
+        return f".{self.path.name}.next-"
+
+    @contextmanager
+    def _copy(self) -> Iterator[Path]:
+        """A copy of the file, or an empty one where there is none, in a folder of its own."""
+        with tempfile.TemporaryDirectory(dir=self.path.parent, prefix=self._prefix) as folder:
+            copy = Path(folder) / self.path.name
+            if not self.path.exists():
+                # That of a warehouse that was deleted: DuckDB would apply it to the new one.
+                write_ahead_log(self.path).unlink(missing_ok=True)
+                _create(copy)
+                yield copy
+                return
+            with self._kept_from_writers() as descriptor:
+                began = time.monotonic()
+                _copy_content(descriptor, copy)
+                if (size := copy.stat().st_size) > _LARGE_BYTES:
+                    logger.warning(
+                        "%s has %.1f GB, and copying it took %.0f seconds of this publication; a DuckLake copies "
+                        "nothing (`focus-pipeline warehouse move`)",
+                        self.path,
+                        size / 1024**3,
+                        time.monotonic() - began,
+                    )
+                yield copy
+
+    @contextmanager
+    def _kept_from_writers(self, *, apply_log: bool = True) -> Iterator[int]:
+        """A descriptor of the file, under a lock that lets others read it and keeps them from writing.
+
+        Raises WarehouseLocked where another process has it open for writing. Closing any other descriptor of the file
+        in this process would let go of the lock, which is of the kind that DuckDB takes.
+        """
+        if apply_log and write_ahead_log(self.path).exists():
+            # Left by a process that was killed: DuckDB writes it into the file as it opens and closes it.
+            with named_faults(self.path), _opened(self.path, self.sandbox, self.path):
+                pass
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                # DuckDB names the process as it fails to open the file.
+                with _opened(self.path, self.sandbox, self.path, read_only=True):
+                    pass
+                raise WarehouseLocked(
+                    f"{self.path} was open for writing elsewhere a moment ago; run this again"
+                ) from None
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def write_ahead_log(path: Path) -> Path:
+    """Beside a DuckDB file: what was committed and is not in the file yet. There is none while nobody has it open."""
+    return path.with_name(f"{path.name}.wal")
+
+
+@contextmanager
+def _opened(
+    path: Path, sandbox: Sandbox, named: Path, *, read_only: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """named: what messages call it."""
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(open_duckdb(sandbox, path, read_only=read_only))
+        except (duckdb.InterruptException, duckdb.ConnectionException):
+            raise
+        except duckdb.Error as error:
+            raise cannot_be_opened(named, error) from None
+        yield connection
+
+
+def _create(path: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH {path_literal(path)} AS new (STORAGE_VERSION '{STORAGE_VERSION}')")
+        connection.execute("DETACH new")
+
+
+def _copy_content(descriptor: int, target: Path) -> None:
+    """Copies a file from its beginning: where the file system can, by sharing its blocks."""
+    size, copied = os.fstat(descriptor).st_size, 0
+    with target.open("wb") as copy:
+        with suppress(OSError):
+            while copied < size:
+                more = os.copy_file_range(descriptor, copy.fileno(), size - copied, copied, copied)
+                if not more:
+                    break
+                copied += more
+        if copied < size:  # a file system that cannot, or two of them
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            copy.seek(0)
+            with os.fdopen(descriptor, "rb", closefd=False) as source:
+                shutil.copyfileobj(source, copy, 16 * 1024 * 1024)
+
+
+def _to_disk(folder: Path) -> None:
+    """What was renamed in a folder stays so, should the power fail."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,232 @@
+"""A warehouse in a DuckLake: Parquet files, and a catalogue of them in SQLite or Postgres.
+
+A month is published by registering its staged Parquet files, under fresh links that nothing else owns: no row is
+copied, and readers and publishing never meet.
+"""
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from focus_pipeline.files import make_folder
+from focus_pipeline.machine import MachineFault, machine_fault, machine_faults
+from focus_pipeline.records.staged import StagedMonth
+from focus_pipeline.sql import Sandbox, literal, restrict
+from focus_pipeline.warehouse.extensions import load_extension
+from focus_pipeline.warehouse.faults import WarehouseLocked, WarehouseUnusable
+from focus_pipeline.warehouse.schema import bring_up_to_date
+
+logger = logging.getLogger(__name__)
+
+_SCANNERS = {"sqlite": "sqlite_scanner", "postgres": "postgres_scanner"}
+_URL = re.compile(r"ducklake:(?:(sqlite|postgres):)?(.+)", re.DOTALL)
+_WAITS_SECONDS = 60.0
+# Any number; every publishing process takes the same one.
+_ADVISORY_LOCK = 4_607_182_418
+# Rows of a small table, such as focus.loads, that stand in the catalogue before they become a file.
+_INLINED_ROWS = 5_000
+_KEPT_SNAPSHOTS = "30 days"
+_KEPT_FILES = "1 day"
+
+
+@dataclass(frozen=True)
+class DuckLake:
+    """See Warehouse. url: `ducklake:sqlite:PATH`, `ducklake:postgres:host=… dbname=…`, or `ducklake:PATH` for a
+    catalogue in a DuckDB file, which one process at a time can use. files: the folder of the Parquet files.
+    """
+
+    url: str
+    files: Path
+    sandbox: Sandbox
+
+    def __post_init__(self) -> None:
+        if _URL.fullmatch(self.url) is None:
+            raise ValueError(
+                f"FOCUS_WAREHOUSE is {self.url!r}; a DuckLake is ducklake:sqlite:PATH or "
+                "ducklake:postgres:host=… dbname=…"
+            )
+
+    @property
+    def place(self) -> str:
+        return f"{_without_password(self.url)}, its files in {self.files}"
+
+    @property
+    def opening(self) -> str:
+        return (
+            "import duckdb\n\nconnection = duckdb.connect()\n"
+            f"connection.execute({f'ATTACH {literal(_without_password(self.url))} AS lake (READ_ONLY)'!r})\n"
+            'connection.execute("USE lake")'
+        )
+
+    def exists(self) -> bool:
+        if (path := self._catalogue_file) is not None:
+            with machine_faults(f"the warehouse {self.place} cannot be reached"):
+                return path.exists()
+        with suppress(FileNotFoundError), self.reading():
+            return True
+        return False
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        absent = FileNotFoundError(f"there is no warehouse {self.place} yet; it comes with the first published month")
+        if (path := self._catalogue_file) is not None and not path.exists():
+            raise absent
+        with self._attached(read_only=True) as connection:
+            if not _has_tables(connection):
+                raise absent
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with machine_faults(f"the warehouse {self.place} cannot be written"):
+            make_folder(self.files)
+        with self._alone_by_file(), self._attached() as connection, self._alone_in_postgres(connection):
+            bring_up_to_date(connection)
+            yield connection
+
+    def add_rows(self, connection: duckdb.DuckDBPyConnection, staged: StagedMonth) -> None:
+        # Of a folder's name DuckLake takes the value of a column that the file does not have. A name is never used
+        # twice: a file that was taken out of the table belongs to DuckLake, which deletes it by its name.
+        folder = self.files / "months" / _hive("x_Connection", staged.connection) / _hive("x_Month", staged.month)
+        folder = folder / _hive("x_Token", staged.token)
+        make_folder(folder)
+        connection.execute(
+            "CALL lake.set_commit_message('focus_pipeline', $said)",
+            {"said": f"publish {staged.connection} {staged.month} {staged.token}"},
+        )
+        for path in staged.paths:
+            link = folder / f"{uuid.uuid4().hex}.parquet"
+            try:
+                os.link(path, link)
+            except OSError:  # another file system
+                shutil.copyfile(path, link)
+            connection.execute(
+                "CALL ducklake_add_data_files('lake', 'cost_and_usage', $path, schema => 'focus', "
+                "ignore_extra_columns => true, allow_missing => true, hive_partitioning => true)",
+                {"path": str(link)},
+            )
+
+    def tidy(self) -> list[str]:
+        """Forgets what the table was more than 30 days ago, and removes files that are in no snapshot."""
+        with self.writing() as connection:
+            expired = connection.execute(
+                f"CALL ducklake_expire_snapshots('lake', older_than => now() - INTERVAL '{_KEPT_SNAPSHOTS}')"
+            ).fetchall()
+            removed = connection.execute(
+                f"CALL ducklake_cleanup_old_files('lake', older_than => now() - INTERVAL '{_KEPT_FILES}')"
+            ).fetchall()
+            orphaned = connection.execute(
+                f"CALL ducklake_delete_orphaned_files('lake', older_than => now() - INTERVAL '{_KEPT_FILES}')"
+            ).fetchall()
+        said = [f"{len(expired):,} snapshots older than {_KEPT_SNAPSHOTS} are forgotten"] if expired else []
+        return said + [f"{path} is removed from the lake" for path, *_ in (*removed, *orphaned)]
+
+    @property
+    def _catalogue(self) -> tuple[str, str]:
+        """sqlite, postgres or duckdb, and where it is."""
+        kind, rest = _URL.fullmatch(self.url).groups()
+        return kind or "duckdb", rest
+
+    @property
+    def _catalogue_file(self) -> Path | None:
+        kind, rest = self._catalogue
+        return None if kind == "postgres" else Path(rest)
+
+    @contextmanager
+    def _attached(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        kind, _ = self._catalogue
+        with self._named_faults(), duckdb.connect(config=self.sandbox.config) as connection:
+            for extension in ("ducklake", *([_SCANNERS[kind]] if kind in _SCANNERS else [])):
+                load_extension(connection, extension)
+            mode = ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
+            if not read_only and (path := self._catalogue_file) is not None:
+                make_folder(path.parent)
+            # The catalogue is attached first: from then on nothing else is within reach, be it a file or a host.
+            connection.execute(f"ATTACH {literal(self.url)} AS lake (DATA_PATH {literal(f'{self.files}/')}{mode})")
+            connection.execute("USE lake")
+            catalogue = [self._catalogue_file] if self._catalogue_file is not None else []
+            restrict(connection, self.sandbox, self.files, *(path.parent for path in catalogue))
+            yield connection
+
+    @contextmanager
+    def _named_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.IOException as error:
+            text = str(error)
+            if "database is locked" in text or "Could not set lock" in text:
+                raise WarehouseLocked(f"{self.place} is being written by another process; run this again") from error
+            if (said := machine_fault(error)) is not None:
+                raise MachineFault(f"the warehouse {self.place}: {said}") from error
+            if "DuckLake" in text or "connection" in text.lower():
+                first = text.splitlines()[0].removeprefix("IO Error: ")[:300]
+                raise WarehouseUnusable(f"the warehouse {self.place} cannot be opened: {first}") from error
+            raise
+
+    @contextmanager
+    def _alone_by_file(self) -> Iterator[None]:
+        """No other process is in such a block, where the catalogue is a file; it waits for a minute at most."""
+        if (path := self._catalogue_file) is None:
+            yield
+            return
+        make_folder(path.parent)
+        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            until = time.monotonic() + _WAITS_SECONDS
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > until:
+                        raise WarehouseLocked(f"{self.place} is being published to; run this again") from None
+                    time.sleep(0.05)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _alone_in_postgres(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """No other process, on whatever machine, is in such a block, where the catalogue is in Postgres."""
+        if self._catalogue[0] != "postgres":
+            yield
+            return
+        # A transaction of its own, which holds the lock until the block has committed all of its.
+        holder = connection.cursor()
+        holder.execute("BEGIN")
+        try:
+            holder.execute(
+                "SELECT * FROM postgres_query('__ducklake_metadata_lake', "
+                f"'SELECT CAST(pg_advisory_xact_lock({_ADVISORY_LOCK}) AS text)')"
+            ).fetchall()
+            yield
+        finally:
+            with suppress(duckdb.Error):
+                holder.execute("ROLLBACK")
+            holder.close()
+
+
+def _has_tables(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'focus' "
+        "AND table_name = 'month_states'"
+    ).fetchone()
+    return bool(found[0])
+
+
+def _hive(column: str, value: str) -> str:
+    return f"{column}={value}"
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"password=(?:'[^']*'|\S*)", "password=…", url)

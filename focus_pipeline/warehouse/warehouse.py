@@ -1,0 +1,68 @@
+"""What every warehouse can do, and which one a URL means."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+
+from focus_pipeline.records.staged import StagedMonth
+from focus_pipeline.storage import DataDir
+
+
+class Warehouse(Protocol):
+    """Where the unified table is. SQL over a connection to it names its tables `focus.…` and `marts.…`."""
+
+    url: str
+    """As `FOCUS_WAREHOUSE` has it."""
+
+    @property
+    def place(self) -> str:
+        """For people: the file, or the catalogue and the folder of its files."""
+        ...
+
+    @property
+    def opening(self) -> str:
+        """Lines of Python that open it to read, as `connection`."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether something was ever published into it. Raises MachineFault where that cannot be told."""
+        ...
+
+    def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A connection that only reads, in UTC; closed when the block ends. Nobody waits for it.
+
+        Raises FileNotFoundError where there is no warehouse yet, WarehouseUnusable, and MachineFault.
+        """
+        ...
+
+    def writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A connection that writes, with all tables there; one at a time, the next one waits some seconds.
+
+        A reader sees none of a transaction before it is committed. Raises WarehouseUnusable, and MachineFault.
+        """
+        ...
+
+    def add_rows(self, connection: duckdb.DuckDBPyConnection, staged: StagedMonth) -> None:
+        """Adds the rows of a staged month to focus.cost_and_usage, within a transaction of writing()."""
+        ...
+
+    def tidy(self) -> list[str]:
+        """Removes what no reader can see any more; what was removed, in words."""
+        ...
+
+
+def warehouse_of(data_dir: DataDir) -> Warehouse:
+    """The warehouse that the settings name.
+
+    Raises ValueError for a URL that is of no warehouse.
+    """
+    # Each kind is imported where it is used: the other one's extensions need not be installed.
+    if data_dir.warehouse_url.startswith("ducklake:"):
+        from focus_pipeline.warehouse.ducklake import DuckLake
+
+        return DuckLake(data_dir.warehouse_url, data_dir.lake_files, data_dir.sandbox)
+    from focus_pipeline.warehouse.duckdb_file import DuckDBFile
+
+    return DuckDBFile(Path(data_dir.warehouse_url.removeprefix("duckdb:")), data_dir.sandbox)
