@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from uuid import uuid4
@@ -356,7 +357,7 @@ def _refuse_if_defined(name: str, advice: str) -> None:
 def _warehouse_in_words() -> Iterator[None]:
     try:
         yield
-    except (WarehouseUnusable, MachineFault) as error:
+    except (WarehouseUnusable, MachineFault, FileNotFoundError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -430,6 +431,67 @@ def rebuild() -> None:
     said += [f"Not brought back: {lacking}." for lacking in rebuilt.lacking]
     click.echo("\n".join(said))
     sys.exit(1 if rebuilt.lacking else 0)
+
+
+@warehouse.command()
+@click.argument("url")
+def move(url: str) -> None:
+    """Copies the warehouse to URL, such as ducklake:sqlite:data/lake.sqlite, and proves that all of it is there.
+
+    The one that is there stays as it is: FOCUS_WAREHOUSE says which one is used.
+    """
+    from focus_pipeline.files import temporary_folder
+    from focus_pipeline.settings import warehouse_url
+    from focus_pipeline.warehouse.move import move_warehouse
+
+    keep_files_private()
+    storage = load_settings().storage
+    try:
+        target = replace(storage, warehouse=warehouse_url(url))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    make_folder(storage.scratch)
+    with (
+        _warehouse_in_words(),
+        console.status("copying") as status,
+        machine_faults("the warehouse could not be moved"),
+        temporary_folder(storage.scratch, "move-") as folder,
+    ):
+        rows = move_warehouse(
+            warehouse_of(storage), warehouse_of(target), folder, lambda what: status.update(f"copying {what}")
+        )
+    click.echo(
+        f"{rows['cost_and_usage']:,} rows, and the history of {rows['loads']:,} loads, are in "
+        f"{warehouse_of(target).place}, equal to the last decimal.\nNow set FOCUS_WAREHOUSE={url} for everything that "
+        f"reads the table or runs Dagster. {warehouse_of(storage).place} stays as it is; delete it once you no longer "
+        "need it."
+    )
+
+
+@main.command()
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    help="Deliveries of each month that stay in landing/. Default: FOCUS_KEPT_DELIVERIES, 3.",
+)
+def tidy(keep: int | None) -> None:
+    """Removes superseded deliveries from landing/ and staged/, and what no reader of a DuckLake can see any more.
+
+    The delivery that is published always stays, and so does the one that a month consists of now.
+    """
+    from focus_pipeline.pipeline.tidy import tidy as tidied
+
+    settings = load_settings()
+    with _warehouse_in_words():
+        removed = list(tidied(settings.storage, keep or settings.kept_deliveries))
+        where = warehouse_of(settings.storage)
+        from_lake = where.tidy() if where.exists() else []
+    for one in removed:
+        click.echo(f"{one.connection} {one.month}: {one.path} ({one.size:,} bytes)")
+    for said in from_lake:
+        click.echo(said)
+    if not removed and not from_lake:
+        click.echo("There is nothing to remove.")
 
 
 def _ingest(deliveries, progress: Progress, starting) -> list[str]:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from focus_pipeline.components.connection_tree import ConnectionTree
 from focus_pipeline.components.not_loaded import NotLoadedError
+from focus_pipeline.components.tidying import tidy_job, tidy_schedule
 from focus_pipeline.files import keep_files_private
 from focus_pipeline.run_workers import locked_in_process_executor, missed_retries
 from focus_pipeline.settings import load_settings
@@ -22,7 +23,12 @@ def defs() -> dg.Definitions:
     return dg.Definitions.merge(
         definitions_of(ConnectionTree.for_project(Path(__file__).parent)),
         # A process per step costs more than the steps of a month do.
-        dg.Definitions(executor=locked_in_process_executor, sensors=[missed_retries]),
+        dg.Definitions(
+            executor=locked_in_process_executor,
+            jobs=[tidy_job],
+            schedules=[tidy_schedule],
+            sensors=[missed_retries],
+        ),
     )
 
 

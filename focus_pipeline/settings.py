@@ -81,13 +81,13 @@ def load_settings() -> Settings:
         memory_limit=limit,
         limits=Limits(bytes_of(unpacked) if unpacked else USUAL_LIMITS.unpacked, loss / 100),
         loss_wait_hours=loss_wait,
-        warehouse=_warehouse(os.environ.get("FOCUS_WAREHOUSE") or ""),
+        warehouse=warehouse_url(os.environ.get("FOCUS_WAREHOUSE") or ""),
         lake_files=PROJECT_ROOT / Path(lake).expanduser() if lake else None,
         kept_deliveries=_whole_number("FOCUS_KEPT_DELIVERIES", "3", "deliveries"),
     )
 
 
-def _warehouse(url: str) -> str:
+def warehouse_url(url: str) -> str:
     """The URL with the whole path of a file in it. Raises ValueError where it is of no warehouse."""
     if not url:
         return ""

@@ -1,7 +1,7 @@
 """The way of one month, from a folder of files to its verdict, for tests of every step of it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from focus_pipeline.records.verdicts import CheckVerdict, Failure, Verdict
 from focus_pipeline.sql import quoted
 from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.month_files import MONTH
+from focus_pipeline_tests.warehouses import postgres_catalogue
 
 CONNECTION = "colo_costs"
 
@@ -63,6 +64,13 @@ class LoadedMonth:
     @property
     def _reports(self) -> list[CheckVerdict]:
         return [check for check in self.verdict.checks if check.name != "accepted"]
+
+
+@pytest.fixture(scope="session")
+def new_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Gives the URL of a new DuckLake in Postgres, over a server that runs for as long as the tests do."""
+    with postgres_catalogue(tmp_path_factory.mktemp("postgres")) as catalogue:
+        yield catalogue
 
 
 LoadMonth = Callable[..., LoadedMonth]

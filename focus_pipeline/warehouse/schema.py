@@ -41,14 +41,14 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
 }
 
 
-def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes what is missing of the tables and views, in one transaction; asks one question where nothing is.
+def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Makes what is missing of the tables and views, in one transaction; False, after one question, where nothing is.
 
     Raises duckdb.Error.
     """
     former = _version(connection)
     if former == (max(_MIGRATIONS), _mark()):
-        return
+        return False
     with transaction(connection):
         _execute_all(connection, _read("tables.sql"))
         _create_rows(connection)
@@ -62,6 +62,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS focus.schema_version (Version INTEGER, Mark VARCHAR)")
         connection.execute("DELETE FROM focus.schema_version")
         connection.execute("INSERT INTO focus.schema_version VALUES (?, ?)", [max(_MIGRATIONS), _mark()])
+    return True
 
 
 def inserted(staged: StagedMonth) -> tuple[list[str], list[str]]:

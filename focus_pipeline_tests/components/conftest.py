@@ -125,15 +125,24 @@ def recent() -> list[str]:
 
 
 @pytest.fixture
-def make_site(tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
+def warehouse_url() -> str:
+    """Of the sites that a module's tests make; without one, the DuckDB file of their data directories."""
+    return ""
+
+
+@pytest.fixture
+def make_site(
+    tmp_path: Path, compiled_rules: Path, monkeypatch: pytest.MonkeyPatch, warehouse_url: str
+) -> Iterator[Callable[..., Site]]:
     """Makes a Site with the given connection names; each delivers below tmp_path/bucket/<name>."""
     instances = []
 
     def make(*names: str, quiet_minutes: int = 0) -> Site:
-        data_dir = DataDir(tmp_path / "data")
+        data_dir = DataDir(tmp_path / "data", warehouse=warehouse_url)
         data_dir.root.mkdir()
         shutil.copytree(compiled_rules, data_dir.root / "cache")
         monkeypatch.setenv("FOCUS_DATA_DIR", str(data_dir.root))
+        monkeypatch.setenv("FOCUS_WAREHOUSE", warehouse_url)
         components = [
             MonthFolders(name=name, url=str(tmp_path / "bucket" / name), quiet_minutes=quiet_minutes) for name in names
         ]

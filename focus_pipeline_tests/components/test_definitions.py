@@ -51,6 +51,7 @@ def described(definitions: dg.Definitions) -> str:
         f"sensor {s.name}" + (f" of {s.job_name}" if s.targets else "")
         for s in sorted(repository.sensor_defs, key=lambda s: s.name)
     ]
+    lines += [f"schedule {s.name} of {s.job_name}" for s in sorted(repository.schedule_defs, key=lambda s: s.name)]
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -20,7 +21,13 @@ from focus_pipeline.records.landed import current_delivery
 from focus_pipeline.warehouse.faults import WarehouseLocked
 from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.components.conftest import NAME, Site
-from focus_pipeline_tests.warehouses import file_of
+from focus_pipeline_tests.warehouses import file_of, url_of
+
+
+@pytest.fixture(params=["duckdb", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("sqlite", "postgres"))])
+def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each test is one of every warehouse."""
+    return url_of(request, tmp_path / "data")
 
 
 def test_files_dropped_are_in_the_table_and_a_replaced_file_restates_its_month(site: Site, recent: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -12,8 +13,15 @@ from focus_pipeline.connections.stores import StoreError
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline_tests.components.conftest import NAME, Site
+from focus_pipeline_tests.warehouses import url_of
 
 MONTHS = months_back(current_month(), 4)
+
+
+@pytest.fixture(params=["duckdb", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("sqlite", "postgres"))])
+def warehouse_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each test is one of every warehouse."""
+    return url_of(request, tmp_path / "data")
 
 
 @pytest.fixture
