@@ -15,8 +15,8 @@ from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.bigquery_queries import Source
 from focus_pipeline.connections.delivery import Connection, Discovery, NoBillingPeriods, printable
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport, recognised
+from focus_pipeline.connections.store_errors import StoreError
 from focus_pipeline.connections.store_urls import InvalidUrl
-from focus_pipeline.connections.stores import StoreError
 from focus_pipeline.focus.specification import contract
 from focus_pipeline.further_connections import Defined, print_account_exports, print_other_tables, print_view
 from focus_pipeline.machine import MachineFault

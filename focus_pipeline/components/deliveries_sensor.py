@@ -11,7 +11,7 @@ from focus_pipeline.components import names
 from focus_pipeline.components.ingestion import named_failures
 from focus_pipeline.components.runs import attempt_of, ended_at, latest_run, why_it_failed
 from focus_pipeline.connections.delivery import Connection, Discovery, NoBillingPeriods
-from focus_pipeline.connections.stores import NotFound
+from focus_pipeline.connections.store_errors import NotFound
 from focus_pipeline.months import in_words, not_loaded_by_itself
 from focus_pipeline.pipeline.plan import delivery_of, quiet_until, standing, watched_months
 from focus_pipeline.records.landed import current_token, held_months, record_shown, shown_token

@@ -12,8 +12,8 @@ from focus_pipeline.connections.delivery import (
     HeldBack,
     NoBillingPeriods,
 )
+from focus_pipeline.connections.store_errors import AccessDenied, LimitExceeded, NotFound, StoreError
 from focus_pipeline.connections.store_urls import InvalidUrl
-from focus_pipeline.connections.stores import AccessDenied, LimitExceeded, NotFound, StoreError
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import in_words

@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from focus_pipeline.connections.stores import AccessDenied
+from focus_pipeline.connections.store_errors import AccessDenied
 from focus_pipeline.secrets_filter import remember
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

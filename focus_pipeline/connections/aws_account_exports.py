@@ -11,7 +11,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from focus_pipeline.connections.auth import S3Auth
-from focus_pipeline.connections.stores import StoreError, not_understood, one_word
+from focus_pipeline.connections.store_errors import StoreError
+from focus_pipeline.connections.stores import not_understood, one_word
 from focus_pipeline.connections.stores.s3 import session
 
 # The API is in this region only, and lists the exports of all.

@@ -22,15 +22,8 @@ from requests.exceptions import InvalidJSONError, RequestException, TooManyRedir
 
 from focus_pipeline.connections.auth import GoogleAuth
 from focus_pipeline.connections.google_credentials import google_credentials, no_credentials, unreachable
-from focus_pipeline.connections.stores import (
-    AccessDenied,
-    LimitExceeded,
-    NotFound,
-    StoreError,
-    not_understood,
-    one_line,
-    unexplained,
-)
+from focus_pipeline.connections.store_errors import AccessDenied, LimitExceeded, NotFound, StoreError
+from focus_pipeline.connections.stores import not_understood, one_line, unexplained
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from focus_pipeline.connections.gcp_detailed_usage import PARTITION_ALIAS, column_types
-from focus_pipeline.connections.stores import StoreError
+from focus_pipeline.connections.store_errors import StoreError
 from focus_pipeline.focus.specification import contract
 from focus_pipeline.months import month_bounds
 

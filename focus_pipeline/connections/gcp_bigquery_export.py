@@ -39,7 +39,8 @@ from focus_pipeline.connections.gcp_detailed_usage import (
     column_types,
     focus_select,
 )
-from focus_pipeline.connections.stores import StoreError, replaced
+from focus_pipeline.connections.store_errors import StoreError
+from focus_pipeline.connections.stores import replaced
 from focus_pipeline.focus.canonical import match_columns
 from focus_pipeline.months import current_month, is_month, months_back
 from focus_pipeline.secrets_filter import remember_environment

@@ -13,7 +13,7 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Mal
 from google.oauth2 import service_account
 
 from focus_pipeline.connections.auth import GoogleAuth
-from focus_pipeline.connections.stores import AccessDenied, StoreError
+from focus_pipeline.connections.store_errors import AccessDenied, StoreError
 from focus_pipeline.secrets_filter import remember
 
 # What an account may do is for its roles to say.

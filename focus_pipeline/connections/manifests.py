@@ -12,7 +12,8 @@ from typing import Annotated, Generic, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from focus_pipeline.connections.delivery import Ignored, StoredObject, printable
-from focus_pipeline.connections.stores import Archived, ObjectChanged, ObjectStore
+from focus_pipeline.connections.store_errors import Archived, ObjectChanged
+from focus_pipeline.connections.stores import ObjectStore
 
 # A manifest of a year of daily files is far smaller.
 _LARGEST = 32 * 1024 * 1024

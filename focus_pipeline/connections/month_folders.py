@@ -24,8 +24,9 @@ from focus_pipeline.connections.delivery import (
     is_ignored,
 )
 from focus_pipeline.connections.month_paths import USUAL, MonthPath
+from focus_pipeline.connections.store_errors import StoreError
 from focus_pipeline.connections.store_urls import check_url, open_store
-from focus_pipeline.connections.stores import ObjectStore, StoreError, apart
+from focus_pipeline.connections.stores import ObjectStore, apart
 from focus_pipeline.months import is_month
 
 _STALE = (

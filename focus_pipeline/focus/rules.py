@@ -24,7 +24,7 @@ from focus_pipeline.focus.specification import (
     versions,
     versions_from,
 )
-from focus_pipeline.records.record import CompiledRules, read_record, write_record
+from focus_pipeline.json_records import Record, read_record, write_record
 
 CONTRACT, MUST, SHOULD, NOTE = "contract", "MUST", "SHOULD", "NOTE"
 ROW, GROUP, REPEATED = "row", "group", "repeated"
@@ -36,6 +36,12 @@ _MEANING = {
     "DateTime": "a UTC moment such as 2025-03-01T00:00:00Z",
     "JSON": 'a JSON object such as {"team": "web"}',
 }
+
+
+class CompiledRules(Record):
+    """Rule key -> SQL predicate; see predicates(). In the cache, under a mark of the code."""
+
+    predicates: dict[str, str]
 
 
 @dataclass(frozen=True)

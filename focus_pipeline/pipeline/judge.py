@@ -10,6 +10,7 @@ from decimal import Context, Decimal
 
 from focus_pipeline.focus.rules import CONTRACT, HEADER, MUST, NOTE, PRESENT, SHOULD, TYPE, Rule, rules, rules_of
 from focus_pipeline.focus.specification import contract, judged_as
+from focus_pipeline.json_records import write_record
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.csv_lines import lines_of_rows
 from focus_pipeline.pipeline.examples import EXAMPLES, by_line, named
@@ -19,7 +20,6 @@ from focus_pipeline.pipeline.row_rules import applies, row_failures
 from focus_pipeline.pipeline.verdict import CHECKS, acceptance, check_verdict, held
 from focus_pipeline.records.accepted import accept, accepted_delivery, hold_back, let_go
 from focus_pipeline.records.landed import LandedDelivery, landed_delivery
-from focus_pipeline.records.record import write_record
 from focus_pipeline.records.staged import CORRECT_IT, Broken, Layout, StagedFile, StagedMonth, staged_month
 from focus_pipeline.records.verdicts import (
     SEVERITIES,

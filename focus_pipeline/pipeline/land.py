@@ -17,6 +17,7 @@ from pathlib import Path
 
 from focus_pipeline.connections.delivery import Connection, Delivery, StoredObject
 from focus_pipeline.files import make_folder, remove_abandoned, sha256, temporary_folder
+from focus_pipeline.json_records import write_record
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.records.landed import (
     Current,
@@ -31,7 +32,6 @@ from focus_pipeline.records.landed import (
     make_current,
     next_order,
 )
-from focus_pipeline.records.record import write_record
 from focus_pipeline.storage import DataDir
 from focus_pipeline.visible import visible
 

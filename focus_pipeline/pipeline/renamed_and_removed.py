@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from focus_pipeline.files import make_folder
+from focus_pipeline.json_records import read_record, write_record
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.rebuild import Reading
 from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import Delivered, current_delivery, landed_delivery
-from focus_pipeline.records.record import read_record, write_record
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.connections import remove_from_tables, rename_in_tables, rows_of_connections
 from focus_pipeline.warehouse.warehouse import warehouse_of

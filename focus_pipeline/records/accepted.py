@@ -1,7 +1,7 @@
 """Which delivery of a month publishing takes, and which one is held back for what it would take away."""
 
 from focus_pipeline.files import alone_in
-from focus_pipeline.records.record import Record, read_record, write_record
+from focus_pipeline.json_records import Record, read_record, write_record
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.storage import DataDir
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from pydantic import Field
 
 from focus_pipeline.files import alone_in, sha256
+from focus_pipeline.json_records import Record, read_record, write_record
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.months import MONTH_PATTERN
 from focus_pipeline.records.accepted import Accepted
-from focus_pipeline.records.record import Record, read_record, write_record
 from focus_pipeline.storage import DataDir
 
 

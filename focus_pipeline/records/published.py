@@ -3,9 +3,9 @@
 import hashlib
 import json
 
+from focus_pipeline.json_records import Record, read_record, write_record
 from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import connections_with
-from focus_pipeline.records.record import Record, read_record, write_record
 from focus_pipeline.records.verdicts import judged_delivery
 from focus_pipeline.storage import DataDir
 

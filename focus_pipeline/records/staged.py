@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from focus_pipeline.files import sha256
-from focus_pipeline.records.record import read_record, write_record
+from focus_pipeline.json_records import read_record, write_record
 from focus_pipeline.storage import DataDir
 
 # Python's own decimals are rounded to 28 digits when they are added up.

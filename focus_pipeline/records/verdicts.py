@@ -5,8 +5,8 @@ from pathlib import Path
 
 from focus_pipeline.files import alone_in
 from focus_pipeline.focus.rules import CONTRACT, MUST, NOTE, SHOULD
+from focus_pipeline.json_records import Record, read_record, write_record
 from focus_pipeline.records.landed import held_months
-from focus_pipeline.records.record import Record, read_record, write_record
 from focus_pipeline.storage import DataDir
 
 # A MUST of the specification is an error, a provider's known gap is not.

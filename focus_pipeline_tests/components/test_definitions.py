@@ -20,7 +20,7 @@ from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.components.oci_reports import OciReports
 from focus_pipeline.components.store_connection import StoreConnection
 from focus_pipeline.connections.delivery import Delivery, Discovery, StoredObject
-from focus_pipeline.connections.stores import AccessDenied
+from focus_pipeline.connections.store_errors import AccessDenied
 from focus_pipeline.definitions import defs
 from focus_pipeline.demo.deliveries import FILES
 from focus_pipeline.focus.canonical import CANONICAL

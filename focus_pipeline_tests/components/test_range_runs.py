@@ -9,7 +9,7 @@ import pytest
 
 from focus_pipeline.components import ingestion, names
 from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.connections.stores import StoreError
+from focus_pipeline.connections.store_errors import StoreError
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline_tests.components.conftest import NAME, Site

@@ -22,8 +22,9 @@ from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
 from focus_pipeline.connections.google_credentials import google_credentials
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.connections.oci_reports import OciReports
+from focus_pipeline.connections.store_errors import AccessDenied
 from focus_pipeline.connections.store_urls import InvalidUrl, check_url, open_store
-from focus_pipeline.connections.stores import AccessDenied, ObjectStore
+from focus_pipeline.connections.stores import ObjectStore
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.connections.secrets_kept import assert_holds_none, said
 from focus_pipeline_tests.fakes.bigquery import PROJECT

@@ -9,7 +9,7 @@ from rich.console import Console
 from focus_pipeline.components.aws_data_export import AwsDataExport
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.aws_account_exports import focus_exports
-from focus_pipeline.connections.stores import StoreError
+from focus_pipeline.connections.store_errors import StoreError
 from focus_pipeline.further_connections import Defined, print_account_exports
 from focus_pipeline_tests.fakes.data_exports_api import DataExportsApi, data_exports_api
 

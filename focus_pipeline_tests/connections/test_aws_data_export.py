@@ -11,7 +11,7 @@ import pytest
 from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.delivery import NoBillingPeriods
 from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.connections.stores import ObjectChanged
+from focus_pipeline.connections.store_errors import ObjectChanged
 from focus_pipeline_tests.connections.conftest import Loaded
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.fakes.aws_export import AwsExport

@@ -13,7 +13,7 @@ from azure.storage.blob import BlobServiceClient
 
 from focus_pipeline.connections.auth import AzureAuth
 from focus_pipeline.connections.azure_cost_export import AzureCostExport
-from focus_pipeline.connections.stores import AccessDenied
+from focus_pipeline.connections.store_errors import AccessDenied
 from focus_pipeline_tests.connections.secrets_kept import assert_holds_none, said
 from focus_pipeline_tests.fakes.azure_export import AzureExport
 from focus_pipeline_tests.fakes.clean_months import clean_rows

@@ -15,7 +15,7 @@ import sqlglot
 
 from focus_pipeline.connections.bigquery import Billed
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
-from focus_pipeline.connections.stores import ObjectChanged
+from focus_pipeline.connections.store_errors import ObjectChanged
 from focus_pipeline.months import current_month, months_back
 
 MONTH = "2025-03"

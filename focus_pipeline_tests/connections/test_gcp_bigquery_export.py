@@ -34,7 +34,7 @@ from focus_pipeline.components.ingestion import named_failures
 from focus_pipeline.connections import bigquery
 from focus_pipeline.connections.delivery import Discovery, NoBillingPeriods
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
-from focus_pipeline.connections.stores import AccessDenied, NotFound, ObjectChanged, StoreError
+from focus_pipeline.connections.store_errors import AccessDenied, NotFound, ObjectChanged, StoreError
 from focus_pipeline.further_connections import Defined
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.land import land

@@ -18,7 +18,7 @@ import pytest
 
 from focus_pipeline.connections.delivery import Delivery, StoredObject
 from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.connections.stores import AccessDenied, ObjectChanged
+from focus_pipeline.connections.store_errors import AccessDenied, ObjectChanged
 from focus_pipeline.pipeline.land import IncompleteDownload, land
 from focus_pipeline.records.landed import LandedDelivery, current_delivery, current_token, held_months
 from focus_pipeline.storage import DataDir

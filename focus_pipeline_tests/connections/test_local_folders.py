@@ -12,7 +12,7 @@ from focus_pipeline.connections.azure_cost_export import AzureCostExport
 from focus_pipeline.connections.delivery import Connection, Ignored, StoredObject
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.connections.oci_reports import OciReports
-from focus_pipeline.connections.stores import ObjectChanged, StoreError
+from focus_pipeline.connections.store_errors import ObjectChanged, StoreError
 from focus_pipeline.connections.stores.local import LocalStore
 from focus_pipeline_tests.fakes.aws_export import AwsExport
 from focus_pipeline_tests.fakes.azure_export import AzureExport

@@ -13,8 +13,8 @@ from focus_pipeline.connections.aws_data_export import AwsDataExport
 from focus_pipeline.connections.azure_cost_export import AzureCostExport
 from focus_pipeline.connections.delivery import Connection, Delivery, Discovery
 from focus_pipeline.connections.manifests import BadManifest, ManifestReader
+from focus_pipeline.connections.store_errors import Archived, ObjectChanged
 from focus_pipeline.connections.store_urls import open_store
-from focus_pipeline.connections.stores import Archived, ObjectChanged
 from focus_pipeline.months import is_month
 from focus_pipeline_tests.fakes.aws_export import AwsExport
 from focus_pipeline_tests.fakes.azure_export import AzureExport

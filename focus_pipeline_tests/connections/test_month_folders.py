@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.delivery import Delivery, Discovery, NoBillingPeriods, StoredObject
 from focus_pipeline.connections.month_folders import MonthFolders
+from focus_pipeline.connections.store_errors import AccessDenied, NotFound
 from focus_pipeline.connections.store_urls import InvalidUrl
-from focus_pipeline.connections.stores import AccessDenied, NotFound
 from focus_pipeline.pipeline.land import land
 from focus_pipeline.records.landed import LandedDelivery
 from focus_pipeline.storage import DataDir

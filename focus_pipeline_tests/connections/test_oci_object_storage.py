@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from focus_pipeline.connections.auth import OciAuth
 from focus_pipeline.connections.oci_reports import OciReports
+from focus_pipeline.connections.store_errors import AccessDenied, ObjectChanged, StoreError
 from focus_pipeline.connections.store_urls import InvalidUrl, check_url, open_store
-from focus_pipeline.connections.stores import AccessDenied, ObjectChanged, StoreError
 from focus_pipeline_tests.connections.conftest import Loaded
 from focus_pipeline_tests.fakes.clean_months import clean_rows
 from focus_pipeline_tests.fakes.oci_api import OciApi, oci_api

@@ -16,8 +16,8 @@ from focus_pipeline.connections.auth import Auth, AzureAuth, GoogleAuth, OciAuth
 from focus_pipeline.connections.aws_account_exports import focus_exports
 from focus_pipeline.connections.delivery import StoredObject
 from focus_pipeline.connections.gcp_bigquery_export import GcpBigQueryExport
+from focus_pipeline.connections.store_errors import AccessDenied, StoreError
 from focus_pipeline.connections.store_urls import open_store
-from focus_pipeline.connections.stores import AccessDenied, StoreError
 from focus_pipeline_tests.fakes.behind_proxy import BehindProxy, behind_proxy
 from focus_pipeline_tests.fakes.entra_id import CLIENT, LOGIN, TENANT
 from focus_pipeline_tests.fakes.odd_server import ECHOES, ODD, Answer, Asked, OddServer, odd_handler, odd_server

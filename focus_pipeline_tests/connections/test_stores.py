@@ -19,14 +19,9 @@ from moto.s3.models import s3_backends
 
 from focus_pipeline.connections.auth import Auth, AzureAuth, S3Auth
 from focus_pipeline.connections.delivery import Delivery, StoredObject
+from focus_pipeline.connections.store_errors import AccessDenied, NotFound, ObjectChanged, StoreError
 from focus_pipeline.connections.store_urls import open_store
-from focus_pipeline.connections.stores import (
-    AccessDenied,
-    NotFound,
-    ObjectChanged,
-    ObjectStore,
-    StoreError,
-)
+from focus_pipeline.connections.stores import ObjectStore
 from focus_pipeline_tests.connections.places import Place
 from focus_pipeline_tests.connections.secrets_kept import assert_holds_none, said
 from focus_pipeline_tests.fakes.faulty_front import faulty_front

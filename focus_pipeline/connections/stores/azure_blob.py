@@ -23,13 +23,10 @@ from azure.storage.blob import BlobPrefix, BlobProperties, ContainerClient
 
 from focus_pipeline.connections.auth import AzureAuth
 from focus_pipeline.connections.delivery import StoredObject
+from focus_pipeline.connections.store_errors import AccessDenied, Archived, NotFound, StoreError
 from focus_pipeline.connections.stores import (
     CHUNK_BYTES,
-    AccessDenied,
-    Archived,
     Level,
-    NotFound,
-    StoreError,
     not_understood,
     one_word,
     removed,

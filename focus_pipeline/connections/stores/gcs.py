@@ -23,17 +23,8 @@ from requests.exceptions import InvalidJSONError, RequestException, TooManyRedir
 from focus_pipeline.connections.auth import GoogleAuth
 from focus_pipeline.connections.delivery import StoredObject
 from focus_pipeline.connections.google_credentials import google_credentials, no_credentials, unreachable
-from focus_pipeline.connections.stores import (
-    AccessDenied,
-    Level,
-    NotFound,
-    StoreError,
-    not_understood,
-    one_line,
-    removed,
-    replaced,
-    unexplained,
-)
+from focus_pipeline.connections.store_errors import AccessDenied, NotFound, StoreError
+from focus_pipeline.connections.stores import Level, not_understood, one_line, removed, replaced, unexplained
 
 _LIST_RETRY = DEFAULT_RETRY.with_timeout(60)
 # Counted from the start of a download, and a large object that is cut late has to be read on.

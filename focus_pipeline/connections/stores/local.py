@@ -15,15 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from focus_pipeline.connections.delivery import Ignored, StoredObject
-from focus_pipeline.connections.stores import (
-    CHUNK_BYTES,
-    AccessDenied,
-    Level,
-    NotFound,
-    StoreError,
-    removed,
-    replaced,
-)
+from focus_pipeline.connections.store_errors import AccessDenied, NotFound, StoreError
+from focus_pipeline.connections.stores import CHUNK_BYTES, Level, removed, replaced
 
 _LEAVES = "a link that leaves the connection's folder is not followed; put what it leads to into the folder"
 _LEADS_NOWHERE = "a link that leads back to itself; remove it"

@@ -11,12 +11,10 @@ import urllib3
 
 from focus_pipeline.connections.auth import OciAuth
 from focus_pipeline.connections.delivery import StoredObject
+from focus_pipeline.connections.store_errors import AccessDenied, NotFound, StoreError
 from focus_pipeline.connections.stores import (
     CHUNK_BYTES,
-    AccessDenied,
     Level,
-    NotFound,
-    StoreError,
     not_understood,
     one_word,
     removed,

@@ -36,13 +36,10 @@ from botocore.session import Session
 
 from focus_pipeline.connections.auth import S3Auth
 from focus_pipeline.connections.delivery import StoredObject
+from focus_pipeline.connections.store_errors import AccessDenied, Archived, NotFound, StoreError
 from focus_pipeline.connections.stores import (
     CHUNK_BYTES,
-    AccessDenied,
-    Archived,
     Level,
-    NotFound,
-    StoreError,
     not_understood,
     one_word,
     removed,

@@ -1,17 +1,5 @@
-"""What is kept on disk about a month beside its data, typed, as JSON.
-
-    landing/<connection>/shown.json                      Shown
-    landing/<connection>/<YYYY-MM>/order.json            Order
-    landing/<connection>/<YYYY-MM>/current.json          Current
-    landing/<connection>/<YYYY-MM>/<token>/delivery.json Delivered
-    staged/<connection>/<YYYY-MM>/accepted.json          Accepted
-    staged/<connection>/<YYYY-MM>/held_back.json         HeldBack
-    staged/<connection>/<YYYY-MM>/unrecorded-*.json      Unrecorded
-    staged/<connection>/<YYYY-MM>/<token>.staged.json    staged_month.Report
-    staged/<connection>/<YYYY-MM>/<token>.verdict.json   verdict.Verdict
-
-Each can be made again: from what the provider shows, from landing/ or from staged/. So one that is damaged counts as
-absent, is named in the log, and harms no other month.
+"""Typed records on disk, as JSON. Each can be made again from what it stands beside: one that is damaged counts as
+absent, is named in the log, and harms nothing else.
 """
 
 import logging
@@ -29,13 +17,9 @@ _T = TypeVar("_T")
 
 
 class Record(BaseModel):
+    """A record whose fields are its attributes."""
+
     model_config = ConfigDict(frozen=True)
-
-
-class CompiledRules(Record):
-    """Rule key -> SQL predicate; see focus.rules.predicates. In cache/, under a mark of the code."""
-
-    predicates: dict[str, str]
 
 
 def read_record(path: Path, kind: type[_T]) -> _T | None:

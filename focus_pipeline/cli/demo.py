@@ -1,0 +1,114 @@
+"""The command `focus-pipeline demo`."""
+
+import sys
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from focus_pipeline.cli.main import console, main
+from focus_pipeline.cli.runs import dagster_instance, failure_of_run
+from focus_pipeline.files import keep_files_private
+from focus_pipeline.machine import MachineFault
+from focus_pipeline.months import current_month, in_words, months_back, runs_of_months
+from focus_pipeline.settings import load_settings
+from focus_pipeline.warehouse.faults import WarehouseUnusable
+from focus_pipeline.warehouse.warehouse import Warehouse, warehouse_of
+
+# The demo's months: the running one and these many before it.
+DEMO_MONTHS_BACK = 5
+
+
+@main.command()
+def demo() -> None:
+    """Generates deliveries for several connections, ingests them with Dagster, and prints what the table holds."""
+    # Loaded here: Dagster takes a second that `check --help` need not wait for.
+    from focus_pipeline.demo.deliveries import write_deliveries
+
+    settings = load_settings()
+    keep_files_private()
+    months = months_back(current_month(), DEMO_MONTHS_BACK)
+    with _progress() as progress:
+        task = progress.add_task("writing deliveries", total=1)
+        deliveries = write_deliveries(settings.storage.demo, months)
+        progress.update(task, completed=1)
+        task = progress.add_task("starting Dagster", total=1)
+        failed = _ingest(deliveries, progress, task)
+    try:
+        _print_summary(warehouse_of(settings.storage))
+    except (WarehouseUnusable, MachineFault, FileNotFoundError) as error:
+        raise click.ClickException(str(error)) from error
+    if failed:
+        console.print(f"[red]Not loaded:[/] {'; '.join(failed)}")
+        sys.exit(1)
+
+
+def _ingest(deliveries, progress: Progress, starting) -> list[str]:
+    """Runs `<connection>_ingest` for every connection and `focus_publish`, as a backfill would; what failed."""
+    from focus_pipeline.components.ingestion import MONTHS_PER_RUN
+    from focus_pipeline.definitions import defs
+
+    definitions = defs()
+    failed = []
+    with dagster_instance() as instance:
+        progress.update(starting, completed=1)
+        months: dict[str, set[str]] = {}
+        for delivery in deliveries:
+            months.setdefault(delivery.connection, set()).add(delivery.month)
+        jobs = {f"{name}_ingest": found for name, found in months.items()}
+        jobs["focus_publish"] = set().union(*months.values())
+        runs = [(job, some) for job, found in jobs.items() for some in runs_of_months(found, MONTHS_PER_RUN)]
+        task = progress.add_task("", total=len(runs))
+        for job, some in runs:
+            progress.update(task, description=f"{job} {in_words(some)}")
+            if why := failure_of_run(job, some, definitions, instance):
+                failed.append(why)
+            progress.advance(task)
+        progress.update(task, description="ingested and published")
+    return failed
+
+
+def _print_summary(where: Warehouse) -> None:
+    from focus_pipeline.connection_check import line
+    from focus_pipeline.demo.summary import summarise
+
+    with where.reading() as warehouse:
+        summary = summarise(warehouse)
+        rejected = warehouse.execute("SELECT Connection, Month, File, Reason FROM focus.rejected_files").fetchall()
+    _print_costs("By provider", ("provider",), [((row.provider,), row) for row in summary.providers])
+    _print_costs("By month", ("month",), [((row.month,), row) for row in summary.months])
+    _print_costs(
+        "Services with the highest EffectiveCost",
+        ("provider", "service"),
+        [((row.provider, row.service), row) for row in summary.services],
+    )
+    for connection, month, file, reason in rejected:
+        line(None, f"{connection} {month}: {file} is rejected and the rest of the month loaded: {reason}")
+    console.print(
+        "\ngoogle_main was read from files such as BigQuery's EXPORT DATA writes, not from BigQuery."
+        f"\nThe table is focus.cost_and_usage in {where.place}\n"
+        "Next: [bold]make dev[/] opens the Dagster UI on http://localhost:3000, with assets, months, checks and "
+        "sensors;\nREADME.md says how to connect a bucket of your own and how to query the table.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _print_costs(title: str, names: tuple[str, ...], rows: list) -> None:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1), header_style="bold")
+    for name in names:
+        table.add_column(name)
+    table.add_column("currency", no_wrap=True)
+    for name in ("rows", "BilledCost", "EffectiveCost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for key, row in rows:
+        costs = (f"{row.rows:,}", f"{row.billed_cost:,.2f}", f"{row.effective_cost:,.2f}")
+        table.add_row(*(part or "(none)" for part in key), row.currency, *costs)
+    console.print()
+    console.print(table)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
