@@ -341,6 +341,19 @@ def test_processes_that_publish_at_once_wait_for_one_another(kept: Months, folde
     assert len(loads) > 3
 
 
+def test_what_a_killed_publication_left_is_removed_by_the_next_one(in_file: Months, folder: Path) -> None:
+    in_file.load(folder, "1")
+    died = subprocess.run([sys.executable, "-c", CRASH, str(in_file.data_dir.root), MONTH, ""], check=False)
+    assert died.returncode == -signal.SIGKILL
+
+    def copies() -> list[str]:
+        return [path.name for path in in_file.data_dir.root.iterdir() if ".next-" in path.name]
+
+    assert len(copies()) == 1
+    in_file.publish()
+    assert (copies(), in_file.shown) == ([], [Decimal(1)])
+
+
 @pytest.mark.slow
 def test_a_publication_that_is_killed_at_any_moment_leaves_one_whole_month(kept: Months, folder: Path) -> None:
     chance = random.Random(7)

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from focus_pipeline.pipeline.stage import AmountsTooLarge
-from focus_pipeline.warehouse.months import replace_month
 from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.conftest import LoadedMonth, LoadMonth
-from focus_pipeline_tests.month_files import Row, as_csv, focus_row, without, write_csv, write_parquet
+from focus_pipeline_tests.month_files import MONTH, Row, as_csv, focus_row, without, write_csv, write_parquet
+from focus_pipeline_tests.warehouses import publish
 
 BOM = b"\xef\xbb\xbf"
 
@@ -1140,8 +1140,8 @@ def test_identical_rows_are_all_kept(folder: Path, load_month: LoadMonth) -> Non
     write_csv(folder / "2.csv", [focus_row()] * 2)
     loaded = load_month(folder)
     assert loaded.values("BilledCost") == [Decimal("1.25")] * 5
-    with warehouse_of(loaded.data_dir).writing() as warehouse:
-        replace_month(warehouse, loaded.staged)
+    publish(MONTH, loaded.data_dir)
+    with warehouse_of(loaded.data_dir).reading() as warehouse:
         table = warehouse.execute("SELECT count(*), sum(BilledCost) FROM focus.cost_and_usage").fetchone()
     assert table == (5, Decimal("6.25"))
 

@@ -193,6 +193,21 @@ def test_rows_of_several_parts_know_their_file_and_their_place_in_it(folder: Pat
         month.source_of(9)
 
 
+@pytest.mark.together
+def test_a_file_that_stands_in_two_earlier_parts_is_counted_once(folder: Path, staged: Staged) -> None:
+    for name in "ab":
+        deliver(folder, f"{name}.csv", "1")
+    staged()
+    (folder / "b.csv").rename(folder.parent / "kept.csv")
+    staged()
+    (folder.parent / "kept.csv").rename(folder / "b.csv")
+    deliver(folder, "c.csv", "1")
+    month, opened = staged()
+    assert opened == ["c.csv"]
+    assert month.rows == 6
+    assert content(month) == content(staged("elsewhere")[0])
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_the_deliveries_before_a_month_is_staged_as_if_it_were_the_first(
     folder: Path, staged: Staged, monkeypatch: pytest.MonkeyPatch, seed: int
