@@ -5,7 +5,7 @@ absent, is named in the log, and harms nothing else.
 import logging
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -45,5 +45,5 @@ def write_record(path: Path, record: object) -> None:
 
 
 @cache
-def _adapter(kind: type) -> TypeAdapter:
+def _adapter(kind: Any) -> TypeAdapter:
     return TypeAdapter(kind)

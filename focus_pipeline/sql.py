@@ -32,9 +32,9 @@ class Sandbox:
     links: tuple[Path, ...] = ()
 
     @property
-    def config(self) -> dict[str, str]:
+    def config(self) -> dict[str, str | bool | int | float | list[str]]:
         """What a connection is opened with: it installs and loads no extension by itself."""
-        config = {
+        config: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
@@ -76,6 +76,14 @@ def restrict(connection: duckdb.DuckDBPyConnection, sandbox: Sandbox, *directori
     # In this order: once the configuration is locked, nothing more can be set.
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def only_row(result: duckdb.DuckDBPyConnection) -> tuple:
+    """The row of a query that has one in any case, such as a sum."""
+    row = result.fetchone()
+    if row is None:
+        raise LookupError("the query gave no row")
+    return row
 
 
 @contextmanager

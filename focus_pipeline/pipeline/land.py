@@ -72,9 +72,8 @@ def land(
             else:
                 target = anew
         make_current(folder, Current(token=target.name, listed_at=listed_at, order=order))
-        return replace(
-            landed_at(folder, target.name), listed_at=listed_at, order=order, downloaded=downloaded, reused=reused
-        )
+        landed = _landed_whole(folder, target.name)
+        return replace(landed, listed_at=listed_at, order=order, downloaded=downloaded, reused=reused)
 
 
 class LandingDamaged(Exception):
@@ -105,13 +104,21 @@ def _is_whole(target: Path) -> bool:
     )
 
 
+def _landed_whole(folder: Path, token: str) -> LandedDelivery:
+    """The delivery that was written there a moment ago."""
+    landed = landed_at(folder, token)
+    if landed is None:
+        raise LandingDamaged(f"{folder / token} was removed as it was written; run it again")
+    return landed
+
+
 def _numbered(token: str, number: int) -> str:
     return token if number == 1 else f"{token}-{number}"
 
 
 def _same_files(one: Path, other: Path) -> bool:
     """Whether two folders of one delivery hold the same bytes."""
-    left, right = (landed_at(folder.parent, folder.name).files for folder in (one, other))
+    left, right = (_landed_whole(folder.parent, folder.name).files for folder in (one, other))
     pairs = [(before.path, after.path) for before, after in zip(left, right, strict=True)]
     return all(filecmp.cmp(before, after, shallow=False) for before, after in pairs)
 
@@ -127,13 +134,13 @@ def _collect(
         missing: list[tuple[StoredObject, Path]] = []
         for number, item in enumerate(sorted(delivery.objects), 1):
             path = partial / _file_name(number, item.key)
-            held = kept.get((item.key, item.etag, item.size))
-            is_kept = held is not None and not held.fault
-            if is_kept:
+            held = kept.get((item.key, item.etag, item.size)) if item.size is not None else None
+            if held is not None and not held.fault:
                 os.link(held.path, path)
+                entries.append((item, path, held.sha256))
             else:
                 missing.append((item, path))
-            entries.append((item, path, held.sha256 if is_kept else ""))
+                entries.append((item, path, ""))
         with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
             # list() raises the first failure; the others end with the pool.
             facts = list(pool.map(lambda job: _download(connection, *job), missing))

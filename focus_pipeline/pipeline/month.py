@@ -80,16 +80,18 @@ def fetch_month(
     discovery = connection.discover([month])
     record_shown(name, discovery.months, data_dir)
     delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
-    if delivery is None:
+    kept = current_delivery(name, month, data_dir)
+    if delivery is None and kept is not None:
         logger.info("%s no longer shows %s whole; what was delivered of it earlier is kept", discovery.looked_in, month)
-        return Fetched(current_delivery(name, month, data_dir), discovery.ignored)
+        return Fetched(kept, discovery.ignored)
+    if delivery is None:
+        raise HeldBack(f"{discovery.looked_in} shows {month} no longer whole, and nothing of it is kept")
     if connection.quiet and expected not in (None, delivery.token):
         changed = f"{discovery.looked_in} shows {month} otherwise than when this run was asked for"
-        landed = current_delivery(name, month, data_dir)
-        if landed is None:
+        if kept is None:
             raise HeldBack(f"{changed}; it is taken once it has stayed the same for {connection.quiet}")
         logger.warning("%s; what was landed before is kept until it has stayed the same", changed)
-        return Fetched(landed, discovery.ignored)
+        return Fetched(kept, discovery.ignored)
     shown = discovery.deliveries.get(month)
     keys = {item.key for item in shown.objects} if shown and again else ()
     return Fetched(land(connection, delivery, data_dir, again=keys), discovery.ignored)

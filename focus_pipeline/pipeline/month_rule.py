@@ -10,7 +10,7 @@ from focus_pipeline.pipeline.csv_lines import lines_of_rows
 from focus_pipeline.pipeline.examples import EXAMPLES, by_line, place_within
 from focus_pipeline.pipeline.source_files import SourceFile
 from focus_pipeline.records.staged import Rejection
-from focus_pipeline.sql import path_literal
+from focus_pipeline.sql import only_row, path_literal
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def outside_of_month(connection: duckdb.DuckDBPyConnection, part: Path, month: s
     rows = f"read_parquet({path_literal(part)}, file_row_number = true)"
     bounds = {"start": start, "end": end}
     is_outside = '"ChargePeriodStart" < $start OR "ChargePeriodStart" >= $end'
-    if not connection.execute(f"SELECT count(*) FROM {rows} WHERE {is_outside}", bounds).fetchone()[0]:
+    if not only_row(connection.execute(f"SELECT count(*) FROM {rows} WHERE {is_outside}", bounds))[0]:
         return {}
     found = connection.execute(
         f"""

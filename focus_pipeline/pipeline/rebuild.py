@@ -108,5 +108,7 @@ def _restore(name: str, month: str, data_dir: DataDir, reading: Reading | None, 
 
 def _accepted_is_staged(name: str, month: str, data_dir: DataDir) -> bool:
     accepted = accepted_delivery(name, month, data_dir)
-    staged = accepted and staged_month(name, month, accepted.token, data_dir)
-    return bool(staged) and staged.identity == accepted.identity and staged.is_intact
+    if accepted is None:
+        return False
+    staged = staged_month(name, month, accepted.token, data_dir)
+    return staged is not None and staged.identity == accepted.identity and staged.is_intact

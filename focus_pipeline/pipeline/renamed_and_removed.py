@@ -16,7 +16,7 @@ from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.rebuild import Reading
 from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.records.accepted import accepted_delivery
-from focus_pipeline.records.landed import Delivered, current_delivery, landed_delivery
+from focus_pipeline.records.landed import Delivered, LandedDelivery, current_delivery, landed_delivery
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.connections import remove_from_tables, rename_in_tables, rows_of_connections
 from focus_pipeline.warehouse.warehouse import warehouse_of
@@ -75,7 +75,7 @@ def rename_connection(
             watch(f"{new} {month}")
             _move_landed(data_dir.landed(old, month), data_dir.landed(new, month), new)
             accepted = accepted_delivery(old, month, data_dir)
-            if not _stage_again(new, month, accepted and accepted.token, data_dir, reading):
+            if not _stage_again(new, month, accepted.token if accepted else None, data_dir, reading):
                 lacking.append(month)
         remove_folder(data_dir.root / "staged" / old)
         remove_folder(data_dir.root / "landing" / old)
@@ -115,7 +115,7 @@ def _stage_again(new: str, month: str, accepted: str | None, data_dir: DataDir, 
     return True
 
 
-def _judge_again(delivery, data_dir: DataDir, reading: Reading) -> None:
+def _judge_again(delivery: LandedDelivery, data_dir: DataDir, reading: Reading) -> None:
     staged = stage(delivery, data_dir, month_rule=reading.month_rule, focus_version=reading.focus_version)
     judge(staged, data_dir, month_rule=reading.month_rule)
 

@@ -175,7 +175,7 @@ def _log_verdicts(staged: StagedMonth, known: int) -> None:
     known: how many of them were staged before.
     """
     for file in staged.rejected_files[:_LOGGED_FILES]:
-        reason = visible(f"{file.key} is rejected: {file.rejection.reason}")
+        reason = visible(f"{file.key} is {file.fate}")
         logger.warning("%s, %s: %s", staged.connection, staged.month, reason)
     if known:
         logger.info("%s of %s files were staged before", f"{known:,}", f"{len(staged.files):,}")

@@ -140,8 +140,10 @@ def current_delivery(connection: str, month: str, data_dir: DataDir) -> LandedDe
     """The delivery that the month consists of now, None when nothing was ever landed."""
     folder = data_dir.landed(connection, month)
     current = read_record(folder / "current.json", Current)
-    landed = current and landed_at(folder, current.token)
-    return landed and replace(landed, listed_at=current.listed_at, order=current.order)
+    landed = landed_at(folder, current.token) if current is not None else None
+    if current is None or landed is None:
+        return None
+    return replace(landed, listed_at=current.listed_at, order=current.order)
 
 
 def landed_delivery(connection: str, month: str, token: str, data_dir: DataDir) -> LandedDelivery | None:
@@ -162,7 +164,7 @@ def landed_deliveries(connection: str, month: str, data_dir: DataDir) -> list[La
 
 def current_token(connection: str, month: str, data_dir: DataDir) -> str | None:
     current = read_record(data_dir.landed(connection, month) / "current.json", Current)
-    return current and current.token
+    return current.token if current is not None else None
 
 
 def make_current(folder: Path, current: Current) -> None:

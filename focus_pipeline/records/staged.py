@@ -258,7 +258,7 @@ def is_intact(part: Part, folder: Path) -> bool:
 class _RecordedFile(StagedFile):
     """A StagedFile as it is recorded. layout: its place in the report's list, where each layout stands once."""
 
-    layout: int = 0
+    layout: int = 0  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

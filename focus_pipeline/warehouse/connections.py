@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from focus_pipeline.sql import transaction
+from focus_pipeline.sql import only_row, transaction
 
 # Table -> its column that names the connection.
 _NAMED_BY = {
@@ -79,9 +79,9 @@ def rename_in_tables(connection: duckdb.DuckDBPyConnection, old: str, new: str) 
     with transaction(connection):
         # Verdicts tell of the latest delivery, published or not.
         published, judged = (
-            connection.execute(
-                f"SELECT list(DISTINCT Month) FROM focus.{table} WHERE Connection = ?", [new]
-            ).fetchone()[0]
+            only_row(connection.execute(f"SELECT list(DISTINCT Month) FROM focus.{table} WHERE Connection = ?", [new]))[
+                0
+            ]
             for table in ("loads", "conformance")
         )
         for table, column in _NAMED_BY.items():

@@ -139,8 +139,9 @@ class DuckLake:
     @property
     def _catalogue(self) -> tuple[str, str]:
         """sqlite, postgres or duckdb, and where it is."""
-        kind, rest = _URL.fullmatch(self.url).groups()
-        return kind or "duckdb", rest
+        found = _URL.fullmatch(self.url)
+        assert found is not None  # __post_init__ has seen to it
+        return found[1] or "duckdb", found[2]
 
     @property
     def _catalogue_file(self) -> Path | None:
@@ -156,8 +157,8 @@ class DuckLake:
             mode = ", READ_ONLY" if read_only else f", DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
             if not read_only and (path := self._catalogue_file) is not None:
                 make_folder(path.parent)
-            if not read_only and kind == "sqlite" and not path.exists():
-                _create_sqlite(path)
+                if kind == "sqlite" and not path.exists():
+                    _create_sqlite(path)
             # The catalogue is attached first: from then on nothing else is within reach, be it a file or a host.
             connection.execute(f"ATTACH {literal(self.url)} AS lake (DATA_PATH {literal(f'{self.files}/')}{mode})")
             connection.execute("USE lake")
@@ -238,10 +239,10 @@ def _create_sqlite(path: Path) -> None:
 
 def _has_tables(connection: duckdb.DuckDBPyConnection) -> bool:
     found = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'focus' "
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'focus' "
         "AND table_name = 'month_states'"
     ).fetchone()
-    return bool(found[0])
+    return found is not None
 
 
 def _hive(column: str, value: str) -> str:

@@ -15,7 +15,7 @@ from focus_pipeline.sql import path_literal, quoted, transaction
 from focus_pipeline.warehouse.faults import NotReconciled
 from focus_pipeline.warehouse.warehouse import Warehouse
 
-_SQL_TYPES = {str: "VARCHAR", int: "BIGINT"}
+_SQL_TYPES: dict[object, str] = {str: "VARCHAR", int: "BIGINT"}
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,8 @@ def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, v
         )
         connection.execute("DELETE FROM focus.rejected_files WHERE Connection = $name AND Month = $month", key)
         for file in staged.rejected_files:
+            if file.rejection is None:
+                continue
             connection.execute(
                 """
                 INSERT INTO focus.rejected_files

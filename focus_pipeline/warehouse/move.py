@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from focus_pipeline.focus.canonical import CANONICAL
-from focus_pipeline.sql import literal, quoted, transaction
+from focus_pipeline.sql import literal, only_row, quoted, transaction
 from focus_pipeline.warehouse.faults import WarehouseUnusable
 from focus_pipeline.warehouse.warehouse import Warehouse
 
@@ -42,7 +42,11 @@ def move_warehouse(source: Warehouse, target: Warehouse, folder: Path, watch: Ca
                 )
                 path.unlink()
             counts, totals = _counts(before), _totals(before)
-            for what, one, other in (("rows", counts, _counts(after)), ("costs", totals, _totals(after))):
+            compared: list[tuple[str, dict, dict]] = [
+                ("rows", counts, _counts(after)),
+                ("values", totals, _totals(after)),
+            ]
+            for what, one, other in compared:
                 if one != other:
                     different = [str(key) for key in one | other if one.get(key) != other.get(key)]
                     raise NotEqual(
@@ -59,7 +63,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> str:
 
 
 def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    return {table: connection.execute(f"SELECT count(*) FROM focus.{table}").fetchone()[0] for table in _ALL}
+    return {table: only_row(connection.execute(f"SELECT count(*) FROM focus.{table}"))[0] for table in _ALL}
 
 
 def _totals(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, ...], tuple[int, Decimal, Decimal, int]]:

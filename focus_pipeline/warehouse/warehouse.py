@@ -13,8 +13,10 @@ from focus_pipeline.storage import DataDir
 class Warehouse(Protocol):
     """Where the unified table is. SQL over a connection to it names its tables `focus.…` and `marts.…`."""
 
-    url: str
-    """As `FOCUS_WAREHOUSE` has it."""
+    @property
+    def url(self) -> str:
+        """As `FOCUS_WAREHOUSE` has it."""
+        ...
 
     @property
     def place(self) -> str:
