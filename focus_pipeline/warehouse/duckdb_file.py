@@ -5,9 +5,11 @@ for as long as it likes, and the next one finds the new file. So the file is loc
 """
 
 import fcntl
+import glob
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -71,16 +73,25 @@ class DuckDBFile:
             with machine_faults(f"the warehouse {self.path} cannot be written"):
                 make_folder(self.path.parent)
                 stack.enter_context(self._alone())
+                former = _stamp(self.path)
                 copy = stack.enter_context(self._copy())
             with named_faults(self.path, copy), _opened(copy, self.sandbox, self.path) as connection:
                 bring_up_to_date(connection)
                 yield connection
-            # DuckDB writes its log into the file, and the file to the disk, as it closes it.
+            # DuckDB writes its log into the file as it closes it.
             if write_ahead_log(copy).exists():
                 raise MachineFault(f"the warehouse {self.path} could not be written whole; free space, run it again")
             with machine_faults(f"the warehouse {self.path} cannot be written"):
+                # Where locks do not hold, as on some network file systems, this still tells.
+                if _stamp(self.path) != former:
+                    raise WarehouseLocked(f"{self.path} was changed by another process meanwhile; run this again")
+                _to_disk(copy)
+                # A log beside a file that it is not of would make that unusable.
+                if former and write_ahead_log(self.path).exists():
+                    write_ahead_log(self.path).rename(self._log_aside(former))
                 copy.replace(self.path)
                 _to_disk(self.path.parent)
+                self._put_log_back()
 
     def add_rows(self, connection: duckdb.DuckDBPyConnection, staged: StagedMonth) -> None:
         if staged.paths:
@@ -105,12 +116,17 @@ class DuckDBFile:
         with self._alone():
             there = self.path.exists()
             if there:
-                with self._kept_from_writers(apply_log=False):
+                with self._kept_from_writers():
                     if log.exists():
                         log.rename(write_ahead_log(aside))
-                    self.path.rename(aside)
-            log.unlink(missing_ok=True)
-            other.replace(self.path)
+                    try:
+                        os.link(self.path, aside)  # a reader finds one of the two at any moment
+                    except OSError:
+                        self.path.rename(aside)
+                    other.replace(self.path)
+            else:
+                log.unlink(missing_ok=True)
+                other.replace(self.path)
         return there
 
     @contextmanager
@@ -134,9 +150,10 @@ class DuckDBFile:
                     time.sleep(0.05)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-            # Whoever left one here was killed: nobody else is in this block.
-            for left in self.path.parent.glob(f"{self._prefix}*"):
+            # Whoever left something here was killed: nobody else is in this block.
+            for left in self.path.parent.glob(f"{glob.escape(self._prefix)}*"):
                 shutil.rmtree(left, ignore_errors=True)
+            self._put_log_back()
             yield
         finally:
             os.close(descriptor)
@@ -144,6 +161,21 @@ class DuckDBFile:
     @property
     def _prefix(self) -> str:
         return f".{self.path.name}.next-"
+
+    def _log_aside(self, of: str) -> Path:
+        """Where a log is that is in the copy already, while that takes the place of the file that it is of."""
+        return self.path.with_name(f".{self.path.name}.log-of-{of}")
+
+    def _put_log_back(self) -> None:
+        """Puts a log back whose file is still there as it was, for the process that had both in a copy was killed;
+        removes one that is in the file.
+        """
+        present = self._log_aside(_stamp(self.path))
+        for log in self.path.parent.glob(f"{glob.escape(self._log_aside('').name)}*"):
+            if log == present:
+                log.rename(write_ahead_log(self.path))
+            else:
+                log.unlink()
 
     @contextmanager
     def _copy(self) -> Iterator[Path]:
@@ -157,8 +189,14 @@ class DuckDBFile:
                 yield copy
                 return
             with self._kept_from_writers() as descriptor:
+                if self.path.is_dir():
+                    with _opened(self.path, self.sandbox, self.path, read_only=True):
+                        pass  # DuckDB says so
                 began = time.monotonic()
                 _copy_content(descriptor, copy)
+                # Of a process that was killed: DuckDB applies it to the copy.
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(write_ahead_log(self.path), write_ahead_log(copy))
                 if (size := copy.stat().st_size) > _LARGE_BYTES:
                     logger.warning(
                         "%s has %.1f GB, and copying it took %.0f seconds of this publication; a DuckLake copies "
@@ -170,16 +208,12 @@ class DuckDBFile:
                 yield copy
 
     @contextmanager
-    def _kept_from_writers(self, *, apply_log: bool = True) -> Iterator[int]:
+    def _kept_from_writers(self) -> Iterator[int]:
         """A descriptor of the file, under a lock that lets others read it and keeps them from writing.
 
         Raises WarehouseLocked where another process has it open for writing. Closing any other descriptor of the file
         in this process would let go of the lock, which is of the kind that DuckDB takes.
         """
-        if apply_log and write_ahead_log(self.path).exists():
-            # Left by a process that was killed: DuckDB writes it into the file as it opens and closes it.
-            with named_faults(self.path), _opened(self.path, self.sandbox, self.path):
-                pass
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             try:
@@ -222,10 +256,22 @@ def _create(path: Path) -> None:
         connection.execute("DETACH new")
 
 
+def _stamp(path: Path) -> str:
+    """Changes with a file; "" where there is none."""
+    with suppress(FileNotFoundError):
+        found = path.stat()
+        return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
+    return ""
+
+
 def _copy_content(descriptor: int, target: Path) -> None:
-    """Copies a file from its beginning: where the file system can, by sharing its blocks."""
-    size, copied = os.fstat(descriptor).st_size, 0
+    """Copies a file with who may read it: where the file system can, by sharing its blocks."""
+    original = os.fstat(descriptor)
+    size, copied = original.st_size, 0
     with target.open("wb") as copy:
+        with suppress(PermissionError):  # another user's file, in a folder that is shared
+            os.fchown(copy.fileno(), original.st_uid, original.st_gid)
+        os.fchmod(copy.fileno(), stat.S_IMODE(original.st_mode))
         with suppress(OSError):
             while copied < size:
                 more = os.copy_file_range(descriptor, copy.fileno(), size - copied, copied, copied)
@@ -239,9 +285,9 @@ def _copy_content(descriptor: int, target: Path) -> None:
                 shutil.copyfileobj(source, copy, 16 * 1024 * 1024)
 
 
-def _to_disk(folder: Path) -> None:
-    """What was renamed in a folder stays so, should the power fail."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _to_disk(path: Path) -> None:
+    """What is in a file, or was renamed in a folder, stays so, should the power fail."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

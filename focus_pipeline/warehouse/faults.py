@@ -62,7 +62,7 @@ def cannot_be_opened(path: Path, error: duckdb.Error) -> Exception:
 
 def damaged(path: Path, error: duckdb.Error) -> str:
     """What is wrong with a warehouse file, and what to do."""
-    text = str(error)
+    text = re.sub(r"\.[^/]*\.next-[^/]*/", "", str(error))  # what is wrong with its copy is wrong with it
     if "newer version of DuckDB" in text:
         what = f"was written by a newer DuckDB than {duckdb.__version__}, which is installed"
     elif _FOREIGN.search(text):

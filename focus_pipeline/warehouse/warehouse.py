@@ -1,5 +1,6 @@
 """What every warehouse can do, and which one a URL means."""
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -67,4 +68,6 @@ def warehouse_of(data_dir: DataDir) -> Warehouse:
         return DuckLake(data_dir.warehouse_url, data_dir.lake_files, data_dir.sandbox)
     from focus_pipeline.warehouse.duckdb_file import DuckDBFile
 
-    return DuckDBFile(Path(data_dir.warehouse_url.removeprefix("duckdb:")), data_dir.sandbox)
+    # What a link leads to is replaced, and not the link.
+    path = Path(data_dir.warehouse_url.removeprefix("duckdb:"))
+    return DuckDBFile(Path(os.path.realpath(path)) if os.path.islink(path) else path, data_dir.sandbox)
