@@ -20,7 +20,7 @@ import duckdb
 from focus_pipeline.files import make_folder
 from focus_pipeline.machine import MachineFault, machine_faults
 from focus_pipeline.records.staged import StagedMonth
-from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
+from focus_pipeline.sql import Sandbox, literal, open_duckdb, path_literal, quoted
 from focus_pipeline.warehouse.faults import WarehouseLocked, cannot_be_opened, named_faults
 from focus_pipeline.warehouse.schema import bring_up_to_date, inserted
 
@@ -218,7 +218,7 @@ def _opened(
 
 def _create(path: Path) -> None:
     with duckdb.connect() as connection:
-        connection.execute(f"ATTACH {path_literal(path)} AS new (STORAGE_VERSION '{STORAGE_VERSION}')")
+        connection.execute(f"ATTACH {literal(str(path))} AS new (STORAGE_VERSION '{STORAGE_VERSION}')")
         connection.execute("DETACH new")
 
 
