@@ -156,6 +156,10 @@ class DuckDBFile:
                 _create(copy)
                 yield copy
                 return
+            if self.path.is_dir():
+                # DuckDB fails to open it, and that is told as of any file that is no warehouse.
+                with _opened(self.path, self.sandbox, self.path, read_only=True):
+                    pass
             with self._kept_from_writers() as descriptor:
                 began = time.monotonic()
                 _copy_content(descriptor, copy)
