@@ -22,7 +22,7 @@ import duckdb
 from focus_pipeline.files import make_folder
 from focus_pipeline.machine import MachineFault, machine_faults
 from focus_pipeline.records.staged import StagedMonth
-from focus_pipeline.sql import Sandbox, open_duckdb, path_literal, quoted
+from focus_pipeline.sql import Sandbox, literal, open_duckdb, path_literal, quoted
 from focus_pipeline.warehouse.faults import WarehouseLocked, cannot_be_opened, named_faults
 from focus_pipeline.warehouse.schema import bring_up_to_date, inserted
 
@@ -188,6 +188,10 @@ class DuckDBFile:
                 _create(copy)
                 yield copy
                 return
+            if self.path.is_dir():
+                # DuckDB fails to open it, and that is told as of any file that is no warehouse.
+                with _opened(self.path, self.sandbox, self.path, read_only=True):
+                    pass
             with self._kept_from_writers() as descriptor:
                 if self.path.is_dir():
                     with _opened(self.path, self.sandbox, self.path, read_only=True):
@@ -252,7 +256,7 @@ def _opened(
 
 def _create(path: Path) -> None:
     with duckdb.connect() as connection:
-        connection.execute(f"ATTACH {path_literal(path)} AS new (STORAGE_VERSION '{STORAGE_VERSION}')")
+        connection.execute(f"ATTACH {literal(str(path))} AS new (STORAGE_VERSION '{STORAGE_VERSION}')")
         connection.execute("DETACH new")
 
 

@@ -48,21 +48,19 @@ import json, sys
 from pathlib import Path
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.pipeline.judge import judge
-from focus_pipeline.records.verdicts import verdict_path
 from focus_pipeline.storage import DataDir
 from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.publish import publish_months
 from focus_pipeline.pipeline.stage import stage
-from focus_pipeline.warehouse.months import record_verdict
-from focus_pipeline.warehouse.months import replace_month
+from focus_pipeline.warehouse.warehouse import warehouse_of
 
 data_dir = DataDir(Path(sys.argv[2]))
 connection = MonthFolders("vendor", sys.argv[1])
 ((month, delivery),) = connection.discover().deliveries.items()
 staged = stage(land(connection, delivery, data_dir), data_dir, month_rule=False)
 judge(staged, data_dir, month_rule=False)
-with warehouse_of(data_dir).writing() as warehouse:
-    replace_month(warehouse, staged)
-    record_verdict(warehouse, staged, verdict_path("vendor", month, staged.token, data_dir))
+publish_months([month], data_dir, warehouse_of(data_dir))
+with warehouse_of(data_dir).reading() as warehouse:
     print(json.dumps([
         warehouse.execute(
             "SELECT DISTINCT BillingAccountKind, SkuPriceSheetId, x_FocusVersion FROM focus.cost_and_usage_v1_5"

@@ -14,6 +14,7 @@ from focus_pipeline.limits import Limits, bytes_of
 from focus_pipeline.records.verdicts import verdict_path
 from focus_pipeline.settings import load_settings
 from focus_pipeline.warehouse.months import record_verdict
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.conftest import LoadedMonth, LoadMonth
 from focus_pipeline_tests.month_files import as_csv, focus_row, write_csv, write_parquet
 
@@ -161,9 +162,7 @@ def test_whatever_else_is_in_a_column_name_is_kept(folder: Path, load_month: Loa
 
 
 @pytest.mark.slow
-def test_a_verdict_is_small_however_large_the_values_are_that_it_shows(
-    folder: Path, load_month: LoadMonth, tmp_path: Path
-) -> None:
+def test_a_verdict_is_small_however_large_the_values_are_that_it_shows(folder: Path, load_month: LoadMonth) -> None:
     long = "no JSON " * 400_000
     rows = [focus_row(Tags=long, ListCost=long, ServiceCategory=long, ResourceId=f"{long}{n}") for n in range(5)]
     write_csv(folder / "bill.csv", rows)
@@ -175,7 +174,7 @@ def test_a_verdict_is_small_however_large_the_values_are_that_it_shows(
     assert path.with_name(f"{staged.token}.staged.json").stat().st_size < MEGABYTE
     example = loaded.failures["KeyValueFormat-A-001-M"].examples[0]
     assert example["Tags"] == f"{long[:200]}…"
-    with open_warehouse(tmp_path / "data" / "warehouse.duckdb") as warehouse:
+    with warehouse_of(loaded.data_dir).writing() as warehouse:
         record_verdict(warehouse, staged, path)
         (broken,) = warehouse.execute(
             "SELECT Violations FROM focus.conformance WHERE RuleId = 'KeyValueFormat-A-001-M' AND ColumnId = 'Tags'"
