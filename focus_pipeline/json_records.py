@@ -3,9 +3,8 @@ absent, is named in the log, and harms nothing else.
 """
 
 import logging
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -14,6 +13,9 @@ from focus_pipeline.files import make_folder, replacing
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+
+# Making one takes a hundred times as long as reading with it.
+_adapters: dict[type, TypeAdapter] = {}
 
 
 class Record(BaseModel):
@@ -44,6 +46,7 @@ def write_record(path: Path, record: object) -> None:
         temporary.write_bytes(content)
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter:
-    return TypeAdapter(kind)
+def _adapter(kind: type) -> TypeAdapter:
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
