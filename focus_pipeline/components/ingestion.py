@@ -57,7 +57,7 @@ def ingestion_assets(connection: Connection, lookback_months: int, data_dir: Dat
     )
     def ingest(context: dg.AssetExecutionContext):
         failed: dict[str, Exception] = {}
-        failing = months_failing(name, data_dir)
+        failing = months_failing(name, data_dir, but=context.partition_keys)
         finished = finished_months(context.instance, context.run.run_id, names.cost_and_usage(name))
         before = context.run.tags.get("dagster/parent_run_id")
         kept = finished_months(context.instance, before, names.raw_files(name)) if before else set()
@@ -134,6 +134,7 @@ def _ingest(
     takes up. Raises dg.Failure, once everything is logged, where the month is not accepted.
     """
     name, tags = connection.name, context.run.tags
+    landed = None
     if names.raw_files(name) in context.selected_asset_keys and not is_fetched:
         fetched = fetch_month(
             connection,
@@ -143,10 +144,11 @@ def _ingest(
             expected=tags.get(names.DELIVERY_TAG),
             again=tags.get(names.FETCH_AGAIN_TAG) == "yes",
         )
-        _log_materialization(context, names.raw_files(name), month, metadata.of_landed(fetched.landed, fetched.ignored))
+        landed = fetched.landed
+        _log_materialization(context, names.raw_files(name), month, metadata.of_landed(landed, fetched.ignored))
     if not context.selected_asset_check_keys and names.cost_and_usage(name) not in context.selected_asset_keys:
         return
-    landed = current_delivery(name, month, data_dir)
+    landed = landed or current_delivery(name, month, data_dir)
     if landed is None:
         raise dg.Failure(
             f"{name} {month}: nothing was landed of this month yet; materialise {name}/raw_files first",

@@ -18,7 +18,14 @@ from focus_pipeline.pipeline.known_gaps import gap_of_file, gap_of_rows
 from focus_pipeline.pipeline.losses import loss
 from focus_pipeline.pipeline.row_rules import applies, row_failures
 from focus_pipeline.pipeline.verdict import CHECKS, acceptance, check_verdict, held
-from focus_pipeline.records.accepted import accept, accepted_delivery, hold_back, let_go
+from focus_pipeline.records.accepted import (
+    Accepted,
+    accept,
+    acceptance_of,
+    accepted_delivery,
+    hold_back,
+    let_go,
+)
 from focus_pipeline.records.landed import LandedDelivery, landed_delivery
 from focus_pipeline.records.staged import CORRECT_IT, Broken, Layout, StagedFile, StagedMonth, staged_month
 from focus_pipeline.records.verdicts import (
@@ -62,8 +69,12 @@ def judge(
         if verdict is None or verdict.identity != staged.identity:
             verdict = _judged(staged, data_dir, month_rule, landed, watch)
             write_record(path, verdict)
+        accepted = accepted_delivery(staged.connection, staged.month, data_dir)
+        if verdict.accepted and accepted == acceptance_of(staged):
+            # What is accepted was noted as judged before, and is held back no more.
+            return verdict
         note_judged(verdict, staged.order, data_dir)
-        lost = "" if accept_loss or not verdict.accepted else _lost(staged, data_dir)
+        lost = "" if accept_loss or not verdict.accepted else _lost(staged, accepted, data_dir)
         if lost:
             hold_back(staged, lost, data_dir)
             return held(verdict, lost)
@@ -73,9 +84,8 @@ def judge(
     return verdict
 
 
-def _lost(staged: StagedMonth, data_dir: DataDir) -> str:
+def _lost(staged: StagedMonth, accepted: Accepted | None, data_dir: DataDir) -> str:
     """What of the accepted month a delivery would take away; "" where that is within the limits."""
-    accepted = accepted_delivery(staged.connection, staged.month, data_dir)
     if accepted is None or accepted.token == staged.token or accepted.order > staged.order:
         return ""
     before = staged_month(staged.connection, staged.month, accepted.token, data_dir)

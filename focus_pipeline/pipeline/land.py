@@ -59,9 +59,10 @@ def land(
     with machine_faults(f"fetching {connection.name} {delivery.month}"):
         number = last_number(folder, delivery.token)
         target = folder / _numbered(delivery.token, number or 1)
-        is_kept = number > 0 and _is_whole(target)
         current = current_delivery(connection.name, delivery.month, data_dir)
-        if is_kept and not again and current is not None and current.token == target.name:
+        is_current = current is not None and current.token == target.name
+        is_kept = number > 0 and _is_whole(current if is_current else landed_at(folder, target.name))
+        if current is not None and is_current and is_kept and not again:
             return current
         order = next_order(connection.name, delivery.month, data_dir)
         if again or not is_kept:
@@ -96,12 +97,9 @@ class IncompleteDownload(Exception):
     """Fewer or more bytes arrived than were listed."""
 
 
-def _is_whole(target: Path) -> bool:
-    """Whether a folder holds a delivery with all of its files, by their sizes."""
-    landed = landed_at(target.parent, target.name)
-    return landed is not None and all(
-        file.path.exists() and file.path.stat().st_size == file.size for file in landed.files
-    )
+def _is_whole(landed: LandedDelivery | None) -> bool:
+    """Whether all files of a delivery are there, by their sizes."""
+    return landed is not None and not any(file.fault_of_size for file in landed.files)
 
 
 def _landed_whole(folder: Path, token: str) -> LandedDelivery:

@@ -80,13 +80,14 @@ def fetch_month(
     discovery = connection.discover([month])
     record_shown(name, discovery.months, data_dir)
     delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
-    kept = current_delivery(name, month, data_dir)
+    is_unsettled = delivery is not None and connection.quiet and expected not in (None, delivery.token)
+    kept = current_delivery(name, month, data_dir) if delivery is None or is_unsettled else None
     if delivery is None and kept is not None:
         logger.info("%s no longer shows %s whole; what was delivered of it earlier is kept", discovery.looked_in, month)
         return Fetched(kept, discovery.ignored)
     if delivery is None:
         raise HeldBack(f"{discovery.looked_in} shows {month} no longer whole, and nothing of it is kept")
-    if connection.quiet and expected not in (None, delivery.token):
+    if is_unsettled:
         changed = f"{discovery.looked_in} shows {month} otherwise than when this run was asked for"
         if kept is None:
             raise HeldBack(f"{changed}; it is taken once it has stayed the same for {connection.quiet}")

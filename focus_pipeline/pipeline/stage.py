@@ -27,6 +27,7 @@ from focus_pipeline.records.staged import (
     StagedMonth,
     parts_of_other_deliveries,
     record_staged,
+    report_path,
     staged_month,
 )
 from focus_pipeline.sql import Watch, open_duckdb, unwatched
@@ -63,13 +64,16 @@ def stage(
         staged = staged_month(delivery.connection, delivery.month, delivery.token, data_dir)
         if staged is not None and staged.identity == identity and staged.is_intact:
             # The provider may show it again after it had shown another one.
-            staged = replace(staged, listed_at=delivery.listed_at, order=delivery.order)
+            former, staged = staged, replace(staged, listed_at=delivery.listed_at, order=delivery.order)
         else:
+            former = None
             reading = Reading(
                 delivery.connection, delivery.month, month_rule, focus_version, code_fingerprint(*settings)
             )
             staged = _staged(delivery, identity, reading, data_dir, watch)
-        report = record_staged(staged, data_dir)
+        if staged != former:
+            record_staged(staged, data_dir)
+        report = report_path(staged.connection, staged.month, staged.token, data_dir)
         for path in (report, *staged.paths):
             os.utime(path)  # a mark that a run is at work with it, see tidy.py
         return staged

@@ -27,14 +27,18 @@ def accepted_delivery(connection: str, month: str, data_dir: DataDir) -> Accepte
     return read_record(data_dir.staged(connection, month) / "accepted.json", Accepted)
 
 
+def acceptance_of(staged: StagedMonth) -> Accepted:
+    """The record that says that publishing takes a staged month."""
+    return Accepted(token=staged.token, identity=staged.identity, listed_at=staged.listed_at, order=staged.order)
+
+
 def accept(staged: StagedMonth, data_dir: DataDir) -> None:
+    """Has publishing take a staged month, unless a later look at the month was accepted."""
     folder = data_dir.staged(staged.connection, staged.month)
     with alone_in(folder):
         former = accepted_delivery(staged.connection, staged.month, data_dir)
-        if former is None or former.order <= staged.order:
-            accepted = Accepted(
-                token=staged.token, identity=staged.identity, listed_at=staged.listed_at, order=staged.order
-            )
+        accepted = acceptance_of(staged)
+        if (former is None or former.order <= staged.order) and former != accepted:
             write_record(folder / "accepted.json", accepted)
 
 

@@ -315,8 +315,8 @@ def parts_of_other_deliveries(connection: str, month: str, token: str, data_dir:
     return {part.identity: part for one in staged if one is not None for part in one.parts}
 
 
-def record_staged(staged: StagedMonth, data_dir: DataDir) -> Path:
-    """Writes the report, where it is another one than before; where it is."""
+def record_staged(staged: StagedMonth, data_dir: DataDir) -> None:
+    """Writes the report, where it is another one than before."""
     places = {layout: place for place, layout in enumerate(staged.layouts)}
     parts = []
     for part in staged.parts:
@@ -324,9 +324,7 @@ def record_staged(staged: StagedMonth, data_dir: DataDir) -> Path:
         parts.append(_RecordedPart(**vars(part) | {"files": files}))
     names = [field.name for field in fields(Report) if field.name not in ("layouts", "parts")]
     report = Report(**{name: getattr(staged, name) for name in names}, layouts=staged.layouts, parts=parts)
-    path = report_path(staged.connection, staged.month, staged.token, data_dir)
-    write_record(path, report)
-    return path
+    write_record(report_path(staged.connection, staged.month, staged.token, data_dir), report)
 
 
 def _read(file: _RecordedFile, layouts: list[Layout]) -> StagedFile:

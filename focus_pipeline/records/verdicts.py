@@ -1,5 +1,6 @@
 """The verdict on a delivery, and which delivery of a month publishing takes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,7 +133,8 @@ def note_judged(verdict: Verdict, order: int, data_dir: DataDir) -> None:
                 failing=failing,
                 order=order,
             )
-            write_record(folder / _JUDGED, judged)
+            if judged != former:
+                write_record(folder / _JUDGED, judged)
 
 
 def judged_delivery(connection: str, month: str, data_dir: DataDir) -> JudgedDelivery | None:
@@ -149,11 +151,11 @@ def verdict_on(connection: str, month: str, token: str, data_dir: DataDir) -> bo
     return None if verdict is None else verdict.accepted
 
 
-def months_failing(connection: str, data_dir: DataDir) -> dict[str, set[str]]:
-    """Check -> the months whose latest judged delivery does not pass it."""
+def months_failing(connection: str, data_dir: DataDir, *, but: Collection[str] = ()) -> dict[str, set[str]]:
+    """Check -> the months whose latest judged delivery does not pass it. but: months that are left out."""
     failing: dict[str, set[str]] = {}
     for month in held_months(connection, data_dir):
-        judged = judged_delivery(connection, month, data_dir)
+        judged = judged_delivery(connection, month, data_dir) if month not in but else None
         for check in judged.failing if judged else ():
             failing.setdefault(check, set()).add(month)
     return failing

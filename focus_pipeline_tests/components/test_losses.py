@@ -150,8 +150,6 @@ def test_a_person_takes_what_is_held_back(
     if how == "a tag of the run":
         assert site.run(month, tags={names.ACCEPT_LOSS_TAG: "yes"}).success
     else:
-        component = MonthFolders(name=NAME, url=str(site.bucket))
-        monkeypatch.setattr(cli, "_connection_components", lambda: {NAME: component})
         accepted = CliRunner().invoke(cli.main, ["accept", NAME, month])
         assert accepted.exit_code == 0, accepted.output
         assert f"accepted, although it would take {NAME} {month} from 10 rows to 1" in accepted.output

@@ -32,6 +32,8 @@ RECORDS = (
     "staged/*/{month}/accepted.json",
     "staged/*/{month}/*.staged.json",
     "staged/*/{month}/*.verdict.json",
+    "staged/*/{month}/judged.json",
+    "published/{month}.json",
     "cache/rules-*.json",
 )
 
@@ -56,7 +58,8 @@ def test_a_damaged_record_stops_nobody_and_is_made_again(
         assert site.ingest(month, name).success
     site.publish_accepted()
     of_own = record.replace("*", NAME, 1)
-    damaged = list(site.data_dir.root.glob((record if record.startswith("cache") else of_own).format(month=month)))
+    place = record if record.startswith(("cache", "published")) else of_own
+    damaged = list(site.data_dir.root.glob(place.format(month=month)))
     assert damaged
     for path in damaged:
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
@@ -80,6 +83,29 @@ def test_the_month_of_a_damaged_record_is_loaded_again_by_the_sensor(site: Site,
     assert [run.success for run in site.tick_and_load()] == [True]
     assert site.billed(recent[-1]) == Decimal(1)
     assert not site.tick().run_requests
+
+
+def test_an_unchanged_month_costs_six_readings_of_records_and_no_writing(
+    site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.deliver(recent[-1])
+    assert site.run(recent[-1]).success
+    read, written = [], []
+    read_bytes, replace_file = Path.read_bytes, Path.replace
+
+    def noted_reading(path: Path) -> bytes:
+        read.extend([path.name] if path.suffix == ".json" else [])
+        return read_bytes(path)
+
+    def noted_writing(path: Path, target: Path) -> Path:
+        written.append(target.name)
+        return replace_file(path, target)
+
+    monkeypatch.setattr(Path, "read_bytes", noted_reading)
+    monkeypatch.setattr(Path, "replace", noted_writing)
+    assert site.ingest(recent[-1]).success
+    assert len(read) == 6, read
+    assert written == []
 
 
 # Data
