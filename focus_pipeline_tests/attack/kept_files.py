@@ -31,9 +31,10 @@ def inconsistencies(root: Path) -> Iterator[str]:
         if staged is None:
             yield f"{_of(accepted, root)} names what is not staged"
             continue
-        parquet = accepted.parent / staged["path"]
-        if not parquet.exists() or pq.read_metadata(parquet).num_rows != staged["rows"]:
-            yield f"{_of(parquet, root)} is not there, or not of {staged['rows']:,} rows"
+        for part in staged["parts"]:
+            parquet = accepted.parent / f"{part['identity']}.parquet"
+            if part["rows"] and (not parquet.exists() or pq.read_metadata(parquet).num_rows != part["rows"]):
+                yield f"{_of(parquet, root)} is not there, or not of {part['rows']:,} rows"
 
 
 def accepted_token(root: Path, connection: str, month: str) -> str | None:
@@ -47,6 +48,7 @@ def current_token(root: Path, connection: str, month: str) -> str | None:
 def left_over(root: Path) -> list[Path]:
     """Temporary files and folders, of which there are none when no process runs."""
     found = [*(root / "scratch").glob("*")] if (root / "scratch").exists() else []
+    found += root.glob(".*.next-*")
     for kept in ("landing", "staged"):
         found += [path for path in root.glob(f"{kept}/**/.*") if not path.parent.name.startswith(".")]
     return found

@@ -1,13 +1,14 @@
-"""Steps that are killed at random points, with a reader who looks at the table all the while.
+"""Steps that are killed at random points, with a reader who opens the table all the while, in each kind of warehouse.
 
-After each kill the month in the table is the former one or the new one, whole. The step that is run again then ends in
-the table of an undisturbed run. Kills are at the boundary of a call of Python into C (a query, a file that is opened,
-renamed, removed …), within such a call, or at any time.
+No opening fails and nothing but whole months is seen. After each kill the month in the table is the former one or the
+new one, whole. The step that is run again then ends in the table of an undisturbed run. Kills are at the boundary of a
+call of Python into C (a query, a file that is opened, renamed, removed …), within such a call, or at any time.
 """
 
 import json
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import BuiltinFunctionType, FrameType
@@ -24,21 +26,22 @@ import pyarrow as pa
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.canonical import quoted
 from focus_pipeline.focus.rules import predicates
-from focus_pipeline.records.landed import current_token
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse.faults import WarehouseLocked
+from focus_pipeline.warehouse.ducklake import DuckLake
 from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.attack.children import Child, in_child, in_shares
-from focus_pipeline_tests.attack.kept_files import accepted_token, inconsistencies, left_over
+from focus_pipeline_tests.attack.kept_files import accepted_token, current_token, inconsistencies, left_over
 from focus_pipeline_tests.attack.report import Illegal, Report
 from focus_pipeline_tests.attack.steps import STEPS, Shown, shown_after, take
 from focus_pipeline_tests.month_files import charges_of, write_csv, write_parquet
+from focus_pipeline_tests.warehouses import postgres_catalogue
 
+KINDS = ("duckdb", "sqlite", "postgres")
 VARIANTS = 3
 READS_PER_KILL = 10
 _KILLS_PER_DATA_DIR = 40
 _TWO_DAYS = 2 * 24 * 3600
-# Between two reads, and until a locked warehouse is tried again.
+# Between two reads, and until a warehouse is looked for again that is not there yet.
 _PAUSE_SECONDS, _SHORT_PAUSE_SECONDS = 0.06, 0.01
 
 # Calls into C at which something is seen from outside, or is about to be.
@@ -59,6 +62,10 @@ _BOUNDARIES = frozenset(
         "rmdir",
         "link",
         "symlink",
+        "flock",
+        "lockf",
+        "pwrite",
+        "copy_file_range",
         "scandir",
         "sendfile",
         "copyfile",
@@ -102,11 +109,16 @@ class Reference:
     seconds: dict[str, float]
 
 
+References = dict[tuple[str, int], Reference]
+"""By key of a month and variant."""
+
+
 @dataclass(frozen=True)
 class Kill:
     """where: part of the step's calls, or of its time, from 0 to 1."""
 
     number: int
+    kind: str
     month: Month
     variant: int
     step: str
@@ -114,14 +126,16 @@ class Kill:
     where: float
 
     def __str__(self) -> str:
-        return f"{self.step} of {self.month.key}, variant {self.variant}, killed {self.how} {self.where:.3f}"
+        step = f"{self.kind}: {self.step} of {self.month.key}, variant {self.variant}"
+        return f"{step}, killed {self.how} {self.where:.3f}"
 
 
 def planned(seed: int, number: int) -> Kill:
     chance = random.Random(f"kill {seed} {number}")
     return Kill(
         number,
-        chance.choices(MONTHS, _WEIGHTS)[0] if number >= _OF_ONE_MONTH else MONTHS[0],
+        KINDS[number % len(KINDS)],
+        chance.choices(MONTHS, _WEIGHTS)[0] if number >= _OF_ONE_MONTH * len(KINDS) else MONTHS[0],
         chance.randrange(VARIANTS),
         chance.choice(STEPS),
         chance.choices(("at call", "within call", "at time"), (2, 1, 1))[0],
@@ -130,20 +144,28 @@ def planned(seed: int, number: int) -> Kill:
 
 
 def attack(count: int, seed: int, cache: Path, only: int | None = None) -> Report:
-    """Kills `count` times. only: the one kill of that number, on a new data directory."""
+    """Kills `count` times in each kind of warehouse. only: the one kill of that number, on a new data directory."""
     report = Report("kills")
-    with tempfile.TemporaryDirectory(prefix="attack-kills-") as name:
-        root = Path(name)
-        numbers = [only] if only is not None else list(range(count))
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attack-kills-")))
+        numbers = [only] if only is not None else list(range(count * len(KINDS)))
+        kinds = sorted({planned(seed, number).kind for number in numbers})
+        new_catalogue = None
+        if "postgres" in kinds:
+            new_catalogue = stack.enter_context(postgres_catalogue(root / "postgres"))
+        places = Places(cache, new_catalogue)
         months = list(dict.fromkeys(planned(seed, number).month for number in numbers))
         deliver(root / "delivered", months)
-        ended = in_child(lambda: references(root, cache, months), 600)
-        if fault := ended.fault():
-            raise RuntimeError(f"the undisturbed runs failed: {fault}\n{ended.raised and ended.raised.trace}")
-        reference: dict[tuple[str, int], Reference] = ended.value
+        predicates(cache)
+        reference: dict[str, References] = {}
+        for kind in kinds:
+            ended = in_child(lambda kind=kind: references(root, places.data_dir(kind, root / kind), months), 600)
+            if fault := ended.fault():
+                raise RuntimeError(f"the undisturbed runs failed: {fault}\n{ended.raised and ended.raised.trace}")
+            reference[kind] = ended.value
 
         def share(worker: int, part: list[int]) -> Report:
-            return _share(seed, part, reference, root, root / str(worker), cache)
+            return _share(seed, part, reference, root, root / str(worker), places)
 
         for ended in in_shares(numbers, share):
             if fault := ended.fault():
@@ -153,6 +175,22 @@ def attack(count: int, seed: int, cache: Path, only: int | None = None) -> Repor
             else:
                 report.add(ended.value)
     return report
+
+
+@dataclass(frozen=True)
+class Places:
+    """Data directories, each with a new warehouse of a kind. new_catalogue: see postgres_catalogue()."""
+
+    cache: Path
+    new_catalogue: Callable[..., str] | None
+
+    def data_dir(self, kind: str, root: Path) -> DataDir:
+        url = ""
+        if kind == "sqlite":
+            url = f"ducklake:sqlite:{root / 'lake.sqlite'}"
+        if kind == "postgres":
+            url = self.new_catalogue(re.sub("[^a-z0-9]", "_", f"of_{root.parent.name}_{root.name}"))
+        return DataDir(root, cache=self.cache, warehouse=url)
 
 
 def deliver(root: Path, months: list[Month]) -> None:
@@ -170,10 +208,8 @@ def deliver(root: Path, months: list[Month]) -> None:
             write_parquet(folder / "few.parquet", rows[:3], {"ListCost": pa.string()})
 
 
-def references(root: Path, cache: Path, months: list[Month]) -> dict[tuple[str, int], Reference]:
+def references(root: Path, data_dir: DataDir, months: list[Month]) -> References:
     """What undisturbed runs of the months end in, and what they take when there is something to replace."""
-    predicates(cache)
-    data_dir = DataDir(root / "undisturbed", cache=cache)
     found = {}
     for month in months:
         for variant in [VARIANTS - 1, *range(VARIANTS)]:
@@ -215,26 +251,34 @@ def _at_each_boundary(act: Callable[[], None] | None) -> None:
 
 
 def _share(
-    seed: int, numbers: list[int], reference: dict[tuple[str, int], Reference], root: Path, own: Path, cache: Path
+    seed: int, numbers: list[int], reference: dict[str, References], root: Path, own: Path, places: Places
 ) -> Report:
     """The kills of one worker, with a reader of its own."""
     report = Report("kills")
     shutil.copytree(root / "delivered", own / "delivered")
+    kills = [planned(seed, number) for number in numbers]
+    batches = []
+    for kind in KINDS:
+        of_kind = [kill for kill in kills if kill.kind == kind]
+        batches += [of_kind[i : i + _KILLS_PER_DATA_DIR] for i in range(0, len(of_kind), _KILLS_PER_DATA_DIR)]
     expected = Expected(own / "expected.json")
-    expected.say(own / "0", {})
+    expected.say(places.data_dir(batches[0][0].kind, own / "before"), {})
     reads = READS_PER_KILL * len(numbers)
-    reader = Child(lambda say: _read_on(own / "expected.json", cache, reads))
-    for i in range(0, len(numbers), _KILLS_PER_DATA_DIR):
-        data_dir = DataDir(own / str(i), cache=cache)
-        some = numbers[i : i + _KILLS_PER_DATA_DIR]
-        _kill_in(
-            data_dir, [planned(seed, number) for number in some], reference, own / "delivered", expected, report, seed
-        )
-        expected.say(data_dir.root, None)
-        months = list(dict.fromkeys(planned(seed, number).month for number in some))
-        _look_for_litter(data_dir, own / "delivered", months, report, f"kills --seed {seed} --count {some[-1] + 1}")
-        if i:
-            shutil.rmtree(own / str(i - _KILLS_PER_DATA_DIR))
+    reader = Child(lambda say: _read_on(own / "expected.json", places.cache, reads))
+    try:
+        for i, batch in enumerate(batches):
+            kind = batch[0].kind
+            data_dir = places.data_dir(kind, own / str(i))
+            _kill_in(data_dir, batch, reference[kind], own / "delivered", expected, report, seed)
+            expected.say(data_dir, None)
+            repeat = f"kills --seed {seed} --only {batch[-1].number}"
+            months = list(dict.fromkeys(kill.month for kill in batch))
+            _look_for_litter(data_dir, own / "delivered", months, report, repeat)
+            if i:
+                shutil.rmtree(own / str(i - 1))
+    except BaseException:
+        reader.kill()  # it would go on for ever, and whoever waits for this process with it
+        raise
     expected.end()
     ended = reader.wait(300)
     if fault := ended.fault():
@@ -257,8 +301,9 @@ class Expected:
         self._path = path
         self.content: dict = {}
 
-    def say(self, data_dir: Path, months: dict[str, dict[str, list | None]] | None) -> None:
-        self.content = {"data_dir": str(data_dir), "months": months, "ended": False}
+    def say(self, data_dir: DataDir, months: dict[str, dict[str, list | None]] | None) -> None:
+        at = {"data_dir": str(data_dir.root), "warehouse": data_dir.warehouse}
+        self.content = {**at, "months": months, "ended": False}
         self._write()
 
     def end(self) -> None:
@@ -274,7 +319,7 @@ class Expected:
 def _kill_in(
     data_dir: DataDir,
     kills: list[Kill],
-    reference: dict[tuple[str, int], Reference],
+    reference: References,
     delivered: Path,
     expected: Expected,
     report: Report,
@@ -286,7 +331,7 @@ def _kill_in(
         before = reference[month.key, VARIANTS - 1]
         token = _touched(delivered, month, VARIANTS - 1)
         first = {month.key: _legal({month.key: (token, before)})[month.key] | {"": None}}
-        expected.say(data_dir.root, _legal(former) | first)
+        expected.say(data_dir, _legal(former) | first)
         ended = in_child(
             lambda month=month: take(connection(delivered, month, VARIANTS - 1), month.month, data_dir) and None
         )
@@ -294,17 +339,18 @@ def _kill_in(
             report.illegal.append(Illegal(f"{month.key} undisturbed: {fault}", f"kills --seed {seed}"))
             return
         former[month.key] = (token, before)
-        expected.say(data_dir.root, _legal(former))
+        expected.say(data_dir, _legal(former))
     for kill in kills:
         after = reference[kill.month.key, kill.variant]
         token = _touched(delivered, kill.month, kill.variant)
         old = former[kill.month.key]
         both = _legal(former)
         both[kill.month.key] |= _legal({kill.month.key: (token, after)})[kill.month.key]
-        expected.say(data_dir.root, both)
+        expected.say(data_dir, both)
         repeat = f"kills --seed {seed} --only {kill.number}"
         happened = _killed(kill, after, delivered, data_dir)
         report.counts[f"kills in {kill.step}" if happened else "ended before the kill came"] += 1
+        report.counts[f"runs into a warehouse of {kill.kind}"] += 1
         ended = in_child(lambda kill=kill: _recovered(kill, delivered, data_dir))
         if fault := ended.fault():
             trace = ended.raised.trace if ended.raised else ""
@@ -328,7 +374,7 @@ def _kill_in(
             if kept != token:
                 report.illegal.append(Illegal(f"{kill}: {what} names {kept}, delivered is {token}", repeat))
         former[kill.month.key] = (token, after)
-        expected.say(data_dir.root, _legal(former))
+        expected.say(data_dir, _legal(former))
 
 
 def _legal(former: dict[str, tuple[str, Reference]]) -> dict[str, dict]:
@@ -402,9 +448,35 @@ def _look_for_litter(data_dir: DataDir, delivered: Path, months: list[Month], re
             report.illegal.append(Illegal(f"{month.key} after all kills: {fault}", repeat))
     still = [path for path in left if path.exists()]
     report.counts["of them, still there two days and a run later"] += len(still)
+    if isinstance(warehouse_of(data_dir), DuckLake):
+        ended = in_child(lambda: _litter_in_lake(data_dir))
+        if fault := ended.fault():
+            report.illegal.append(Illegal(f"tidying after all kills: {fault}", repeat))
+        else:
+            still += ended.value
     if still:
         names = ", ".join(path.relative_to(data_dir.root).as_posix() for path in still[:3])
         report.illegal.append(Illegal(f"{len(still)} temporary files pile up for ever, such as {names}", repeat))
+
+
+def _litter_in_lake(data_dir: DataDir) -> list[Path]:
+    """Files of a lake that its catalogue does not have, though they are old and the lake was tidied."""
+    long_ago = time.time() - _TWO_DAYS
+    for path in data_dir.lake_files.rglob("*.parquet"):
+        os.utime(path, (long_ago, long_ago))
+    warehouse = warehouse_of(data_dir)
+    warehouse.tidy()
+    with warehouse.writing() as connection:
+        # Those of the table, and those that a reader of an earlier snapshot may still want.
+        known = connection.execute(
+            """
+            SELECT path FROM __ducklake_metadata_lake.ducklake_data_file
+            UNION SELECT path FROM __ducklake_metadata_lake.ducklake_delete_file
+            UNION SELECT path FROM __ducklake_metadata_lake.ducklake_files_scheduled_for_deletion
+            """
+        ).fetchall()
+    names = {path.rpartition("/")[2] for (path,) in known}
+    return [path for path in data_dir.lake_files.rglob("*.parquet") if path.name not in names]
 
 
 def _read_on(expected: Path, cache: Path, reads: int) -> tuple[Counter[str], list[str]]:
@@ -415,16 +487,14 @@ def _read_on(expected: Path, cache: Path, reads: int) -> tuple[Counter[str], lis
         before = json.loads(expected.read_text())
         if before["ended"] and counts["reads of the whole table by a concurrent reader"] >= reads:
             return counts, list(wrong)
-        data_dir = DataDir(Path(before["data_dir"]), cache=cache)
+        data_dir = DataDir(Path(before["data_dir"]), cache=cache, warehouse=before["warehouse"])
         try:
             with warehouse_of(data_dir).reading() as warehouse:
                 found = _months_in(warehouse)
-        except WarehouseLocked:
-            counts["the reader found the file locked, and tried again"] += 1
-            time.sleep(_SHORT_PAUSE_SECONDS)
-            continue
         except FileNotFoundError:
             counts["the reader found no warehouse yet"] += 1
+            if any("" not in legal for legal in (before["months"] or {}).values()):
+                wrong["no warehouse, though something was published"] = None
             time.sleep(_SHORT_PAUSE_SECONDS)
             if before["ended"]:
                 return counts, list(wrong)

@@ -1,11 +1,14 @@
 """Ten publishers at once on one warehouse, which is not there yet: what they end in is what one after the other gives.
 
+A reader has it open again and again meanwhile, and neither waits for the other.
+
 Other months; one month ten times; an old and a new delivery of one month. Each run lands, stages, judges and publishes.
 """
 
 import random
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +16,12 @@ from pathlib import Path
 from focus_pipeline.connections.delivery import Delivery
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.rules import predicates
-from focus_pipeline.pipeline.publish import publish_month
-from focus_pipeline.records.landed import current_token
 from focus_pipeline.storage import DataDir
+from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.attack.children import Child, Ended, in_child
-from focus_pipeline_tests.attack.kept_files import accepted_token, inconsistencies
+from focus_pipeline_tests.attack.kept_files import accepted_token, current_token, inconsistencies
 from focus_pipeline_tests.attack.report import Illegal, Report, not_a_sentence
-from focus_pipeline_tests.attack.steps import Shown, shown_after, take, waiting_for_warehouse
+from focus_pipeline_tests.attack.steps import Shown, publish, shown_after, take
 from focus_pipeline_tests.month_files import charges_of, write_csv, write_parquet
 
 PUBLISHERS = 10
@@ -27,6 +29,8 @@ _CONNECTIONS = ("colo_costs", "saas_tools")
 _MONTHS = tuple(f"2025-{month:02d}" for month in range(1, 6))
 _VARIANTS = 2
 _SECONDS = 180
+# A file of the data directory that tells a reader that the race is over.
+_RACED = "raced"
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,12 @@ def _race(number: int, seed: int, serial: dict[Run, Shown], root: Path, cache: P
         report.illegal.append(Illegal(f"{kind}: {what}", repeat, detail))
 
     report.counts[f"races of {PUBLISHERS} publishers: {kind}"] += 1
-    for run, ended in zip(runs, _raced(runs, root, data_dir), strict=True):
+    all_ended, reader = _raced(runs, root, data_dir)
+    if fault := reader.fault():
+        wrong(f"a reader: {fault}", reader.raised.trace if reader.raised else "")
+    else:
+        report.counts["readings meanwhile"] += reader.value
+    for run, ended in zip(runs, all_ended, strict=True):
         report.counts["runs"] += 1
         if ended.fault() is None:
             continue
@@ -151,19 +160,38 @@ def _race(number: int, seed: int, serial: dict[Run, Shown], root: Path, cache: P
             wrong(f"{name} {month}: the table shows {left}, not one of {legal}")
 
 
-def _raced(runs: list[Run], root: Path, data_dir: DataDir) -> list[Ended]:
+def _raced(runs: list[Run], root: Path, data_dir: DataDir) -> tuple[list[Ended], Ended]:
+    """How the runs ended, and a reader who had the warehouse open meanwhile."""
     deliveries = {run: _connection(root, run).discover([run.month]).deliveries[run.month] for run in runs}
 
     def take_one(run: Run, delivery: Delivery) -> None:
         take(_connection(root, run), run.month, data_dir, delivery=delivery)
 
+    reader = Child(lambda say: _read_on(data_dir))
     children = [Child(lambda say, run=run: take_one(run, deliveries[run])) for run in runs]
-    return [child.wait(_SECONDS) for child in children]
+    ended = [child.wait(_SECONDS) for child in children]
+    (data_dir.root / _RACED).touch()
+    return ended, reader.wait(_SECONDS)
+
+
+def _read_on(data_dir: DataDir) -> int:
+    """Opens the warehouse again and again, and keeps it open for a while each time; how often it did."""
+    reads, chance = 0, random.Random(0)
+    while not (data_dir.root / _RACED).exists() or not reads:
+        try:
+            with warehouse_of(data_dir).reading() as connection:
+                while time.sleep(chance.uniform(0, 1)) or chance.random() < 0.5:
+                    connection.execute("SELECT count(*), sum(BilledCost) FROM focus.cost_and_usage").fetchone()
+                reads += 1
+        except FileNotFoundError:
+            time.sleep(0.01)
+            if (data_dir.root / _RACED).exists():
+                raise
+    return reads
 
 
 def _seen(name: str, month: str, data_dir: DataDir) -> tuple[Shown, Shown]:
     """What the table shows now, and after the month is published once more."""
     left = shown_after(name, month, data_dir)
-    with waiting_for_warehouse(data_dir) as warehouse:
-        publish_month(month, data_dir, warehouse)
+    publish(month, data_dir)
     return left, shown_after(name, month, data_dir)

@@ -11,9 +11,9 @@ PLANTED = {
     "a row that is lost while a file is read": (
         "files",
         """
-        from focus_pipeline.pipeline import stage
-        written = stage.canonical_select
-        stage.canonical_select = lambda *a, **k: f"SELECT * FROM ({written(*a, **k)}) WHERE BilledCost < 400"
+        from focus_pipeline.pipeline import parts
+        written = parts.canonical_select
+        parts.canonical_select = lambda *a, **k: f"SELECT * FROM ({written(*a, **k)}) WHERE BilledCost < 400"
         """,
         "accepted with other rows",
     ),
@@ -48,12 +48,29 @@ PLANTED = {
         """
         from focus_pipeline.pipeline import publish
         replace_month = publish.replace_month
-        def in_two(warehouse, staged):
-            warehouse.execute("DELETE FROM focus.cost_and_usage WHERE x_Month = $month", {"month": staged.month})
-            return replace_month(warehouse, staged)
+        def in_two(warehouse, connection, staged):
+            connection.execute("DELETE FROM focus.cost_and_usage WHERE x_Month = $month", {"month": staged.month})
+            return replace_month(warehouse, connection, staged)
         publish.replace_month = in_two
         """,
         "the table shows Shown(rows=0",
+    ),
+    "a warehouse file that is written where it is": (
+        "kills",
+        """
+        from contextlib import contextmanager
+        from focus_pipeline.warehouse.duckdb_file import DuckDBFile
+        copied = DuckDBFile._copy
+        @contextmanager
+        def in_place(self):
+            if self.path.exists():
+                yield self.path
+                return
+            with copied(self) as copy:
+                yield copy
+        DuckDBFile._copy = in_place
+        """,
+        "a reader: focus_pipeline.warehouse.faults.WarehouseLocked",
     ),
 }
 
