@@ -111,7 +111,14 @@ def ours(what: str, file: Path, folder: Path) -> list[str]:
 def loads(folder: Path, file: str) -> Figures:
     figures = Figures(f"From the landed file to published rows, {file}, {len(COLUMNS)} columns", "bare CREATE TABLE")
     figures.measure("bare CREATE TABLE", ours("bare_copy", folder / file, folder))
-    figures.measure("landed file to published rows, every rule checked", ours("whole_path", folder / file, folder))
+    paths = {"into the DuckDB file": "", "into DuckLake with SQLite": "_lake"}
+    for into, kind in paths.items():
+        figures.measure(f"landed file to published rows, {into}", ours(f"whole_path{kind}", folder / file, folder))
+    if file.endswith(".parquet"):
+        for into, kind in paths.items():
+            figures.measure(f"one changed file of 90, {into}", ours(f"one_of_many{kind}", folder / file, folder))
+        for into, kind in paths.items():
+            figures.measure(f"publishing alone, {into}", ours(f"publish{kind}", folder / file, folder))
     if DLT.exists():
         command = [str(DLT), "-c", DLT_LOAD, str(folder), file]
         figures.measure("dlt, filesystem to DuckDB, no checks", command, repeats=1)

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from focus_pipeline.months import months_between
 from focus_pipeline_tests.e2e.project import Project
 
 _START_SECONDS = 90
@@ -77,6 +78,15 @@ class DagsterServer:
     def statuses(self, job: str) -> list[str]:
         """Of the runs of a job, newest first."""
         return [run["status"] for run in self.runs() if run["jobName"] == job]
+
+
+def months_of(run: dict) -> list[str]:
+    """The months that a run of runs() is over: one, or those from the first to the last of a range."""
+    tags = run["tags"]
+    if "dagster/partition" in tags:
+        return [tags["dagster/partition"]]
+    first, last = (tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
+    return months_between(first, last)
 
 
 def await_true(condition, seconds: float, what: str, every: float = 0.5) -> float:

@@ -31,13 +31,13 @@ KILLS = int(os.environ.get("FOCUS_TEST_KILLS", "2"))
 
 # Appended to publish.py of the clone: a month of millions of rows is published for as long as this waits.
 WAIT_WHILE_PUBLISHING = """
-def publish_month(month, data_dir, warehouse, publish=publish_month):
+def publish_months(months, data_dir, warehouse, publish=publish_months):
     import time
 
     while (data_dir.root / "held").exists():
         (data_dir.root / "publishing").touch()
         time.sleep(0.1)
-    return publish(month, data_dir, warehouse)
+    return publish(months, data_dir, warehouse)
 """
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline_tests.e2e.chromium import needs_chromium, running_chromium
-from focus_pipeline_tests.e2e.dagster_server import DagsterServer, await_true, running_dagster
+from focus_pipeline_tests.e2e.dagster_server import DagsterServer, await_true, months_of, running_dagster
 from focus_pipeline_tests.e2e.deliveries import deliver_months
 from focus_pipeline_tests.e2e.project import Project, clone_with_demo
 
@@ -147,4 +147,4 @@ def launch(page: Page, months: str, button: str) -> None:
 def published(dagster: DagsterServer) -> set[tuple[str, str]]:
     """Status and month of the runs that publish."""
     runs = [run for run in dagster.runs() if run["jobName"] == "focus_publish"]
-    return {(run["status"], run["tags"]["dagster/partition"]) for run in runs}
+    return {(run["status"], month) for run in runs for month in months_of(run)}
