@@ -10,12 +10,12 @@ import pytest
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
-from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.settings import load_settings
 from focus_pipeline.sql import Sandbox, literal, open_duckdb, path_literal
 from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv, write_parquet
+from focus_pipeline_tests.warehouses import publish, warehouse_at
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[duckd
     opened = (
         open_duckdb(Sandbox((inside,), inside / "scratch", "100MB"))
         if request.param == "memory"
-        else open_warehouse(inside / "warehouse.duckdb")
+        else warehouse_at(inside / "warehouse.duckdb").writing()
     )
     with opened as connection:
         yield connection
@@ -114,8 +114,7 @@ def test_a_data_directory_may_be_called_anything_that_duckdb_takes(
     connection = MonthFolders("colo_costs", (tmp_path / "delivered").as_uri())
     landed = land(connection, connection.discover().deliveries[MONTH], data_dir)
     assert judge(stage(landed, data_dir, month_rule=True), data_dir, month_rule=True).accepted
-    with warehouse_of(data_dir).writing() as warehouse:
-        publish_month(MONTH, data_dir, warehouse)
+    publish(MONTH, data_dir)
     with warehouse_of(data_dir).reading() as warehouse:
         assert warehouse.execute("SELECT count(*) FROM focus.cost_and_usage").fetchone() == (4,)
 

@@ -35,6 +35,8 @@ _MOST_SECONDS = 30 * 60
 _BESIDE = "dagster-kills"
 PARTS: dict[str, tuple[int, Callable[[int, int, Path, int | None], Report]]] = {
     "kills": (990, kills.attack),
+    "kills-sqlite": (100, partial(kills.attack, kind="sqlite")),
+    "kills-postgres": (100, partial(kills.attack, kind="postgres")),
     "files": (20_000, fuzzed_files.attack),
     "manifests": (20_000, fuzzed_manifests.attack),
     "dagster-kills": (10, dagster_kills.attack),

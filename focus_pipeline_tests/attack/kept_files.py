@@ -31,9 +31,10 @@ def inconsistencies(root: Path) -> Iterator[str]:
         if staged is None:
             yield f"{_of(accepted, root)} names what is not staged"
             continue
-        parquet = accepted.parent / staged["path"]
-        if not parquet.exists() or pq.read_metadata(parquet).num_rows != staged["rows"]:
-            yield f"{_of(parquet, root)} is not there, or not of {staged['rows']:,} rows"
+        for part in staged["parts"]:
+            parquet = accepted.parent / f"{part['identity']}.parquet"
+            if part["rows"] and not (parquet.exists() and pq.read_metadata(parquet).num_rows == part["rows"]):
+                yield f"{_of(parquet, root)} is not there, or not of {part['rows']:,} rows"
 
 
 def accepted_token(root: Path, connection: str, month: str) -> str | None:

@@ -24,21 +24,20 @@ import pyarrow as pa
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.canonical import quoted
 from focus_pipeline.focus.rules import predicates
-from focus_pipeline.records.landed import current_token
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse.faults import WarehouseLocked
 from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.attack.children import Child, in_child, in_shares
-from focus_pipeline_tests.attack.kept_files import accepted_token, inconsistencies, left_over
+from focus_pipeline_tests.attack.kept_files import accepted_token, current_token, inconsistencies, left_over
 from focus_pipeline_tests.attack.report import Illegal, Report
 from focus_pipeline_tests.attack.steps import STEPS, Shown, shown_after, take
 from focus_pipeline_tests.month_files import charges_of, write_csv, write_parquet
+from focus_pipeline_tests.warehouses import urls_of
 
 VARIANTS = 3
 READS_PER_KILL = 10
 _KILLS_PER_DATA_DIR = 40
 _TWO_DAYS = 2 * 24 * 3600
-# Between two reads, and until a locked warehouse is tried again.
+# Between two reads, and until a warehouse is looked for again.
 _PAUSE_SECONDS, _SHORT_PAUSE_SECONDS = 0.06, 0.01
 
 # Calls into C at which something is seen from outside, or is about to be.
@@ -129,10 +128,10 @@ def planned(seed: int, number: int) -> Kill:
     )
 
 
-def attack(count: int, seed: int, cache: Path, only: int | None = None) -> Report:
-    """Kills `count` times. only: the one kill of that number, on a new data directory."""
-    report = Report("kills")
-    with tempfile.TemporaryDirectory(prefix="attack-kills-") as name:
+def attack(count: int, seed: int, cache: Path, only: int | None = None, kind: str = "duckdb") -> Report:
+    """Kills `count` times. only: the one kill of that number, on a new data directory. kind: of the warehouse."""
+    report = Report("kills" if kind == "duckdb" else f"kills-{kind}")
+    with tempfile.TemporaryDirectory(prefix="attack-kills-") as name, urls_of(kind, Path(name)) as url_in:
         root = Path(name)
         numbers = [only] if only is not None else list(range(count))
         months = list(dict.fromkeys(planned(seed, number).month for number in numbers))
@@ -143,12 +142,12 @@ def attack(count: int, seed: int, cache: Path, only: int | None = None) -> Repor
         reference: dict[tuple[str, int], Reference] = ended.value
 
         def share(worker: int, part: list[int]) -> Report:
-            return _share(seed, part, reference, root, root / str(worker), cache)
+            return _share(seed, part, reference, root, root / str(worker), cache, url_in, report.part)
 
         for ended in in_shares(numbers, share):
             if fault := ended.fault():
                 report.illegal.append(
-                    Illegal(fault, f"kills --seed {seed}", ended.raised.trace if ended.raised else "")
+                    Illegal(fault, f"{report.part} --seed {seed}", ended.raised.trace if ended.raised else "")
                 )
             else:
                 report.add(ended.value)
@@ -215,35 +214,44 @@ def _at_each_boundary(act: Callable[[], None] | None) -> None:
 
 
 def _share(
-    seed: int, numbers: list[int], reference: dict[tuple[str, int], Reference], root: Path, own: Path, cache: Path
+    seed: int,
+    numbers: list[int],
+    reference: dict[tuple[str, int], Reference],
+    root: Path,
+    own: Path,
+    cache: Path,
+    url_in: Callable[[Path], str],
+    part: str,
 ) -> Report:
-    """The kills of one worker, with a reader of its own."""
-    report = Report("kills")
+    """The kills of one worker, with a reader of its own. url_in: folder -> URL of a new warehouse."""
+    report = Report(part)
     shutil.copytree(root / "delivered", own / "delivered")
     expected = Expected(own / "expected.json")
-    expected.say(own / "0", {})
+    expected.say(DataDir(own / "0"), {})
     reads = READS_PER_KILL * len(numbers)
     reader = Child(lambda say: _read_on(own / "expected.json", cache, reads))
     for i in range(0, len(numbers), _KILLS_PER_DATA_DIR):
-        data_dir = DataDir(own / str(i), cache=cache)
+        data_dir = DataDir(own / str(i), cache=cache, warehouse=url_in(own / str(i)))
         some = numbers[i : i + _KILLS_PER_DATA_DIR]
         _kill_in(
             data_dir, [planned(seed, number) for number in some], reference, own / "delivered", expected, report, seed
         )
-        expected.say(data_dir.root, None)
+        expected.say(data_dir, None)
         months = list(dict.fromkeys(planned(seed, number).month for number in some))
-        _look_for_litter(data_dir, own / "delivered", months, report, f"kills --seed {seed} --count {some[-1] + 1}")
+        _look_for_litter(
+            data_dir, own / "delivered", months, report, f"{report.part} --seed {seed} --count {some[-1] + 1}"
+        )
         if i:
             shutil.rmtree(own / str(i - _KILLS_PER_DATA_DIR))
     expected.end()
     ended = reader.wait(300)
     if fault := ended.fault():
         trace = ended.raised.trace if ended.raised else ""
-        report.illegal.append(Illegal(f"a reader: {fault}", f"kills --seed {seed}", trace))
+        report.illegal.append(Illegal(f"a reader: {fault}", f"{report.part} --seed {seed}", trace))
     else:
         counts, wrong = ended.value
         report.counts.update(counts)
-        report.illegal += [Illegal(f"a reader saw {what}", f"kills --seed {seed}") for what in wrong]
+        report.illegal += [Illegal(f"a reader saw {what}", f"{report.part} --seed {seed}") for what in wrong]
     return report
 
 
@@ -257,8 +265,13 @@ class Expected:
         self._path = path
         self.content: dict = {}
 
-    def say(self, data_dir: Path, months: dict[str, dict[str, list | None]] | None) -> None:
-        self.content = {"data_dir": str(data_dir), "months": months, "ended": False}
+    def say(self, data_dir: DataDir, months: dict[str, dict[str, list | None]] | None) -> None:
+        self.content = {
+            "data_dir": str(data_dir.root),
+            "warehouse": data_dir.warehouse,
+            "months": months,
+            "ended": False,
+        }
         self._write()
 
     def end(self) -> None:
@@ -286,23 +299,23 @@ def _kill_in(
         before = reference[month.key, VARIANTS - 1]
         token = _touched(delivered, month, VARIANTS - 1)
         first = {month.key: _legal({month.key: (token, before)})[month.key] | {"": None}}
-        expected.say(data_dir.root, _legal(former) | first)
+        expected.say(data_dir, _legal(former) | first)
         ended = in_child(
             lambda month=month: take(connection(delivered, month, VARIANTS - 1), month.month, data_dir) and None
         )
         if fault := ended.fault():
-            report.illegal.append(Illegal(f"{month.key} undisturbed: {fault}", f"kills --seed {seed}"))
+            report.illegal.append(Illegal(f"{month.key} undisturbed: {fault}", f"{report.part} --seed {seed}"))
             return
         former[month.key] = (token, before)
-        expected.say(data_dir.root, _legal(former))
+        expected.say(data_dir, _legal(former))
     for kill in kills:
         after = reference[kill.month.key, kill.variant]
         token = _touched(delivered, kill.month, kill.variant)
         old = former[kill.month.key]
         both = _legal(former)
         both[kill.month.key] |= _legal({kill.month.key: (token, after)})[kill.month.key]
-        expected.say(data_dir.root, both)
-        repeat = f"kills --seed {seed} --only {kill.number}"
+        expected.say(data_dir, both)
+        repeat = f"{report.part} --seed {seed} --only {kill.number}"
         happened = _killed(kill, after, delivered, data_dir)
         report.counts[f"kills in {kill.step}" if happened else "ended before the kill came"] += 1
         ended = in_child(lambda kill=kill: _recovered(kill, delivered, data_dir))
@@ -328,7 +341,7 @@ def _kill_in(
             if kept != token:
                 report.illegal.append(Illegal(f"{kill}: {what} names {kept}, delivered is {token}", repeat))
         former[kill.month.key] = (token, after)
-        expected.say(data_dir.root, _legal(former))
+        expected.say(data_dir, _legal(former))
 
 
 def _legal(former: dict[str, tuple[str, Reference]]) -> dict[str, dict]:
@@ -415,14 +428,10 @@ def _read_on(expected: Path, cache: Path, reads: int) -> tuple[Counter[str], lis
         before = json.loads(expected.read_text())
         if before["ended"] and counts["reads of the whole table by a concurrent reader"] >= reads:
             return counts, list(wrong)
-        data_dir = DataDir(Path(before["data_dir"]), cache=cache)
+        data_dir = DataDir(Path(before["data_dir"]), cache=cache, warehouse=before["warehouse"])
         try:
             with warehouse_of(data_dir).reading() as warehouse:
                 found = _months_in(warehouse)
-        except WarehouseLocked:
-            counts["the reader found the file locked, and tried again"] += 1
-            time.sleep(_SHORT_PAUSE_SECONDS)
-            continue
         except FileNotFoundError:
             counts["the reader found no warehouse yet"] += 1
             time.sleep(_SHORT_PAUSE_SECONDS)

@@ -13,13 +13,11 @@ from pathlib import Path
 from focus_pipeline.connections.delivery import Delivery
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.rules import predicates
-from focus_pipeline.pipeline.publish import publish_month
-from focus_pipeline.records.landed import current_token
 from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.attack.children import Child, Ended, in_child
-from focus_pipeline_tests.attack.kept_files import accepted_token, inconsistencies
+from focus_pipeline_tests.attack.kept_files import accepted_token, current_token, inconsistencies
 from focus_pipeline_tests.attack.report import Illegal, Report, not_a_sentence
-from focus_pipeline_tests.attack.steps import Shown, shown_after, take, waiting_for_warehouse
+from focus_pipeline_tests.attack.steps import Shown, publish, shown_after, take
 from focus_pipeline_tests.month_files import charges_of, write_csv, write_parquet
 
 PUBLISHERS = 10
@@ -164,6 +162,5 @@ def _raced(runs: list[Run], root: Path, data_dir: DataDir) -> list[Ended]:
 def _seen(name: str, month: str, data_dir: DataDir) -> tuple[Shown, Shown]:
     """What the table shows now, and after the month is published once more."""
     left = shown_after(name, month, data_dir)
-    with waiting_for_warehouse(data_dir) as warehouse:
-        publish_month(month, data_dir, warehouse)
+    publish(month, data_dir)
     return left, shown_after(name, month, data_dir)

@@ -1,8 +1,7 @@
 """The way of a month through the steps that a run of Dagster takes, and what the warehouse shows of it then."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import duckdb
@@ -11,13 +10,13 @@ from focus_pipeline.connections.delivery import Connection, Delivery
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
-from focus_pipeline.pipeline.publish import publish_month
+from focus_pipeline.pipeline.publish import publish_months
 from focus_pipeline.pipeline.stage import StagedMonth, stage
-from focus_pipeline.records.verdicts import Verdict, verdict_path
+from focus_pipeline.records.verdicts import Verdict
 from focus_pipeline.sql import quoted
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.faults import WarehouseLocked
-from focus_pipeline.warehouse.months import record_verdict
+from focus_pipeline.warehouse.warehouse import warehouse_of
 
 STEPS = ("land", "stage", "judge", "publish")
 
@@ -45,29 +44,24 @@ def take(
     # The deliveries of an attack shrink and grow at will: none is to be held back for that.
     verdict = judge(staged, data_dir, month_rule=connection.month_rule, accept_loss=True)
     before("publish")
-    with waiting_for_warehouse(data_dir) as warehouse:
-        record_verdict(warehouse, staged, verdict_path(staged.connection, staged.month, staged.token, data_dir))
-        publish_month(month, data_dir, warehouse)
+    publish(month, data_dir)
     return staged, verdict
 
 
-@contextmanager
-def waiting_for_warehouse(data_dir: DataDir, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The warehouse. Raises WarehouseLocked when it is still open elsewhere after a minute."""
+def publish(month: str, data_dir: DataDir) -> None:
+    """Publishes a month. Raises WarehouseLocked when others are at it for a minute, and what holds up the month."""
     until = time.monotonic() + _PATIENCE_SECONDS
-    stack = ExitStack()
     while True:
         try:
-            warehouse = stack.enter_context(
-                open_warehouse(data_dir.warehouse, read_only=read_only, sandbox=data_dir.sandbox)
-            )
-            break
+            published = publish_months([month], data_dir, warehouse_of(data_dir))[month]
         except WarehouseLocked:
             if time.monotonic() > until:
                 raise
             time.sleep(0.01)
-    with stack:
-        yield warehouse
+        else:
+            for error in published.failed.values():
+                raise error
+            return
 
 
 @dataclass(frozen=True)
@@ -100,7 +94,8 @@ def shown(warehouse: duckdb.DuckDBPyConnection, connection: str, month: str) -> 
 
 def shown_after(connection: str, month: str, data_dir: DataDir) -> Shown:
     """What a reader sees who comes now; of a warehouse that is not there, nothing."""
-    if not data_dir.warehouse.exists():
+    try:
+        with warehouse_of(data_dir).reading() as warehouse:
+            return shown(warehouse, connection, month)
+    except FileNotFoundError:
         return NOTHING
-    with waiting_for_warehouse(data_dir, read_only=True) as warehouse:
-        return shown(warehouse, connection, month)

@@ -20,9 +20,8 @@ from focus_pipeline.settings import load_settings
 from focus_pipeline.sql import literal
 from focus_pipeline.storage import DataDir
 from focus_pipeline.validate import validate
-from focus_pipeline.warehouse.months import replace_month
-from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.bench.large_month import write_csv, write_parquet
+from focus_pipeline_tests.warehouses import file_of, publish
 
 CONNECTION, MONTH, TOKEN = "bench", "2025-03", "token"
 
@@ -50,15 +49,14 @@ def rules(file: Path, folder: Path) -> float:
 def whole_path(file: Path, folder: Path) -> float:
     """From the landed file to published rows: normalise, check, publish."""
     data_dir = _data_dir(folder)
-    data_dir.warehouse.unlink(missing_ok=True)
+    file_of(data_dir).unlink(missing_ok=True)
     load_rules(data_dir.rules_cache)
     for leftover in data_dir.staged(CONNECTION, MONTH).glob("*"):
         leftover.unlink()
     start = time.perf_counter()
     staged = _staged(file, data_dir)
     judge(staged, data_dir, month_rule=False)
-    with warehouse_of(data_dir).writing() as warehouse:
-        replace_month(warehouse, staged)
+    publish(MONTH, data_dir)
     return time.perf_counter() - start
 
 

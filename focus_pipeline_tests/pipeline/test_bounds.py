@@ -16,6 +16,7 @@ from focus_pipeline.settings import load_settings
 from focus_pipeline.warehouse.months import record_verdict
 from focus_pipeline_tests.conftest import LoadedMonth, LoadMonth
 from focus_pipeline_tests.month_files import as_csv, focus_row, write_csv, write_parquet
+from focus_pipeline_tests.warehouses import warehouse_at
 
 MEGABYTE = 1024 * 1024
 ROWS = as_csv([focus_row()])
@@ -175,7 +176,7 @@ def test_a_verdict_is_small_however_large_the_values_are_that_it_shows(
     assert path.with_name(f"{staged.token}.staged.json").stat().st_size < MEGABYTE
     example = loaded.failures["KeyValueFormat-A-001-M"].examples[0]
     assert example["Tags"] == f"{long[:200]}…"
-    with open_warehouse(tmp_path / "data" / "warehouse.duckdb") as warehouse:
+    with warehouse_at(tmp_path / "data" / "warehouse.duckdb").writing() as warehouse:
         record_verdict(warehouse, staged, path)
         (broken,) = warehouse.execute(
             "SELECT Violations FROM focus.conformance WHERE RuleId = 'KeyValueFormat-A-001-M' AND ColumnId = 'Tags'"

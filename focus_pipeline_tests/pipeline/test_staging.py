@@ -13,13 +13,13 @@ import pytest
 
 from focus_pipeline.focus import fingerprint
 from focus_pipeline.focus.fingerprint import code_fingerprint
-from focus_pipeline.pipeline.publish import publish_month
 from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import current_delivery
 from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.conftest import CONNECTION, LoadMonth
 from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv, write_parquet
+from focus_pipeline_tests.warehouses import publish
 
 
 @pytest.fixture
@@ -85,13 +85,13 @@ def test_a_month_is_staged_and_judged_anew_when_the_code_changes(
         older.setattr("focus_pipeline.pipeline.judge._reconciliation_failures", lambda *_: [])
         before = load_month(folder)
     assert (before.staged.rows, before.verdict.accepted) == (1, True)
-    with warehouse_of(before.data_dir).writing() as warehouse:
-        publish_month(MONTH, before.data_dir, warehouse)
-        older_code()
-        after = load_month(folder)
-        assert (after.staged.token, after.staged.rows) == (before.staged.token, 2)
-        assert after.failures["ListCost-C-003-M"].violations == 2
-        publish_month(MONTH, after.data_dir, warehouse)
+    publish(MONTH, before.data_dir)
+    older_code()
+    after = load_month(folder)
+    assert (after.staged.token, after.staged.rows) == (before.staged.token, 2)
+    assert after.failures["ListCost-C-003-M"].violations == 2
+    publish(MONTH, after.data_dir)
+    with warehouse_of(after.data_dir).reading() as warehouse:
         assert warehouse.execute("SELECT count(*) FROM focus.cost_and_usage").fetchone() == (2,)
 
 
