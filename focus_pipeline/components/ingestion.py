@@ -26,7 +26,7 @@ from focus_pipeline.records.landed import current_delivery
 from focus_pipeline.records.verdicts import CheckVerdict, months_failing
 from focus_pipeline.secrets_filter import errors_without_secrets, raise_alone, without_secrets
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse.faults import NotReconciled, WarehouseDamaged, WarehouseLocked
+from focus_pipeline.warehouse.faults import NotReconciled, WarehouseDamaged, WarehouseUnusable
 
 # A provider that is delivering right now, or is out of reach for a moment, is asked again within the run.
 FETCH_RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
@@ -258,7 +258,7 @@ def named_failures(name: str, month: str | None = None) -> Iterator[None]:
             WarehouseDamaged,
         ) as error:
             raise_alone(dg.Failure(without_secrets(_about(place, error)), allow_retries=False))
-        except (StoreError, IncompleteDownload, WarehouseLocked, MachineFault) as error:
+        except (StoreError, IncompleteDownload, WarehouseUnusable, MachineFault) as error:
             raise_alone(dg.Failure(without_secrets(_about(place, error))))
 
 

@@ -58,7 +58,8 @@ def publish_months(months: Sequence[str], data_dir: DataDir, warehouse: Warehous
     """
     # Before it is looked into: what is accepted meanwhile is published by the next run.
     published = {month: PublishedMonth(month, fingerprint_of(month, data_dir)) for month in months}
-    if not warehouse.exists() or _pending(months, data_dir, _states(warehouse, months)):
+    states = _states(warehouse, months)
+    if states is None or _pending(months, data_dir, states):
         with warehouse.writing() as connection:
             # Another process may have published since.
             for pending in _pending(months, data_dir, month_states(connection, months)):
@@ -72,12 +73,15 @@ def publish_months(months: Sequence[str], data_dir: DataDir, warehouse: Warehous
     return published
 
 
-def _states(warehouse: Warehouse, months: Iterable[str]) -> dict[tuple[str, str], MonthState]:
-    with warehouse.reading() as connection:
-        try:
+def _states(warehouse: Warehouse, months: Iterable[str]) -> dict[tuple[str, str], MonthState] | None:
+    """See month_states(); None where there is no warehouse yet."""
+    try:
+        with warehouse.reading() as connection:
             return month_states(connection, months)
-        except duckdb.CatalogException:  # of an earlier version
-            return {}
+    except FileNotFoundError:
+        return None
+    except duckdb.CatalogException:  # of an earlier version
+        return {}
 
 
 def _pending(months: Sequence[str], data_dir: DataDir, states: Mapping[tuple[str, str], MonthState]) -> list[_Pending]:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import duckdb
 
@@ -31,6 +32,11 @@ logger = logging.getLogger(__name__)
 
 _SCANNERS = {"sqlite": "sqlite_scanner", "postgres": "postgres_scanner"}
 _URL = re.compile(r"ducklake:(?:(sqlite|postgres):)?(.+)", re.DOTALL)
+# What another process that is at work with a catalogue makes of a statement, and what keeps all of them out.
+_TAKEN = re.compile(
+    r"database is locked|Could not set lock|Transaction conflict|lock timeout|could not serialize|concurrent update"
+)
+_CATALOGUE = re.compile(r"DuckLake|[Uu]nable to connect|connection to server|not a database|is malformed")
 _WAITS_SECONDS = 60.0
 # Any number; every publishing process takes the same one.
 _ADVISORY_LOCK = 4_607_182_418
@@ -70,17 +76,17 @@ class DuckLake:
         )
 
     def exists(self) -> bool:
-        if (path := self._catalogue_file) is not None:
-            with machine_faults(f"the warehouse {self.place} cannot be reached"):
-                return path.exists()
+        # A catalogue without tables is of a process that was killed as it made them.
         with suppress(FileNotFoundError), self.reading():
             return True
         return False
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        if (path := self._catalogue_file) is not None and not path.exists():
-            raise self._absent()
+        if (path := self._catalogue_file) is not None:
+            with machine_faults(f"the warehouse {self.place} cannot be reached"):
+                if not path.exists():
+                    raise self._absent()
         with self._attached(read_only=True) as connection:
             if not _has_tables(connection):
                 raise self._absent()
@@ -90,7 +96,7 @@ class DuckLake:
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with machine_faults(f"the warehouse {self.place} cannot be written"):
             make_folder(self.files)
-        with self._alone_by_file(), self._attached() as connection, self._alone_in_postgres(connection):
+        with self._alone_by_file(), self._alone_in_postgres(), self._attached() as connection:
             if bring_up_to_date(connection):
                 # Rows that are deleted from a file stand in the catalogue, too, and keep the file in the table.
                 connection.execute(
@@ -171,21 +177,28 @@ class DuckLake:
 
     @contextmanager
     def _named_faults(self) -> Iterator[None]:
+        # DuckLake raises errors of many kinds, or of none; their text tells, and may hold a password.
         try:
             yield
-        except duckdb.InvalidInputException as error:
-            if "Existing DuckLake" not in str(error):
-                raise
-            raise self._absent() from None
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             text = str(error)
-            if "database is locked" in text or "Could not set lock" in text:
-                raise WarehouseLocked(f"{self.place} is being written by another process; run this again") from error
-            if (said := machine_fault(error)) is not None:
+            if "Existing DuckLake" in text:
+                raise self._absent() from None
+            if _TAKEN.search(text):
+                raise WarehouseLocked(f"{self.place} is being written by another process; run this again") from None
+            if "does not match existing data path" in text:
+                raise WarehouseUnusable(
+                    f"the warehouse {self.place}: its catalogue names another folder of files "
+                    f"({text.splitlines()[0].rpartition('catalog ')[2]}). Set FOCUS_LAKE_FILES to that one"
+                ) from None
+            if _CATALOGUE.search(text):
+                told = re.search(r"connection to server.*", text)
+                said = told[0] if told else text.splitlines()[0]
+                raise WarehouseUnusable(
+                    f"the catalogue of the warehouse {self.place} cannot be used: {_without_password(said)[:300]}"
+                ) from None
+            if isinstance(error, duckdb.IOException) and (said := machine_fault(error)) is not None:
                 raise MachineFault(f"the warehouse {self.place}: {said}") from error
-            if "DuckLake" in text or "connection" in text.lower():
-                first = text.splitlines()[0].removeprefix("IO Error: ")[:300]
-                raise WarehouseUnusable(f"the warehouse {self.place} cannot be opened: {first}") from error
             raise
 
     @contextmanager
@@ -211,24 +224,24 @@ class DuckLake:
             os.close(descriptor)
 
     @contextmanager
-    def _alone_in_postgres(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    def _alone_in_postgres(self) -> Iterator[None]:
         """No other process, on whatever machine, is in such a block, where the catalogue is in Postgres."""
-        if self._catalogue[0] != "postgres":
+        kind, where = self._catalogue
+        if kind != "postgres":
             yield
             return
-        # A transaction of its own, which holds the lock until the block has committed all of its.
-        holder = connection.cursor()
-        holder.execute("BEGIN")
-        try:
-            holder.execute(
-                "SELECT * FROM postgres_query('__ducklake_metadata_lake', "
-                f"'SELECT CAST(pg_advisory_xact_lock({_ADVISORY_LOCK}) AS text)')"
-            ).fetchall()
+        # A connection of its own, from before the catalogue is made; its transaction holds the lock until the block has
+        # committed all of its.
+        with self._named_faults(), duckdb.connect(config=self.sandbox.config) as holder:
+            load_extension(holder, _SCANNERS[kind])
+            holder.execute(f"ATTACH {literal(where)} AS guard (TYPE postgres)")
+            holder.execute("BEGIN")
+            for statement in (
+                f"SELECT set_config('lock_timeout', '{_WAITS_SECONDS:.0f}s', true)",
+                f"SELECT CAST(pg_advisory_xact_lock({_ADVISORY_LOCK}) AS text)",
+            ):
+                holder.execute("SELECT * FROM postgres_query('guard', $statement)", {"statement": statement}).fetchall()
             yield
-        finally:
-            with suppress(duckdb.Error):
-                holder.execute("ROLLBACK")
-            holder.close()
 
 
 def _create_sqlite(path: Path) -> None:
@@ -246,7 +259,7 @@ def _has_tables(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _hive(column: str, value: str) -> str:
-    return f"{column}={value}"
+    return f"{column}={quote(value, safe='')}"
 
 
 def _without_password(url: str) -> str:

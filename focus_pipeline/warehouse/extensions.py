@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 
 from focus_pipeline.sql import literal
+from focus_pipeline.warehouse.faults import WarehouseUnusable
 
 _WHEELS = {
     "ducklake": "duckdb-extension-ducklake",
@@ -14,7 +15,7 @@ _WHEELS = {
 }
 
 
-class ExtensionMissing(Exception):
+class ExtensionMissing(WarehouseUnusable):
     """The wheel of an extension is not installed, or is of another DuckDB."""
 
 
