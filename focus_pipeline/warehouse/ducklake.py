@@ -192,13 +192,13 @@ class DuckLake:
                     f"({text.splitlines()[0].rpartition('catalog ')[2]}). Set FOCUS_LAKE_FILES to that one"
                 ) from None
             if _CATALOGUE.search(text):
-                told = re.search(r"connection to server.*", text)
-                said = told[0] if told else text.splitlines()[0]
+                refused = re.search(r"connection to server.*", text)
+                said = refused[0] if refused else text.splitlines()[0]
                 raise WarehouseUnusable(
                     f"the catalogue of the warehouse {self.place} cannot be used: {_without_password(said)[:300]}"
                 ) from None
-            if isinstance(error, duckdb.IOException) and (said := machine_fault(error)) is not None:
-                raise MachineFault(f"the warehouse {self.place}: {said}") from error
+            if isinstance(error, duckdb.IOException) and (fault := machine_fault(error)) is not None:
+                raise MachineFault(f"the warehouse {self.place}: {fault}") from error
             raise
 
     @contextmanager
