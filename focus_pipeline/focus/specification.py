@@ -29,7 +29,6 @@ class Column:
     removed: str | None
     description: str
     format: str | None
-    minimum: int | None
     allowed: tuple[str, ...]
     parents: Mapping[str, str]
     former_names: tuple[str, ...]
@@ -255,7 +254,6 @@ def _column(name: str, facts: dict) -> Column:
         removed=facts.get("removed"),
         description=facts["description"],
         format=facts.get("format"),
-        minimum=facts.get("minimum"),
         allowed=tuple(allowed),
         parents=parents,
         former_names=tuple(facts.get("former_names", ())),
