@@ -170,7 +170,6 @@ def test_of_a_file_that_a_later_delivery_has_too_the_rows_are_of_the_later_one(k
 def test_a_process_that_dies_between_deleting_and_committing_leaves_the_former_month(
     kept: Months, folder: Path
 ) -> None:
-    """T43"""
     kept.load(folder, "1", "2")
     kept.publish()
     kept.load(folder, "30")
@@ -596,7 +595,6 @@ def test_a_view_has_the_columns_of_its_version_and_the_lineage(tmp_path: Path, v
 def test_each_reader_finds_the_provider_under_the_name_that_its_version_has(
     folder: Path, load_month: Callable[..., LoadedMonth], sent: str
 ) -> None:
-    """T38"""
     write_csv(folder / "a.csv", [without(focus_row(), "ProviderName") | {sent: "Equinix"}])
     month = load_month(folder)
     publish(MONTH, month.data_dir)

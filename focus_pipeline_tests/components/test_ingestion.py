@@ -134,7 +134,6 @@ def test_a_run_whose_month_is_refused_says_why_in_its_error_and_its_log(
 
 
 def test_a_rejected_delivery_keeps_the_last_good_month_and_its_own_bytes(site: Site, recent: list[str]) -> None:
-    """T44"""
     month = recent[-1]
     site.deliver(month, cost="5")
     site.tick_and_load()
@@ -158,7 +157,6 @@ def test_a_rejected_delivery_keeps_the_last_good_month_and_its_own_bytes(site: S
 def test_a_file_with_rows_of_another_month_is_rejected_by_name_and_the_rest_is_loaded(
     site: Site, recent: list[str]
 ) -> None:
-    """T35"""
     month = recent[-1]
     site.deliver(month, cost="5")
     site.deliver(month, "late.csv", cost="9", ChargePeriodStart=f"{recent[0]}-05T00:00:00Z")
@@ -230,7 +228,6 @@ def test_sub_accounts_are_data_sources_below_their_connection(site: Site, recent
 
 
 def test_costs_of_two_currencies_are_never_added_up(site: Site, recent: list[str]) -> None:
-    """T41"""
     site.deliver(recent[0], cost="1")
     site.deliver(recent[0], "in-euro.csv", cost="2", BillingCurrency="EUR")
     site.tick_and_load()
@@ -243,7 +240,7 @@ def test_costs_of_two_currencies_are_never_added_up(site: Site, recent: list[str
 def test_a_month_is_published_while_somebody_reads_and_the_reader_sees_what_it_has_opened(
     site: Site, recent: list[str]
 ) -> None:
-    """T43; of a DuckLake test_warehouse.py shows the same."""
+    """Of a DuckLake test_warehouse.py shows the same."""
     only_of_a_file(site)
     site.deliver(recent[0], cost="1")
     site.run(recent[0])
@@ -297,7 +294,7 @@ def test_the_wrong_folder_fails_the_run_with_a_sentence_and_no_retries(site: Sit
 def test_an_account_that_two_connections_deliver_is_pointed_out(
     make_site: Callable[..., Site], recent: list[str]
 ) -> None:
-    """T6, T40: it is loaded, for only people know which of the two is wrong."""
+    """It is loaded, for only people know which of the two is wrong."""
     month = recent[-1]
     site = make_site("first", "second")
     for name in ("first", "second"):

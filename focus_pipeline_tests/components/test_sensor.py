@@ -61,7 +61,6 @@ def test_the_advice_on_a_month_that_is_not_watched_is_one_that_can_be_followed(s
 
 
 def test_the_same_token_never_runs_twice(site: Site, recent: list[str]) -> None:
-    """T45"""
     site.deliver(recent[-1])
     request = site.tick().run_requests[0]
     assert site.load(request).success
@@ -74,7 +73,6 @@ def test_the_same_token_never_runs_twice(site: Site, recent: list[str]) -> None:
 
 
 def test_a_month_being_loaded_is_not_asked_for_again(site: Site, recent: list[str]) -> None:
-    """T45"""
     site.deliver(recent[-1])
     request = site.tick().run_requests[0]
     make_run(site, request, dg.DagsterRunStatus.STARTED)
@@ -84,7 +82,7 @@ def test_a_month_being_loaded_is_not_asked_for_again(site: Site, recent: list[st
 
 
 def test_a_rejected_month_waits_for_a_new_delivery_and_holds_up_no_other(site: Site, recent: list[str]) -> None:
-    """T45: a poisoned month."""
+    """A poisoned month."""
     site.deliver(recent[0], cost="$5")
     site.deliver(recent[1])
     outcomes = {request.partition_key: site.load(request).success for request in site.tick().run_requests}
@@ -103,7 +101,7 @@ def test_a_rejected_month_waits_for_a_new_delivery_and_holds_up_no_other(site: S
 def test_a_run_that_failed_before_a_verdict_is_tried_again_after_a_while_and_then_left_to_people(
     site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T45: the attempt is in the run key, for Dagster never starts a key twice."""
+    """The attempt is in the run key, for Dagster never starts a key twice."""
     site.deliver(recent[-1])
 
     def ask_and_fail() -> str:
@@ -203,7 +201,6 @@ def test_months_before_the_start_are_not_asked_for(
 
 
 def test_a_changed_added_or_removed_file_loads_its_month_again_and_only_it(site: Site, recent: list[str]) -> None:
-    """T15"""
     for month in recent[:2]:
         site.deliver(month)
     site.tick_and_load()
@@ -222,7 +219,6 @@ def test_a_changed_added_or_removed_file_loads_its_month_again_and_only_it(site:
 def test_a_month_within_the_look_back_whose_files_stay_gone_is_emptied(
     site: Site, recent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T15"""
     for month in recent[:2]:
         site.deliver(month)
     site.tick_and_load()
@@ -248,7 +244,6 @@ def test_a_bucket_that_shows_no_month_at_all_empties_nothing(site: Site, recent:
 
 
 def test_a_restated_month_that_is_held_is_noticed_before_the_look_back(site: Site, recent: list[str]) -> None:
-    """T46"""
     old = months_back(recent[0], 6)[0]
     site.deliver(old)
     site.deliver(recent[-1])

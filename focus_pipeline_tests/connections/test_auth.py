@@ -498,7 +498,6 @@ SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLE=="
 def test_auth_says_what_belongs_together_without_an_echo(
     auth: type[Auth], given: dict[str, object], message: str
 ) -> None:
-    """T47."""
     with pytest.raises(ValidationError) as error:
         auth.model_validate(given)
     assert message in str(error.value)
@@ -517,7 +516,7 @@ def test_auth_says_what_belongs_together_without_an_echo(
     ],
 )
 def test_auth_is_shown_without_its_secrets(auth: Auth) -> None:
-    """T47: as a part of a connection too, which is what a debugger or an assertion shows."""
+    """As a part of a connection too, which is what a debugger or an assertion shows."""
     url = {S3Auth: "s3://b/", AzureAuth: "https://acme.blob.core.windows.net/c/", GoogleAuth: "gs://b/"}[type(auth)]
     connections = [of_type("acme", url, auth=auth) for of_type in CONNECTIONS]
     for text in (repr(auth), str(auth), auth.described, f"{auth!r:>10}", repr(connections), *map(str, connections)):
@@ -556,7 +555,7 @@ SAS = "sv=2024-08-04&se=2030-01-01&sr=c&sp=rl&sig=SECRETSIGNATURE%3D"
 def test_a_url_with_a_secret_is_refused_without_an_echo(
     url: str, endpoint_url: str | None, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """T47: already when the connection is made, so that nothing holds the url that could show it."""
+    """Already when the connection is made, so that nothing holds the url that could show it."""
     caplog.set_level(logging.DEBUG)
     for attempt in (
         lambda: check_url(url, None, endpoint_url),
@@ -612,7 +611,7 @@ def test_no_secret_is_in_the_log(
     role: ReaderRole,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """T47: of this project's loggers at every level, of the providers' libraries from INFO on."""
+    """Of this project's loggers at every level, of the providers' libraries from INFO on."""
     caplog.set_level(logging.INFO)
     caplog.set_level(logging.DEBUG, "focus_pipeline")
     container = make_place("azure")

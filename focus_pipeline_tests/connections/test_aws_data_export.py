@@ -58,7 +58,6 @@ def test_a_month_is_what_its_manifest_names(
 
 
 def test_a_month_without_a_manifest_is_pending_and_not_empty(bucket_of_aws: Place) -> None:
-    """T1"""
     export = export_in(bucket_of_aws)
     export.deliver(MONTH)
     export.deliver_data(NEXT)
@@ -69,7 +68,7 @@ def test_a_month_without_a_manifest_is_pending_and_not_empty(bucket_of_aws: Plac
 
 
 def test_of_three_executions_only_the_manifest_s_files_count(bucket_of_aws: Place, load: Load) -> None:
-    """T2, T18: and the folders of the others are not even listed."""
+    """And the folders of the others are not even listed."""
     export = export_in(bucket_of_aws, overwrite=False, file_format="csv.gz")
     rows = clean_rows("aws_1_2", MONTH)
     for number in (4, 9, 12):
@@ -80,7 +79,6 @@ def test_of_three_executions_only_the_manifest_s_files_count(bucket_of_aws: Plac
 
 
 def test_zero_byte_chunks_of_a_month_that_shrank_are_left_aside(bucket_of_aws: Place, load: Load) -> None:
-    """T3"""
     export = export_in(bucket_of_aws)
     rows = clean_rows("aws_1_2", MONTH)
     connection = connection_to(bucket_of_aws, export)
@@ -97,7 +95,6 @@ def test_zero_byte_chunks_of_a_month_that_shrank_are_left_aside(bucket_of_aws: P
 def test_two_casings_of_a_month_are_one_and_the_newer_manifest_counts(
     bucket_of_aws: Place, load: Load, tick: Callable[[], None]
 ) -> None:
-    """T4"""
     rows = clean_rows("aws_1_2", MONTH)
     export_in(bucket_of_aws, partition="BILLING_PERIOD").deliver(MONTH, rows[:3])
     tick()
@@ -109,7 +106,6 @@ def test_two_casings_of_a_month_are_one_and_the_newer_manifest_counts(
 
 
 def test_other_manifests_are_not_taken_for_the_month_s(bucket_of_aws: Place) -> None:
-    """T5"""
     export = export_in(bucket_of_aws, overwrite=False)
     keys = export.deliver(MONTH)
     beside = f"{export.folder}metadata/billing_period={MONTH}/{export.name}-Manifest-FOCUS.json"
@@ -120,7 +116,6 @@ def test_other_manifests_are_not_taken_for_the_month_s(bucket_of_aws: Place) -> 
 
 
 def test_two_exports_below_one_prefix_are_named_and_not_summed(bucket_of_aws: Place) -> None:
-    """T6"""
     for name in ("focus-daily", "focus-hourly"):
         export_in(bucket_of_aws, name=name).deliver(MONTH)
     above = AwsDataExport("aws", f"{bucket_of_aws.url}billing/", None, bucket_of_aws.auth, bucket_of_aws.endpoint_url)
@@ -149,7 +144,6 @@ def test_two_exports_below_one_prefix_are_named_and_not_summed(bucket_of_aws: Pl
 def test_a_manifest_that_cannot_be_right_holds_back_its_month_alone(
     files: list | None, message: str, bucket_of_aws: Place
 ) -> None:
-    """T7"""
     export = export_in(bucket_of_aws)
     export.deliver(MONTH)
     named = None if files is None else [f.format(bucket=export.bucket) if isinstance(f, str) else f for f in files]
@@ -161,7 +155,6 @@ def test_a_manifest_that_cannot_be_right_holds_back_its_month_alone(
 
 
 def test_a_manifest_that_is_not_json_holds_back_its_month_alone(bucket_of_aws: Place) -> None:
-    """T7"""
     export = export_in(bucket_of_aws)
     export.deliver(MONTH)
     bucket_of_aws.put(f"{export.folder}metadata/billing_period={NEXT}/{export.name}-Manifest.json", b"<html>")
@@ -171,7 +164,6 @@ def test_a_manifest_that_is_not_json_holds_back_its_month_alone(bucket_of_aws: P
 
 
 def test_a_file_that_is_named_twice_is_loaded_once(bucket_of_aws: Place, load: Load) -> None:
-    """T7"""
     export = export_in(bucket_of_aws)
     (key,) = export.deliver_data(MONTH)
     export.deliver_manifest(MONTH, [f"s3://{export.bucket}/{key}", {"key": key}])
@@ -179,7 +171,7 @@ def test_a_file_that_is_named_twice_is_loaded_once(bucket_of_aws: Place, load: L
 
 
 def test_a_replicated_export_names_the_bucket_that_it_comes_from(bucket_of_aws: Place, load: Load) -> None:
-    """T8: and another prefix."""
+    """And another prefix."""
     export = AwsExport(bucket_of_aws.put, prefix="copies/", bucket="the-payers-bucket")
     keys = export.deliver_data(MONTH)
     named = [f"s3://the-payers-bucket/original/prefix/{key.removeprefix('copies/')}" for key in keys]
@@ -189,14 +181,12 @@ def test_a_replicated_export_names_the_bucket_that_it_comes_from(bucket_of_aws: 
 
 @pytest.mark.parametrize("prefix", ["", "/", "/focus/", "a//b/", "with space/ü'[$]%20+/"])
 def test_prefixes_are_taken_as_they_are(prefix: str, bucket_of_aws: Place, load: Load) -> None:
-    """T19"""
     export = export_in(bucket_of_aws, prefix=prefix, overwrite=False)
     export.deliver(MONTH)
     assert load(connection_to(bucket_of_aws, export), MONTH).verdict.accepted
 
 
 def test_an_empty_month_is_empty_and_neither_missing_nor_a_failure(bucket_of_aws: Place, load: Load) -> None:
-    """T32"""
     export = export_in(bucket_of_aws)
     connection = connection_to(bucket_of_aws, export)
     export.deliver(MONTH)
@@ -207,7 +197,6 @@ def test_an_empty_month_is_empty_and_neither_missing_nor_a_failure(bucket_of_aws
 
 
 def test_a_chunk_that_is_replaced_after_it_was_listed_ends_the_attempt(bucket_of_aws: Place, load: Load) -> None:
-    """T13"""
     export = export_in(bucket_of_aws)
     connection = connection_to(bucket_of_aws, export)
     export.deliver(MONTH, chunks=2)
@@ -222,7 +211,7 @@ def test_a_chunk_that_is_replaced_after_it_was_listed_ends_the_attempt(bucket_of
 def test_a_month_that_is_being_overwritten_waits_for_its_manifest(
     bucket_of_aws: Place, load: Load, tick: Callable[[], None]
 ) -> None:
-    """T13: chunks of two deliveries are never one month."""
+    """Chunks of two deliveries are never one month."""
     export = export_in(bucket_of_aws)
     connection = connection_to(bucket_of_aws, export)
     export.deliver(MONTH, chunks=2)

@@ -56,7 +56,6 @@ def test_a_month_is_what_its_run_s_manifest_names_in_the_version_that_it_declare
 def test_the_url_may_be_the_container_the_directory_or_the_export(
     directory: str, time_folder: bool, container: Place
 ) -> None:
-    """T11"""
     export_in(container, time_folder=time_folder).run(MONTH)
     discovery = connection_to(container, directory).discover()
     assert list(discovery.deliveries) == [MONTH]
@@ -64,7 +63,7 @@ def test_the_url_may_be_the_container_the_directory_or_the_export(
 
 
 def test_of_several_runs_of_a_month_the_latest_counts(container: Place, load: Load) -> None:
-    """T9: file names repeat in every run."""
+    """File names repeat in every run."""
     export = export_in(container)
     rows = clean_rows(export.variant, MONTH)
     for day, count in ((10, 3), (12, 9), (11, 6)):
@@ -73,7 +72,6 @@ def test_of_several_runs_of_a_month_the_latest_counts(container: Place, load: Lo
 
 
 def test_a_later_run_over_fewer_days_does_not_replace_a_fuller_one(container: Place, load: Load) -> None:
-    """T10"""
     export = export_in(container)
     rows = clean_rows(export.variant, MONTH)
     export.run(MONTH, rows, submitted="2025-03-20T21:04:06Z", days=(1, 20))
@@ -86,13 +84,11 @@ def test_a_later_run_over_fewer_days_does_not_replace_a_fuller_one(container: Pl
 
 @pytest.mark.parametrize("name", ["manifest.json", "_manifest.json", "Manifest.JSON"])
 def test_manifests_are_known_by_the_end_of_their_name(name: str, container: Place) -> None:
-    """T11"""
     export_in(container, manifest_name=name).run(MONTH)
     assert list(connection_to(container).discover().deliveries) == [MONTH]
 
 
 def test_blob_names_with_a_leading_slash_or_space_are_found(container: Place) -> None:
-    """T11"""
 
     def with_slashes(manifest: dict) -> None:
         for blob in manifest["blobs"]:
@@ -103,7 +99,6 @@ def test_blob_names_with_a_leading_slash_or_space_are_found(container: Place) ->
 
 
 def test_counts_that_are_null_are_not_zero(container: Place, load: Load) -> None:
-    """T11"""
 
     def without_counts(manifest: dict) -> None:
         manifest["dataRowCount"] = None
@@ -115,7 +110,6 @@ def test_counts_that_are_null_are_not_zero(container: Place, load: Load) -> None
 
 
 def test_a_run_without_blobs_is_an_empty_month(container: Place, load: Load) -> None:
-    """T11, T32"""
     export = export_in(container)
     connection = connection_to(container)
     export.run(MONTH, submitted="2025-03-20T21:04:06Z")
@@ -126,7 +120,7 @@ def test_a_run_without_blobs_is_an_empty_month(container: Place, load: Load) -> 
 
 
 def test_a_blob_of_another_size_than_the_manifest_says_is_still_being_replaced(container: Place, load: Load) -> None:
-    """T11: the month waits, and the others do not."""
+    """The month waits, and the others do not."""
     export = export_in(container)
     export.run(MONTH)
     export.run(NEXT, change=lambda manifest: manifest["blobs"][0].update(byteCount=7))
@@ -158,7 +152,6 @@ def test_a_run_that_overwrites_takes_the_former_one_away(container: Place, load:
 
 
 def test_in_the_first_days_of_a_month_the_previous_one_is_delivered_again(container: Place, load: Load) -> None:
-    """T12"""
     export = export_in(container)
     rows = clean_rows(export.variant, MONTH)
     connection = connection_to(container)
@@ -173,7 +166,6 @@ def test_in_the_first_days_of_a_month_the_previous_one_is_delivered_again(contai
 
 
 def test_two_exports_in_one_directory_are_named_and_not_summed(container: Place) -> None:
-    """T6, T40"""
     for name in ("focus-billing-account", "focus-subscription"):
         export_in(container, name=name).run(MONTH)
     discovery = connection_to(container).discover()
@@ -211,7 +203,6 @@ def test_exports_of_other_kinds_and_of_several_months_are_left_aside(container: 
 def test_a_manifest_that_cannot_be_right_holds_back_its_month_alone(
     change: Callable[[dict], object], message: str, container: Place
 ) -> None:
-    """T7"""
     export = export_in(container)
     export.run(MONTH)
     export.run(NEXT, change=change)

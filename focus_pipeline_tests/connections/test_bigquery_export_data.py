@@ -53,7 +53,7 @@ def exported_parquet(path: Path, rows: list[dict[str, str]]) -> bytes:
 
 
 def test_shards_of_lists_of_records_are_a_month(bucket: Place, load: Callable[..., Loaded], tmp_path: Path) -> None:
-    """T29, T30: costs of nine decimals, labels as a list of records; the folder is that of the billing period."""
+    """Costs of nine decimals, labels as a list of records; the folder is that of the billing period."""
     for number, rows in enumerate((ROWS[:5], ROWS[5:])):
         bucket.put(f"{MONTH}/focus-{number:012d}.parquet", exported_parquet(tmp_path / f"{number}.parquet", rows))
     loaded = load(connected(bucket), MONTH)
@@ -67,7 +67,7 @@ def test_shards_of_lists_of_records_are_a_month(bucket: Place, load: Callable[..
 
 
 def test_a_month_without_rows_is_one_file_with_a_header(bucket: Place, load: Callable[..., Loaded]) -> None:
-    """T32: EXPORT DATA of nothing writes a file all the same."""
+    """EXPORT DATA of nothing writes a file all the same."""
     bucket.put(f"{MONTH}/focus-000000000000.csv", as_csv(ROWS).splitlines(keepends=True)[0])
     loaded = load(connected(bucket), MONTH)
     assert loaded.verdict.accepted

@@ -70,7 +70,7 @@ def said(site: Site) -> str:
 
 
 def assert_nothing_keeps(site: Site, *secrets: str) -> None:
-    """T47: neither what Dagster has recorded (events, metadata, config, tags) nor a file of the data directory."""
+    """Neither what Dagster has recorded (events, metadata, config, tags) nor a file of the data directory."""
     recorded = "".join(
         f"{record.dagster_run}{site.instance.all_logs(record.dagster_run.run_id)}"
         for record in site.instance.get_run_records()
@@ -88,7 +88,7 @@ def billed(rows: list[dict[str, str]]) -> Decimal:
 
 
 def test_a_history_of_aws(make_place: Callable[[str], Place], site_of: Callable[..., Site]) -> None:
-    """T1, T3, T32, T33, T46, T47: delivery, refresh, restatement, shrinking, empty month, broken one, retention."""
+    """Delivery, refresh, restatement, shrinking, empty month, broken one, retention."""
     place = replace(make_place("s3"), auth=S3Auth(access_key_id="AKIAEXAMPLE", secret_access_key=SECRET))
     export = AwsExport(place.put, bucket=place.url[5:-1], file_format="csv.gz")
     site = site_of(
@@ -138,7 +138,6 @@ def test_a_history_of_aws(make_place: Callable[[str], Place], site_of: Callable[
 
 
 def test_a_history_of_azure(make_place: Callable[[str], Place], site_of: Callable[..., Site]) -> None:
-    """T9, T10, T12, T32, T47"""
     place = make_place("azure")
     export = AzureExport(place.put, place.delete, variant="azure_1_2", version="1.2")
     site = site_of(
@@ -179,7 +178,6 @@ def test_a_history_of_azure(make_place: Callable[[str], Place], site_of: Callabl
 
 
 def test_a_history_of_oracle(make_place: Callable[[str], Place], site_of: Callable[..., Site]) -> None:
-    """T20, T47"""
     place = replace(make_place("s3"), auth=S3Auth(access_key_id="AKIAEXAMPLE", secret_access_key=SECRET))
     export = OciExport(place.put)
     site = site_of(OciReports(name=NAME, url=place.url, auth=place.auth, endpoint_url=place.endpoint_url))
@@ -195,7 +193,7 @@ def test_a_history_of_oracle(make_place: Callable[[str], Place], site_of: Callab
 
 
 def test_a_history_of_google(bigquery: BigQueryServer, site_of: Callable[..., Site]) -> None:
-    """T14, T46, T47: months come, a closed one gains rows, one expires; what asking costs stands in every tick."""
+    """Months come, a closed one gains rows, one expires; what asking costs stands in every tick."""
     export = GcpExport(bigquery, "history")
     rows = {month: clean_rows("gcp_1_2", month) for month in (OLDER, LAST, NOW)}
     export.create([*rows[OLDER], *rows[LAST]])
@@ -223,7 +221,7 @@ def test_a_history_of_google(bigquery: BigQueryServer, site_of: Callable[..., Si
 def test_four_providers_are_one_table(
     make_place: Callable[[str], Place], bigquery: BigQueryServer, site_of: Callable[..., Site]
 ) -> None:
-    """T41: one schema, currencies apart, and each provider's total that of its source to the last decimal."""
+    """One schema, currencies apart, and each provider's total that of its source to the last decimal."""
     s3, azure = make_place("s3"), make_place("azure")
     aws = AwsExport(s3.put, bucket=s3.url[5:-1], file_format="csv.gz")
     rows = {

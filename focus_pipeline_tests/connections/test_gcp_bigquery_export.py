@@ -91,7 +91,7 @@ def token(discovery: Discovery, month: str) -> str:
 
 
 def test_google_s_focus_export_loads_whole_and_exactly(export: GcpExport, load: Load) -> None:
-    """T26, T27: NUMERIC and TIMESTAMP columns, records and lists of them."""
+    """NUMERIC and TIMESTAMP columns, records and lists of them."""
     rows = clean_rows("gcp_1_2", MONTH)
     discovery = connected(export).discover()
     assert discovery.months == (CLOSED, MONTH)
@@ -107,7 +107,7 @@ def test_google_s_focus_export_loads_whole_and_exactly(export: GcpExport, load: 
 
 
 def test_google_s_view_of_focus_1_0_loads_with_its_quirks(new_export: Callable[..., GcpExport], load: Load) -> None:
-    """T27, T30, T33, T36: midnights of Los Angeles, inclusive ends, lower case, lists of categories and of tags."""
+    """Midnights of Los Angeles, inclusive ends, lower case, lists of categories and of tags."""
     export, rows = new_export(VIEW), clean_rows("gcp_view_1_0", MONTH)
     of_project = {"key": "team", "value": "shop", "x_type": "project", "x_inherited": True, "x_namespace": None}
     rows[0] |= {"Tags": json.dumps([*json.loads(rows[0]["Tags"]), of_project])}
@@ -135,7 +135,7 @@ def test_a_view_is_read_like_a_table(export: GcpExport, load: Load) -> None:
 
 
 def test_the_detailed_usage_cost_export_becomes_focus(new_export: Callable[..., GcpExport], load: Load) -> None:
-    """T33: a credit, a tax, a correction, a commitment's fee; costs are the shortest decimals of their FLOAT64."""
+    """A credit, a tax, a correction, a commitment's fee; costs are the shortest decimals of their FLOAT64."""
     export = new_export(DETAILED)
     export.server.create_table(export.name, DETAILED_SCHEMA)
     credit = {"name": "SUD", "amount": -0.1, "full_name": "", "id": "x", "type": "SUSTAINED_USAGE_DISCOUNT"}
@@ -197,7 +197,7 @@ def test_a_quantity_beyond_all_measure_is_kept_aside_and_the_month_loads(
 def test_an_older_detailed_export_lacks_columns_and_is_read_all_the_same(
     new_export: Callable[..., GcpExport], load: Load
 ) -> None:
-    """T28: without resource, price, cost_at_list, adjustment_info, seller_name and tags."""
+    """Without resource, price, cost_at_list, adjustment_info, seller_name and tags."""
     export = new_export(DETAILED)
     lacking = ("resource", "price", "cost_at_list", "adjustment_info", "seller_name", "tags", "system_labels")
     export.server.create_table(export.name, [field for field in DETAILED_SCHEMA if field.name not in lacking])
@@ -220,7 +220,7 @@ def test_another_table_is_refused_by_what_it_lacks(new_export: Callable[..., Gcp
 
 
 def test_a_closed_month_that_gains_rows_is_loaded_again_and_no_other(export: GcpExport, tmp_path: Path) -> None:
-    """T14: even when the newest export time stays what it was."""
+    """Even when the newest export time stays what it was."""
     data_dir, connection = DataDir(tmp_path / "data"), connected(export)
     before = connection.discover()
     for month in (CLOSED, MONTH):
@@ -236,7 +236,6 @@ def test_a_closed_month_that_gains_rows_is_loaded_again_and_no_other(export: Gcp
 
 
 def test_rows_without_an_export_time_count_too(export: GcpExport, load: Load) -> None:
-    """T14"""
     connection = connected(export)
     before = connection.discover()
     export.append([row | {"x_ExportTime": ""} for row in clean_rows("gcp_1_2", MONTH)[:2]])
@@ -246,7 +245,6 @@ def test_rows_without_an_export_time_count_too(export: GcpExport, load: Load) ->
 
 
 def test_a_month_that_vanishes_takes_nothing_from_the_table(export: GcpExport, tmp_path: Path) -> None:
-    """T14"""
     data_dir, connection = DataDir(tmp_path / "data"), connected(export)
     land(connection, connection.discover().deliveries[CLOSED], data_dir)
     export.server.execute(f"DELETE FROM `{export.name}` WHERE BillingPeriodStart < TIMESTAMP('{MONTH}-01')")
@@ -274,7 +272,7 @@ def test_a_month_that_google_lets_expire_row_by_row_is_kept_as_it_was(
 
 
 def test_a_view_without_an_export_time_is_told_by_its_costs(new_export: Callable[..., GcpExport], load: Load) -> None:
-    """T14: two equal rows are two, and a cost that moves from row to row is a change."""
+    """Two equal rows are two, and a cost that moves from row to row is a change."""
     export = new_export("bill")
     rows = [{k: v for k, v in row.items() if k != "x_ExportTime"} for row in clean_rows("gcp_1_2", MONTH)]
     export.create(rows)
@@ -337,7 +335,7 @@ def test_a_column_that_is_no_longer_left_out_is_read_in_every_month(export: GcpE
 
 
 def test_rows_that_come_between_listing_and_reading_end_the_attempt(export: GcpExport, tmp_path: Path) -> None:
-    """T13: nothing is kept under the token of other rows."""
+    """Nothing is kept under the token of other rows."""
     connection, data_dir = connected(export), DataDir(tmp_path / "data")
     listed = connection.discover().deliveries[MONTH]
     export.append([row | {"x_ExportTime": "2025-05-01T00:00:00Z"} for row in clean_rows("gcp_1_2", MONTH)[:1]])
@@ -347,7 +345,7 @@ def test_rows_that_come_between_listing_and_reading_end_the_attempt(export: GcpE
 
 
 def test_a_column_that_appears_in_mid_month_is_kept(export: GcpExport, load: Load) -> None:
-    """T28: Google adds columns to its table; rows before them are null there, and no month is loaded for it alone."""
+    """Google adds columns to its table; rows before them are null there, and no month is loaded for it alone."""
     connection = connected(export)
     before = connection.discover()
     export.server.add_column(export.name, SchemaField("x_Carbon", "NUMERIC"))
@@ -381,7 +379,7 @@ def test_a_new_export_without_rows_says_to_wait(new_export: Callable[..., GcpExp
 
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME", "STRING"])
 def test_the_period_may_be_a_date_or_a_text(export: GcpExport, load: Load, kind: str) -> None:
-    """T27: views of customers have what they like."""
+    """Views of customers have what they like."""
     moment = {
         "DATE": "DATE(BillingPeriodStart)",
         "DATETIME": "DATETIME(BillingPeriodStart)",
@@ -553,7 +551,7 @@ def test_rows_that_come_into_a_later_partition_meanwhile_are_left_for_the_next_t
 
 
 def test_rows_in_no_partition_yet_are_read_too(new_export: Callable[..., GcpExport], load: Load) -> None:
-    """T14: a row without x_ExportTime is in the partition of nulls, one that is streamed in is in none for a while."""
+    """A row without x_ExportTime is in the partition of nulls, one that is streamed in is in none for a while."""
     export, rows = new_export(), clean_rows("gcp_1_2", MONTH)
     rows[0] |= {"x_ExportTime": ""}
     export.create(rows, "x_ExportTime")

@@ -185,7 +185,7 @@ def assert_still(former: LandedDelivery, data_dir: DataDir) -> None:
 def test_an_object_that_changes_meanwhile_leaves_the_former_month(
     place: Place, data_dir: DataDir, former: LandedDelivery
 ) -> None:
-    """T13: never a mixture of two listings; the next look gets what is there then."""
+    """Never a mixture of two listings; the next look gets what is there then."""
     connection = place.connection()
     delivery = connection.discover([MONTH]).deliveries[MONTH]
     place.put("2025-03/b.csv", b"B again")
@@ -199,7 +199,6 @@ def test_an_object_that_changes_meanwhile_leaves_the_former_month(
 def test_an_object_that_vanishes_meanwhile_leaves_the_former_month(
     place: Place, data_dir: DataDir, former: LandedDelivery
 ) -> None:
-    """T13."""
     connection = place.connection()
     delivery = connection.discover([MONTH]).deliveries[MONTH]
     place.delete("2025-03/b.csv")
@@ -303,7 +302,7 @@ def landing_process(place: Place, data_dir: DataDir) -> Iterator[subprocess.Pope
 def test_a_process_that_is_killed_leaves_the_former_month(
     place: Place, data_dir: DataDir, former: LandedDelivery
 ) -> None:
-    """T43: in the middle of the delivery, with one of its files there and one on its way."""
+    """In the middle of the delivery, with one of its files there and one on its way."""
     with faulty_front(place.endpoint_url or "") as front:
         held = front.hold("b.csv")
         with landing_process(place.behind(front.url), data_dir) as process:
@@ -356,7 +355,7 @@ def test_what_a_killed_process_left_is_removed_and_what_one_is_at_work_with_is_n
 
 
 def test_a_process_killed_just_before_the_end_costs_no_second_reading(place: Place, data_dir: DataDir) -> None:
-    """T43: between the delivery's folder and the mark that it is the current one, which stands for the kill here."""
+    """Between the delivery's folder and the mark that it is the current one, which stands for the kill here."""
     first = landed(place, data_dir)
     mark = data_dir.landed(NAME, MONTH) / "current.json"
     before = mark.read_bytes()
@@ -370,7 +369,7 @@ def test_a_process_killed_just_before_the_end_costs_no_second_reading(place: Pla
 
 
 def test_a_run_that_finishes_meanwhile_is_not_in_the_way(place: Place, data_dir: DataDir) -> None:
-    """T43: its folder is renamed between the look at what was abandoned and the look at its age."""
+    """Its folder is renamed between the look at what was abandoned and the look at its age."""
     folder = data_dir.landed(NAME, MONTH)
     folder.mkdir(parents=True)
     (folder / ".partial-renamed").symlink_to("nowhere")
@@ -378,7 +377,7 @@ def test_a_run_that_finishes_meanwhile_is_not_in_the_way(place: Place, data_dir:
 
 
 def test_two_processes_may_land_the_same_delivery_at_once(place: Place, data_dir: DataDir) -> None:
-    """T43: both end well, and the month is there once and whole."""
+    """Both end well, and the month is there once and whole."""
     with faulty_front(place.endpoint_url or "") as front:
         # Both are in the middle of it before either can go on.
         holds = [front.hold("b.csv"), front.hold("b.csv")]

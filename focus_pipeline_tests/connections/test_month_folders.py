@@ -57,7 +57,7 @@ def test_only_the_months_asked_for_are_listed(place: Place) -> None:
 
 
 def test_a_monthly_file_takes_the_place_of_the_daily_ones(place: Place) -> None:
-    """T21: what overlaps is never added up. The file names are those of Alibaba's subscription to OSS."""
+    """What overlaps is never added up. The file names are those of Alibaba's subscription to OSS."""
     days = ["2025-03/1234_BillingItemDetail_20250301.csv", "2025-03/1234_BillingItemDetail_20250302.csv"]
     whole = "2025-03/1234_BillingItemDetail_202503.csv"
     other = "2025-03/adjustments.parquet"
@@ -95,7 +95,6 @@ NO_MONTHS = [
 
 
 def test_folders_that_are_no_months_are_ignored_and_named(place: Place) -> None:
-    """T16."""
     place.put_many(["2025-02/x.csv", *(f"{folder}x.csv" for folder in NO_MONTHS)])
     discovery = place.connection().discover()
     assert discovery.months == ("2025-02",)
@@ -124,7 +123,6 @@ UNREAD = {
 
 
 def test_files_that_are_no_bills_are_ignored_and_named(place: Place) -> None:
-    """T16."""
     place.put_many(["2025-03/real.csv", *(f"2025-03/{name}" for name in UNREAD)])
     discovery = place.connection().discover()
     assert keys(discovery) == ["2025-03/real.csv"]
@@ -134,7 +132,7 @@ def test_files_that_are_no_bills_are_ignored_and_named(place: Place) -> None:
 
 
 def test_placeholders_of_folders_are_ignored(bucket: Place) -> None:
-    """T16: consoles make zero-byte objects with a slash at the end; a month of nothing else is an empty month."""
+    """Consoles make zero-byte objects with a slash at the end; a month of nothing else is an empty month."""
     for key in ["exports/", "exports/2025-02/", "exports/2025-03/", "exports/2025-03/sub/"]:
         bucket.put(key, b"")
     bucket.put("exports/2025-03/x.csv", b"x")
@@ -151,7 +149,6 @@ def test_placeholders_of_folders_are_ignored(bucket: Place) -> None:
 
 
 def test_a_file_beside_the_month_folders_is_ignored_and_named(place: Place) -> None:
-    """T16."""
     place.put_many(["expenses.csv", "README.md", "2025-03/x.csv"])
     discovery = place.connection().discover()
     assert keys(discovery) == ["2025-03/x.csv"]
@@ -160,7 +157,7 @@ def test_a_file_beside_the_month_folders_is_ignored_and_named(place: Place) -> N
 
 
 def test_a_doubled_slash_before_a_month_is_ignored_and_explained(bucket: Place) -> None:
-    """T19: `exports//2025-03/` is another folder than `exports/2025-03/`."""
+    """`exports//2025-03/` is another folder than `exports/2025-03/`."""
     bucket.put_many(["exports//2025-03/x.csv", "exports/2025-02/x.csv"])
     discovery = bucket.connection("exports/").discover()
     assert discovery.months == ("2025-02",)
@@ -170,7 +167,7 @@ def test_a_doubled_slash_before_a_month_is_ignored_and_explained(bucket: Place) 
 
 
 def test_a_local_name_that_is_not_utf_8_harms_no_other(make_place: Callable[[str], Place]) -> None:
-    """T19: a file from a machine with another character set, in a month folder, beside one, and as a folder."""
+    """A file from a machine with another character set, in a month folder, beside one, and as a folder."""
     place = make_place("local")
     place.put_many(["2025-03/x.csv"])
     root = os.fsencode(place.url.removeprefix("file://"))
@@ -194,7 +191,7 @@ def test_a_local_name_that_is_not_utf_8_harms_no_other(make_place: Callable[[str
 
 @pytest.mark.parametrize("folder", ["exports/", "exports"])
 def test_the_slash_at_the_end_of_the_url_does_not_matter(place: Place, folder: str) -> None:
-    """T19; and a folder that only starts with the same letters is another one."""
+    """And a folder that only starts with the same letters is another one."""
     place.put_many(["exports/2025-03/x.csv", "exports-old/2025-04/x.csv", "2025-05/x.csv"])
     discovery = place.connection(folder).discover()
     assert discovery.months == ("2025-03",)
@@ -202,7 +199,6 @@ def test_the_slash_at_the_end_of_the_url_does_not_matter(place: Place, folder: s
 
 
 def test_no_prefix_means_the_root(place: Place) -> None:
-    """T19."""
     place.put_many(["2025-03/x.csv"])
     assert place.connection().discover().months == ("2025-03",)
     without_slash = replace(place.connection(), url=place.url.removesuffix("/"))
@@ -210,7 +206,7 @@ def test_no_prefix_means_the_root(place: Place) -> None:
 
 
 def test_odd_prefixes_are_taken_as_they_are_written(bucket: Place) -> None:
-    """T19: `s3://bucket//exports/` has keys that start with a slash, and `%20` is three characters."""
+    """`s3://bucket//exports/` has keys that start with a slash, and `%20` is three characters."""
     folders = ["/exports/", "exports//", "a b/c+d/", "a%20b/", "it's [x] $y/", "k=v/", "Größe/日本語/", "/", "exports/"]
     bucket.put_many([f"{folder}2025-{number:02d}/x.csv" for number, folder in enumerate(folders, 1)])
     for number, folder in enumerate(folders, 1):
@@ -259,7 +255,7 @@ def two_files(place: Place) -> Place:
 
 
 def test_a_file_that_is_added_adds_to_the_month(two_files: Place, data_dir: DataDir) -> None:
-    """T15, T20: files on later days of the same month add up, and the former ones are not read again."""
+    """Files on later days of the same month add up, and the former ones are not read again."""
     before = landed(two_files, data_dir)
     two_files.put("2025-03/c.csv", b"c")
     after = landed(two_files, data_dir)
@@ -271,7 +267,7 @@ def test_a_file_that_is_added_adds_to_the_month(two_files: Place, data_dir: Data
 
 
 def test_a_file_that_is_removed_leaves_the_month(two_files: Place, data_dir: DataDir) -> None:
-    """T15: its rows must not stay in the table."""
+    """Its rows must not stay in the table."""
     before = landed(two_files, data_dir)
     two_files.delete("2025-03/b.csv")
     after = landed(two_files, data_dir)
@@ -281,7 +277,6 @@ def test_a_file_that_is_removed_leaves_the_month(two_files: Place, data_dir: Dat
 
 
 def test_a_file_that_is_delivered_again_replaces_only_itself(two_files: Place, data_dir: DataDir) -> None:
-    """T15, T20."""
     before = landed(two_files, data_dir)
     two_files.put("2025-03/b.csv", b"B")
     after = landed(two_files, data_dir)
@@ -293,7 +288,7 @@ def test_a_file_that_is_delivered_again_replaces_only_itself(two_files: Place, d
 
 
 def test_a_month_whose_files_are_all_removed_is_empty(two_files: Place, data_dir: DataDir) -> None:
-    """T15: in a bucket, the folder is gone with its last file."""
+    """In a bucket, the folder is gone with its last file."""
     landed(two_files, data_dir)
     two_files.delete("2025-03/a.csv")
     two_files.delete("2025-03/b.csv")
@@ -305,7 +300,7 @@ def test_a_month_whose_files_are_all_removed_is_empty(two_files: Place, data_dir
 
 
 def test_an_unchanged_month_is_not_read(bucket: Place, data_dir: DataDir) -> None:
-    """T15: the server counts."""
+    """The server counts."""
     bucket.put_many([f"2025-03/{number}.csv" for number in range(5)])
     before = landed(bucket, data_dir)
     assert len(bucket.reads()) == 5
@@ -369,7 +364,7 @@ def test_no_billing_periods_names_only_the_first_of_many(place: Place) -> None:
 def test_no_billing_periods_suggests_the_spelling_that_has_some(
     make_place: Callable[[str], Place], real: str, given: str
 ) -> None:
-    """T19: what is easily mistaken when a path is copied."""
+    """What is easily mistaken when a path is copied."""
     bucket = make_place("s3")
     bucket.put_many([f"{real}2025-03/x.csv"])
     message = nothing_found(bucket, given)
@@ -474,7 +469,7 @@ def test_two_deliveries_have_one_token_only_if_they_are_the_same(
 
 @given(months.filter(bool), st.data())
 def test_a_token_changes_with_any_key_etag_or_size(found: list[StoredObject], data: st.DataObject) -> None:
-    """T17. Also with an object more or less."""
+    """Also with an object more or less."""
     before = Delivery(MONTH, tuple(found)).token
     place = data.draw(st.integers(0, len(found) - 1))
     item, others = found[place], found[:place] + found[place + 1 :]
@@ -492,7 +487,6 @@ def test_a_token_changes_with_any_key_etag_or_size(found: list[StoredObject], da
 
 @given(months, st.timedeltas(min_value=timedelta(days=-300), max_value=timedelta(days=300)))
 def test_a_token_never_depends_on_a_clock(found: list[StoredObject], shift: timedelta) -> None:
-    """T17."""
     moved = [replace(item, last_modified=datetime(2025, 1, 1, tzinfo=UTC) + shift) for item in found]
     assert Delivery(MONTH, tuple(moved)).token == Delivery(MONTH, tuple(found)).token
 

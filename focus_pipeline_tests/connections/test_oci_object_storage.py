@@ -67,7 +67,6 @@ def test_the_reports_of_a_month_are_read_from_oracle_s_own_bucket(
 def test_an_object_that_is_replaced_after_it_was_listed_ends_the_attempt(
     api: OciApi, auth: OciAuth, tmp_path: Path
 ) -> None:
-    """T13"""
     export = OciExport(api.put)
     key = export.deliver(MONTH, 1, ROWS[:5])
     connection = connection_to(api, auth)

@@ -29,7 +29,7 @@ def billed(rows: list[dict[str, str]]) -> Decimal:
 
 
 def test_the_files_of_a_month_s_days_are_the_month(place: Place, load: Load) -> None:
-    """T19, T20, T38: a space in the key, additive files, names of the preview before 1.0."""
+    """A space in the key, additive files, names of the preview before 1.0."""
     export = OciExport(place.put)
     export.deliver(MONTH, 1, ROWS[:5])
     connection = connection_to(place)
@@ -55,7 +55,6 @@ def test_each_month_has_the_files_of_its_own_folder(make_place: Callable[[str], 
 
 
 def test_a_file_that_is_delivered_again_replaces_its_own_rows(place: Place, load: Load) -> None:
-    """T20"""
     export = OciExport(place.put)
     export.deliver(MONTH, 1, ROWS[:5])
     export.deliver(MONTH, 2, ROWS[5:9])

@@ -82,7 +82,6 @@ def test_what_is_listed_can_be_read_back(place: Place, tmp_path: Path) -> None:
 
 
 def test_a_listing_starts_with_the_prefix_as_it_is_written(place: Place) -> None:
-    """T19."""
     place.put_many(["p.csv", "p/1.csv", "p/2/3.csv", "pq/4.csv", "P/5.csv"])
     store = place.store()
     assert set(listed(store, "p")) == {"p.csv", "p/1.csv", "p/2/3.csv", "pq/4.csv"}
@@ -106,7 +105,7 @@ def test_one_level_has_its_folders_and_its_own_objects(place: Place) -> None:
 
 @pytest.mark.slow
 def test_more_than_a_thousand_keys_are_all_listed(place: Place) -> None:
-    """T18. The servers are made to give small pages where their default page holds all of these."""
+    """The servers are made to give small pages where their default page holds all of these."""
     objects = [f"2025-03/{number:04d}.csv" for number in range(1_001)]
     folders = [f"exports/{number:04d}/" for number in range(30)]
     place.put_many([*objects, *(f"{folder}x.csv" for folder in folders)])
@@ -134,7 +133,7 @@ def small_pages(place: Place) -> Iterator[Place]:
 
 
 def test_no_odd_key_is_lost_or_harms_another(place: Place, tmp_path: Path) -> None:
-    """T19: every key is listed as it is, and read back byte for byte."""
+    """Every key is listed as it is, and read back byte for byte."""
     keys = ODD_KEYS if place.kind == "local" else ODD_BUCKET_KEYS
     bodies = {key: f"the body of {key}".encode() for key in keys}
     for key, body in bodies.items():
@@ -149,7 +148,7 @@ def test_no_odd_key_is_lost_or_harms_another(place: Place, tmp_path: Path) -> No
 def test_dot_segments_and_control_characters_are_kept(
     make_place: Callable[[str], Place], kind: str, tmp_path: Path
 ) -> None:
-    """T19. Azure's service itself resolves dot segments, and has no such blobs."""
+    """Azure's service itself resolves dot segments, and has no such blobs."""
     place = make_place(kind)
     keys = ["a/../b.csv", "./c.csv", "a/./d.csv", "back\\slash.csv", "tab\there.csv", "b.csv"]
     for key in keys:
@@ -160,7 +159,6 @@ def test_dot_segments_and_control_characters_are_kept(
 
 
 def test_odd_folders_are_levels(place: Place) -> None:
-    """T19."""
     folders = ["a b/", "a+b/", "a%20b/", "it's [1] $x/", "日本語/", "a=1&b=2/"]
     place.put_many([f"{folder}{name}" for folder in folders for name in ("2025-03/x.csv", "y.csv")])
     store = place.store()
@@ -172,7 +170,7 @@ def test_odd_folders_are_levels(place: Place) -> None:
 
 
 def test_slashes_are_part_of_keys(bucket: Place) -> None:
-    """T19: `/p/`, `p/` and `p//` are three different folders."""
+    """`/p/`, `p/` and `p//` are three different folders."""
     bucket.put_many(["p/1.csv", "/p/2.csv", "p//3.csv"])
     store = bucket.store()
     assert set(store.list_level("").folders) == {"p/", "/"}
@@ -205,7 +203,7 @@ def test_a_local_file_that_goes_while_listing_is_not_listed(make_place: Callable
 
 
 def test_a_multipart_etag_is_a_mark_and_not_a_checksum(s3: S3Server, make_place: Callable, tmp_path: Path) -> None:
-    """T17: `"abc-2"` is listed without its quotes, and read back under that condition."""
+    """`"abc-2"` is listed without its quotes, and read back under that condition."""
     place = make_place("s3")
     parts = [os.urandom(5 * MIB), b"the end"]
     name = place.url.split("/")[2]
@@ -225,13 +223,13 @@ def test_a_multipart_etag_is_a_mark_and_not_a_checksum(s3: S3Server, make_place:
 
 
 def test_etags_have_no_quotes(bucket: Place) -> None:
-    """T17: a quoted and an unquoted spelling must not make two tokens."""
+    """A quoted and an unquoted spelling must not make two tokens."""
     bucket.put("x.csv", b"x")
     assert '"' not in listed(bucket.store())["x.csv"].etag
 
 
 def test_the_same_etag_with_a_newer_date_is_the_same_delivery(make_place: Callable[[str], Place]) -> None:
-    """T17: S3's ETag of a plain upload tells the content; the date of a repeated upload does not matter."""
+    """S3's ETag of a plain upload tells the content; the date of a repeated upload does not matter."""
     place = make_place("s3")
     store = place.store()
     place.put("2025-03/x.csv", b"the same")
@@ -247,7 +245,6 @@ def test_the_same_etag_with_a_newer_date_is_the_same_delivery(make_place: Callab
 
 @pytest.mark.parametrize("size", [10, 9 * MIB])
 def test_an_object_that_was_replaced_after_the_listing_is_not_read(place: Place, tmp_path: Path, size: int) -> None:
-    """T13."""
     place.put("x.csv", b"1" * size)
     store = place.store()
     before = listed(store)["x.csv"]
@@ -259,7 +256,6 @@ def test_an_object_that_was_replaced_after_the_listing_is_not_read(place: Place,
 
 
 def test_an_object_that_vanished_after_the_listing_is_named(place: Place, tmp_path: Path) -> None:
-    """T13."""
     place.put("x.csv", b"1")
     place.put("y.csv", b"1")
     store = place.store()
@@ -273,7 +269,7 @@ def test_an_object_that_vanished_after_the_listing_is_named(place: Place, tmp_pa
 
 
 def test_a_local_file_that_was_changed_in_place_is_not_read(make_place: Callable, tmp_path: Path) -> None:
-    """T13, where a program writes into the file instead of replacing it."""
+    """Where a program writes into the file instead of replacing it."""
     place = make_place("local")
     place.put("x.csv", b"1")
     store = place.store()
@@ -312,7 +308,7 @@ def test_a_cut_s3_download_goes_on_where_it_broke(make_place: Callable[[str], Pl
 
 
 def test_an_object_that_is_replaced_while_its_download_is_cut_is_never_mixed(bucket: Place, tmp_path: Path) -> None:
-    """T13: the rest would come from the new version."""
+    """The rest would come from the new version."""
     bucket.put("big.csv", b"1" * (9 * MIB))
     with faulty_front(bucket.endpoint_url or "") as front:
         # Azure's library reads in ranges of 4 MiB: its first one is whole, and the next one is of the new version.

@@ -26,7 +26,6 @@ def charges(cost: str) -> bytes:
 def test_a_bucket_is_read_through_a_role_restated_and_never_written_and_no_secret_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T47"""
     with s3_server() as s3:
         s3.create_bucket(BUCKET)
         s3.put(BUCKET, f"{PREFIX}{MONTH}/expenses.csv", charges("1.50"))

@@ -101,7 +101,6 @@ def spelled_decimals(draw: st.DrawFn) -> tuple[str, Decimal]:
 def test_decimals_of_18_places_are_exact_however_they_are_spelled(
     new_path: NewPath, read: Read, spelled: list[tuple[str, Decimal]]
 ) -> None:
-    """T26"""
     expected = [number for _, number in spelled]
     for found in read_every_way(new_path, read, "BilledCost", [text for text, _ in spelled]):
         assert found == expected
@@ -110,7 +109,7 @@ def test_decimals_of_18_places_are_exact_however_they_are_spelled(
 @properties
 @given(st.lists(decimals(), min_size=1, max_size=30))
 def test_parquet_decimals_are_exact(new_path: NewPath, read: Read, numbers: list[Decimal]) -> None:
-    """T26: in the widest type, and in the narrowest that holds them."""
+    """In the widest type, and in the narrowest that holds them."""
     scale = max(max(-int(number.as_tuple().exponent) for number in numbers), 0)
     width = max(len(str(int(abs(number)))) for number in numbers) + scale
     for kind in (pa.decimal128(38, 18), pa.decimal128(min(width, 38), scale)):
@@ -124,7 +123,6 @@ def test_parquet_decimals_are_exact(new_path: NewPath, read: Read, numbers: list
 def test_floating_point_is_its_shortest_decimal_or_counted_as_rounded(
     new_path: NewPath, read: Read, numbers: list[float]
 ) -> None:
-    """T26"""
     path = new_path(".parquet")
     write_parquet(path, [{"BilledCost": number} for number in numbers], {"BilledCost": pa.float64()})
     shortest = [Decimal(repr(number)) for number in numbers]
@@ -152,7 +150,7 @@ def test_floating_point_is_its_shortest_decimal_or_counted_as_rounded(
 def test_the_text_of_floating_point_is_read_as_it_is(
     macros: duckdb.DuckDBPyConnection, texts: list[tuple[str, str]]
 ) -> None:
-    """T26: with and without an exponent, and rounded where it is."""
+    """With and without an exponent, and rounded where it is."""
     for spelled in zip(*texts, strict=True):
         found = macros.execute(
             "SELECT to_decimal(text), double_to_decimal(CAST(text AS DOUBLE)), is_rounded_text(text), "
@@ -169,7 +167,6 @@ def test_the_text_of_floating_point_is_read_as_it_is(
 def test_more_digits_than_floating_point_has_are_never_rounded_away(
     macros: duckdb.DuckDBPyConnection, numbers: list[tuple[int, int]]
 ) -> None:
-    """T26"""
     texts = [format(Decimal(digits).scaleb(-places, EXACT), "f") for digits, places in numbers if digits % 10]
     found = macros.execute(
         "SELECT to_decimal(text), is_rounded_text(text) FROM (SELECT unnest($texts) AS text)", {"texts": texts}
@@ -192,7 +189,6 @@ def test_more_digits_than_floating_point_has_are_never_rounded_away(
 def test_moments_are_right_to_the_microsecond_whatever_their_offset(
     new_path: NewPath, read: Read, moments: list[tuple[datetime, timezone]], separator: str
 ) -> None:
-    """T27"""
     expected = [moment for moment, _ in moments]
     aware = [moment.replace(tzinfo=UTC).astimezone(zone) for moment, zone in moments]
     for found in read_every_way(new_path, read, "ChargePeriodStart", [m.isoformat(separator) for m in aware]):
@@ -206,7 +202,7 @@ def test_moments_are_right_to_the_microsecond_whatever_their_offset(
 @properties
 @given(st.lists(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)), min_size=1, max_size=30))
 def test_moments_of_int96_are_right_to_the_microsecond(new_path: NewPath, read: Read, moments: list[datetime]) -> None:
-    """T27: what Spark and Azure write."""
+    """What Spark and Azure write."""
     path = new_path(".parquet")
     rows: list[Row] = [{"ChargePeriodStart": moment} for moment in moments]
     write_parquet(path, rows, {"ChargePeriodStart": pa.timestamp("ns")}, use_deprecated_int96_timestamps=True)
@@ -220,7 +216,6 @@ texts = st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: te
 @properties
 @given(st.lists(texts, min_size=1, max_size=30), st.sampled_from(["ResourceName", "BillingAccountId", "SkuId"]))
 def test_texts_survive_letter_for_letter(new_path: NewPath, read: Read, values: list[str], column: str) -> None:
-    """T22, T25"""
     for found in read_every_way(new_path, read, column, values):
         assert found == values
 
@@ -236,7 +231,6 @@ json_objects = st.dictionaries(texts, json_values, max_size=4)
 @properties
 @given(st.lists(json_objects, min_size=1, max_size=10), st.booleans())
 def test_json_objects_survive_in_tags(new_path: NewPath, read: Read, objects: list[dict], ascii_only: bool) -> None:
-    """T30"""
     for found in read_every_way(new_path, read, "Tags", [json.dumps(o, ensure_ascii=ascii_only) for o in objects]):
         assert [json.loads(value) for value in found] == objects
 
@@ -246,7 +240,6 @@ def test_json_objects_survive_in_tags(new_path: NewPath, read: Read, objects: li
 def test_parquet_maps_and_lists_of_pairs_become_the_same_tags(
     new_path: NewPath, read: Read, objects: list[dict]
 ) -> None:
-    """T29, T30"""
     path = new_path(".parquet")
     write_parquet(path, [{"Tags": list(o.items())} for o in objects], {"Tags": pa.map_(pa.string(), pa.string())})
     assert [json.loads(value) for value in read(path, "Tags")] == objects
@@ -262,7 +255,6 @@ names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\
 @properties
 @given(st.lists(st.dictionaries(names, texts, max_size=3), min_size=1, max_size=10))
 def test_a_providers_columns_survive_name_and_value(new_path: NewPath, read: Read, objects: list[dict]) -> None:
-    """T39"""
     different = {name.strip().lower(): name for o in objects for name in o}.values()
     rows: list[Row] = [{"ServiceName": "x"} | {name: o.get(name) for name in different} for o in objects]
     text, typed = new_path(".csv"), new_path(".parquet")
@@ -307,7 +299,7 @@ JSON_PARTS = [
 def test_json_objects_are_told_as_the_standard_has_them_and_nothing_else_is_read_as_one(
     macros: duckdb.DuckDBPyConnection, texts: list[str]
 ) -> None:
-    """T30: DuckDB's json_valid() lets NaN, Infinity and trailing commas pass."""
+    """DuckDB's json_valid() lets NaN, Infinity and trailing commas pass."""
     found = macros.execute(
         "SELECT is_json_object(text), to_json_object(text) FROM (SELECT unnest($texts) AS text)", {"texts": texts}
     ).fetchall()

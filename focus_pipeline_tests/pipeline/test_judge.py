@@ -33,7 +33,7 @@ RULES_OF_COLUMNS = [rule for rule in rules().values() if rule.kind == ROW and ru
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES_OF_COLUMNS, ids=lambda rule: rule.id)
 def test_a_bad_value_among_good_ones_is_found_by_its_rule(rule: Rule, folder: Path, load_month: LoadMonth) -> None:
-    """T48: a check that checks nothing would pass."""
+    """A check that checks nothing would pass."""
     variant = next(v for v in ("complete_1_4", "complete_1_3") if rule.column in VARIANTS[v].columns)
     charges = clean_charges(variant)
     line = list(charges).index("usage") + 2
@@ -49,7 +49,7 @@ def test_a_bad_value_among_good_ones_is_found_by_its_rule(rule: Rule, folder: Pa
 
 
 def test_rows_of_a_file_without_the_column_do_not_break_its_rule(folder: Path, load_month: LoadMonth) -> None:
-    """T28: that it is absent is said of the file."""
+    """That it is absent is said of the file."""
     write_csv(folder / "with.csv", [focus_row(), focus_row(ChargeFrequency="")])
     write_csv(folder / "without.csv", [without(focus_row(), "ChargeFrequency")] * 3)
     month = load_month(folder)

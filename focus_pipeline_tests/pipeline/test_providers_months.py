@@ -83,7 +83,6 @@ def test_labels_of_google_s_table_are_tags(folder: Path, load_month: LoadMonth) 
 
 
 def test_a_row_that_is_there_twice_is_kept_twice_and_pointed_out(folder: Path, load_month: LoadMonth) -> None:
-    """T42"""
     rows = clean_rows("aws_1_2")
     write_csv(folder / "bill.csv", [*rows, rows[0]])
     month = load_month(folder, month_rule=False)
