@@ -193,7 +193,7 @@ def test_an_error_that_nobody_expected_ends_a_step_without_the_secret() -> None:
 
 
 def test_a_command_ends_without_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("focus_pipeline.cli.main.load_connections", raise_with_a_chain)
+    monkeypatch.setattr("focus_pipeline.cli.connections.load_connections", raise_with_a_chain)
     result = CliRunner().invoke(main, ["check"])
     assert isinstance(result.exception, SecretWithheld)
     assert_holds_none(result.output + everything_said(result.exception), SECRET)

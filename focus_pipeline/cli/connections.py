@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import click
 
-from focus_pipeline.cli.main import (
+from focus_pipeline.cli.command import (
     as_usage_errors,
     connection_tree,
     console,

@@ -6,7 +6,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from focus_pipeline.cli.main import console, main
+from focus_pipeline.cli.command import console, main
 from focus_pipeline.cli.runs import dagster_instance, failure_of_run
 from focus_pipeline.files import keep_files_private
 from focus_pipeline.machine import MachineFault

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from focus_pipeline.cli.main import (
+from focus_pipeline.cli.command import (
     as_usage_errors,
     console,
     main,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import click
 
-from focus_pipeline.cli.main import console, main, usable_connections, warehouse_in_words
+from focus_pipeline.cli.command import console, main, usable_connections, warehouse_in_words
 from focus_pipeline.files import keep_files_private, make_folder
 from focus_pipeline.machine import MachineFault, machine_faults
 from focus_pipeline.settings import load_settings
