@@ -80,7 +80,7 @@ PLANTED = {
 def test_a_planted_fault_is_found(fault: str, compiled_rules: Path) -> None:
     part, planted, said = PLANTED[fault]
     lines = [line.removeprefix("        ") for line in planted.splitlines()]
-    counts = {"files": 60, "manifests": 80, "kills": 30}
+    counts = {"files": 60, "manifests": 80, "kills": 10}
     arguments = [part, "--count", str(counts[part]), "--seed", "7", "--rules-cache", str(compiled_rules)]
     code = "\n".join(
         [*lines, "from focus_pipeline_tests.attack.__main__ import main", f"raise SystemExit(main({arguments}))"]

@@ -66,17 +66,20 @@ def test_after_everything_was_killed_all_months_are_published_and_nothing_is_stu
 def test_a_command_that_was_killed_with_the_slot_holds_up_no_other_and_its_month_is_published(tmp_path: Path) -> None:
     last_month = months_back(THIS_MONTH, 1)[0]
     project = project_with(tmp_path, [last_month, THIS_MONTH])
+    for month in (last_month, THIS_MONTH):
+        launch(project, month, ASSETS[:2]).wait(120)
+    assert statuses(project) == ["SUCCESS", "SUCCESS"]
     kill_while_publishing(project, THIS_MONTH)
     # No daemon is there: the next command sees to it.
     launch(project, last_month).wait(120)
     assert set(billed(project)) == {last_month}
-    assert statuses(project) == ["FAILURE", "SUCCESS"]
+    assert statuses(project)[2:] == ["FAILURE", "SUCCESS"]
     assert not slots(project)
     kill_while_publishing(project, THIS_MONTH)
     with running_dagster(project):
         seconds = await_well(project, [last_month, THIS_MONTH], 200)
     print(f"published {seconds:.0f} s after the start")
-    assert statuses(project) == ["FAILURE", "SUCCESS", "FAILURE", "SUCCESS"]
+    assert statuses(project)[2:] == ["FAILURE", "SUCCESS", "FAILURE", "SUCCESS"]
     assert set(billed(project)) == {last_month, THIS_MONTH}
 
 
@@ -108,10 +111,11 @@ def kill_while_publishing(project: Project, month: str) -> None:
     assert month not in published(project)
 
 
-def launch(project: Project, month: str) -> subprocess.Popen:
-    assets = ",".join(f"key:{'/'.join(path)}" for path in ASSETS)
+def launch(project: Project, month: str, assets: list[list[str]] = ASSETS[2:]) -> subprocess.Popen:
+    """`dg launch` of assets; by default those that a run that publishes has."""
+    keys = ",".join(f"key:{'/'.join(path)}" for path in assets)
     return subprocess.Popen(
-        ["dg", "launch", "--assets", assets, "--partition", month],
+        ["dg", "launch", "--assets", keys, "--partition", month],
         cwd=project.root,
         env=project.environment,
         stdout=subprocess.DEVNULL,
