@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from focus_pipeline.focus.canonical import CANONICAL, LINEAGE
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
+from focus_pipeline.pipeline.rebuild import rebuild_warehouse
 from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.records.landed import LandedDelivery, current_delivery
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.settings import PROJECT_ROOT, warehouse_url
+from focus_pipeline.sql import transaction
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import months as warehouse_months
 from focus_pipeline.warehouse import move
@@ -32,7 +35,8 @@ from focus_pipeline.warehouse.connections import (
     rename_in_tables,
     rows_of_connections,
 )
-from focus_pipeline.warehouse.faults import NotReconciled, WarehouseUnusable
+from focus_pipeline.warehouse.extensions import load_extension
+from focus_pipeline.warehouse.faults import NotReconciled, WarehouseLocked, WarehouseUnusable
 from focus_pipeline.warehouse.months import Replaced, replace_month
 from focus_pipeline.warehouse.move import move_warehouse
 from focus_pipeline.warehouse.schema import VERSION_VIEWS
@@ -472,7 +476,7 @@ def test_the_lines_that_open_a_warehouse_open_it(kept: Months, folder: Path) -> 
     kept.load(folder, "1")
     kept.publish()
     if kept.data_dir.warehouse:
-        pytest.skip("its extensions would be downloaded; see test_extensions_come_from_wheels")
+        pytest.skip("its extensions would be downloaded")
     program = f"{kept.warehouse.opening}\nprint(connection.sql('SELECT count(*) FROM focus.cost_and_usage'))"
     assert "1" in subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
@@ -498,6 +502,141 @@ def test_the_table_has_the_columns_of_focus_in_order_and_then_the_lineage(kept: 
         "x_ProviderColumns",
         "x_Token",
     ]
+
+
+# DuckLakes alone
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def in_lake(request: pytest.FixtureRequest, load_month: Callable[..., LoadedMonth], tmp_path: Path) -> Months:
+    return Months(load_month, DataDir(tmp_path / "data", warehouse=url_of(request, tmp_path / "data")))
+
+
+def test_a_catalogue_that_a_killed_process_has_left_without_tables_is_none_yet(in_lake: Months, folder: Path) -> None:
+    in_lake.load(folder, "1")
+    code = """
+import os, signal, sys
+from pathlib import Path
+from focus_pipeline.storage import DataDir
+from focus_pipeline.warehouse import ducklake
+from focus_pipeline.warehouse.warehouse import warehouse_of
+
+ducklake.bring_up_to_date = lambda connection: os.kill(os.getpid(), signal.SIGKILL)
+warehouse_of(DataDir(Path(sys.argv[1]), warehouse=sys.argv[2])).writing().__enter__()
+"""
+    arguments = [str(in_lake.data_dir.root), in_lake.data_dir.warehouse]
+    assert subprocess.run([sys.executable, "-c", code, *arguments], check=False).returncode == -signal.SIGKILL
+    assert not in_lake.warehouse.exists()
+    with pytest.raises(FileNotFoundError, match=r"there is no warehouse .* yet"):
+        in_lake.query("SELECT 1")
+    assert len(in_lake.publish()) == 1
+    assert in_lake.shown == [Decimal(1)]
+
+
+@pytest.mark.slow
+def test_processes_that_make_a_catalogue_at_once_make_one(in_lake: Months) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from focus_pipeline.storage import DataDir
+from focus_pipeline.warehouse.ducklake import DuckLake
+from focus_pipeline.warehouse.warehouse import warehouse_of
+
+warehouse = warehouse_of(DataDir(Path(sys.argv[1]), warehouse=sys.argv[2]))
+while time.time() < float(sys.argv[3]):
+    pass
+with warehouse.writing() as connection:
+    print(connection.execute("SELECT count(*) FROM focus.schema_version").fetchone())
+"""
+    arguments = [str(in_lake.data_dir.root), in_lake.data_dir.warehouse, str(time.time() + 3)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    assert [process.communicate()[0] for process in processes] == ["(1,)\n"] * 3
+
+
+def test_a_catalogue_that_cannot_be_used_is_a_sentence_without_a_password(tmp_path: Path) -> None:
+    (tmp_path / "bad.sqlite").write_bytes(b"no database at all" * 100)
+    urls = {
+        f"ducklake:sqlite:{tmp_path / 'bad.sqlite'}": "file is not a database",
+        "ducklake:postgres:host=127.0.0.1 port=9 password='hunter 2' dbname=x": "port 9 failed: Connection refused",
+    }
+    for url, said in urls.items():
+        warehouse = warehouse_of(DataDir(tmp_path / "data", warehouse=url))
+        for opening in (warehouse.reading, warehouse.writing):
+            with pytest.raises(WarehouseUnusable, match=f"the catalogue of the warehouse .* cannot be used: .*{said}"):
+                with opening():
+                    pass
+        with pytest.raises(WarehouseUnusable) as raised:
+            warehouse.exists()
+        assert "hunter" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_lake_whose_files_are_elsewhere_than_the_settings_say_is_told_with_their_place(
+    in_lake: Months, folder: Path, tmp_path: Path
+) -> None:
+    in_lake.load(folder, "1")
+    in_lake.publish()
+    elsewhere = replace(in_lake.data_dir, lake=tmp_path / "elsewhere")
+    with pytest.raises(
+        WarehouseUnusable, match=f"names another folder.*{in_lake.data_dir.lake_files}/.*FOCUS_LAKE_FIL"
+    ):
+        Months(in_lake.load_month, elsewhere).publish()
+
+
+def test_a_lake_is_rebuilt_with_every_month_and_keeps_its_history(in_lake: Months, folder: Path) -> None:
+    in_lake.load(folder, "1", "2")
+    in_lake.publish()
+    with in_lake.warehouse.writing() as connection:
+        connection.execute("DELETE FROM focus.cost_and_usage WHERE BilledCost = 1")
+        connection.execute("DELETE FROM focus.conformance")
+    rebuilt = rebuild_warehouse(in_lake.data_dir, {})
+    assert (rebuilt.aside, rebuilt.rows) == (None, {(CONNECTION, MONTH): 2})
+    assert in_lake.shown == [Decimal(1), Decimal(2)]
+    assert in_lake.query("SELECT count(*) > 100 FROM focus.conformance") == [(True,)]
+    assert in_lake.query("SELECT LoadNumber FROM focus.loads ORDER BY 1") == [(1,), (2,)]
+
+
+def test_a_lake_needs_no_network_and_says_which_wheel_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What DuckDB would download, it would look for in a folder of the user."""
+    with duckdb.connect(config={"extension_directory": "/nowhere", "autoinstall_known_extensions": "false"}) as alone:
+        for name in ("ducklake", "sqlite_scanner", "postgres_scanner"):
+            load_extension(alone, name)
+        loaded = alone.execute("SELECT extension_name FROM duckdb_extensions() WHERE loaded").fetchall()
+        assert {("ducklake",), ("sqlite_scanner",), ("postgres_scanner",)} <= set(loaded)
+        monkeypatch.setattr(duckdb, "__version__", "9.9.9")
+        with pytest.raises(WarehouseUnusable, match=r"needs duckdb-extension-ducklake 9\.9\.9, and .* is installed"):
+            load_extension(alone, "ducklake")
+
+
+def test_what_another_process_has_changed_meanwhile_is_said_and_nothing_of_the_month_is_published(
+    in_lake: Months, folder: Path
+) -> None:
+    """One that takes no lock, such as a user's: DuckLake notices as the month is committed."""
+    in_lake.load(folder, "1")
+    in_lake.publish()
+    second = in_lake.load(folder, "2")
+    arguments = [str(in_lake.data_dir.root), in_lake.data_dir.warehouse]
+    code = """
+import sys
+from pathlib import Path
+from focus_pipeline.storage import DataDir
+from focus_pipeline.warehouse.warehouse import warehouse_of
+
+with warehouse_of(DataDir(Path(sys.argv[1]), warehouse=sys.argv[2]))._attached() as connection:
+    connection.execute("DELETE FROM focus.cost_and_usage")
+"""
+
+    def publish_beside_another() -> None:
+        with in_lake.warehouse.writing() as connection, transaction(connection):
+            connection.execute("DELETE FROM focus.cost_and_usage")
+            subprocess.run([sys.executable, "-c", code, *arguments], check=True)
+            in_lake.warehouse.add_rows(connection, second)
+
+    with pytest.raises(WarehouseLocked, match="is being written by another process; run this again"):
+        publish_beside_another()
+    assert in_lake.shown == []
+    assert in_lake.replace(second).rows_after == 1
 
 
 # Deliveries

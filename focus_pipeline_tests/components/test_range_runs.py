@@ -59,7 +59,13 @@ def test_each_month_has_its_own_materialisations_and_checks(site: Site) -> None:
         assert partitions(site, run, asset) == MONTHS
     evaluated = [(e.check_name, e.partition, e.passed) for e in site.evaluations(run)]
     assert sorted(evaluated) == sorted((check, month, True) for check in CHECKS for month in MONTHS)
-    site.publish_accepted()
+    (published,) = site.publish_accepted()
+    for asset in (names.UNIFIED, names.DATA_SOURCES):
+        assert partitions(site, published, asset) == MONTHS
+    evaluated = [(e.check_name, e.partition, e.passed) for e in site.evaluations(published)]
+    assert sorted(evaluated) == sorted(
+        (check, month, True) for check in ("defined", "delivered_once") for month in MONTHS
+    )
     assert [site.billed(month) for month in MONTHS] == [Decimal("2.50")] * len(MONTHS)
 
 
