@@ -16,6 +16,7 @@ READS_AND_JUDGES = (
     "pipeline/csv_lines.py",
     "pipeline/duckdb_faults.py",
     "pipeline/examples.py",
+    "pipeline/file_failures.py",
     "pipeline/judge.py",
     "pipeline/known_gaps.py",
     "pipeline/month_rule.py",

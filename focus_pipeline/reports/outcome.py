@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from focus_pipeline.focus.rules import CONTRACT
-from focus_pipeline.pipeline.judge import REPORTED_FILES
+from focus_pipeline.pipeline.file_failures import REPORTED_FILES
 from focus_pipeline.records.staged import StagedFile
 from focus_pipeline.records.verdicts import SEVERITIES, Failure
 from focus_pipeline.validate import Validation
