@@ -7,11 +7,8 @@ from contextlib import contextmanager
 import dagster as dg
 
 from focus_pipeline.components import metadata, names
-from focus_pipeline.connections.delivery import (
-    Connection,
-    HeldBack,
-    NoBillingPeriods,
-)
+from focus_pipeline.components.month_events import Event, events_of, materialization
+from focus_pipeline.connections.delivery import Connection, HeldBack, NoBillingPeriods
 from focus_pipeline.connections.store_errors import AccessDenied, LimitExceeded, NotFound, StoreError
 from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.focus.fingerprint import code_fingerprint
@@ -30,11 +27,10 @@ from focus_pipeline.warehouse.faults import NotReconciled, WarehouseDamaged, War
 
 # A provider that is delivering right now, or is out of reach for a moment, is asked again within the run.
 FETCH_RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL)
-# Somebody may have the warehouse open for a look. Who has it open for longer is named, and the sensor asks again.
+# Another process may be writing to the warehouse. The error names it, and the sensor asks again.
 WAREHOUSE_RETRIES = dg.RetryPolicy(max_retries=3, delay=1, backoff=dg.Backoff.EXPONENTIAL)
 
-
-# As many as a process goes through one after the other; a backfill of more has several runs.
+# A run takes these one after the other; a longer backfill has several runs.
 MONTHS_PER_RUN = 12
 
 
@@ -66,14 +62,16 @@ def ingestion_assets(connection: Connection, lookback_months: int, data_dir: Dat
                 continue
             try:
                 with named_failures(name, month):
-                    _ingest(context, connection, month, lookback_months, data_dir, failing, is_fetched=month in kept)
+                    for event in _ingest(
+                        context, connection, month, lookback_months, data_dir, failing, is_fetched=month in kept
+                    ):
+                        yield from events_of(context, event)
             except Exception as error:  # whatever it is, the other months are loaded
                 failed[month] = error
                 if len(context.partition_keys) > 1:
                     is_told = isinstance(error, dg.Failure)
                     context.log.error(_about(f"{name} {month}", error) if is_told else traceback.format_exc())
         raise_failed(failed, len(context.partition_keys))
-        yield from ()  # a step that returns has to return something for each asset; all is logged by then
 
     return ingest
 
@@ -129,9 +127,9 @@ def _ingest(
     failing: dict[str, set[str]],
     *,
     is_fetched: bool,
-) -> None:
+) -> Iterator[Event]:
     """One month of a run. failing: check -> months that fail it, kept up to date. is_fetched: by the run that this one
-    takes up. Raises dg.Failure, once everything is logged, where the month is not accepted.
+    takes up. Raises dg.Failure, after all events, where the month is not accepted.
     """
     name, tags = connection.name, context.run.tags
     landed = None
@@ -145,7 +143,7 @@ def _ingest(
             again=tags.get(names.FETCH_AGAIN_TAG) == "yes",
         )
         landed = fetched.landed
-        _log_materialization(context, names.raw_files(name), month, metadata.of_landed(landed, fetched.ignored))
+        yield materialization(names.raw_files(name), month, metadata.of_landed(landed, fetched.ignored))
     if not context.selected_asset_check_keys and names.cost_and_usage(name) not in context.selected_asset_keys:
         return
     landed = landed or current_delivery(name, month, data_dir)
@@ -159,36 +157,22 @@ def _ingest(
     shown = metadata.of_staged(judged.staged, accepted=verdict.accepted) | metadata.of_conformance(verdict)
     if names.cost_and_usage(name) in context.selected_asset_keys:
         if verdict.accepted:
-            _log_materialization(
-                context, names.cost_and_usage(name), month, shown, judged.staged.identity, _code_version(connection)
+            yield materialization(
+                names.cost_and_usage(name), month, shown, judged.staged.identity, _code_version(connection)
             )
         else:
-            # What is rejected takes no month's place: it is seen, and the partition shows that its run has failed.
-            context.log_event(dg.AssetObservation(names.cost_and_usage(name), partition=month, metadata=shown))
+            # A rejected delivery does not become the month: the partition shows that its run has failed.
+            yield dg.AssetObservation(names.cost_and_usage(name), partition=month, metadata=shown)
     for check in verdict.checks:
         of_check = failing.setdefault(check.name, set())
         (of_check.discard if check.passed else of_check.add)(month)
         if dg.AssetCheckKey(names.cost_and_usage(name), check.name) in context.selected_asset_check_keys:
-            context.log_event(_evaluation(names.cost_and_usage(name), month, check, of_check - {month}))
+            yield _evaluation(names.cost_and_usage(name), month, check, of_check - {month})
     if not verdict.accepted:
         # Dagster itself would end the step by saying no more than that a blocking check failed.
         why = next(check.summary for check in verdict.checks if check.name == "accepted")
         context.log.error(why)
         raise dg.Failure(why, allow_retries=False)
-
-
-def _log_materialization(
-    context: dg.AssetExecutionContext,
-    asset: dg.AssetKey,
-    month: str,
-    shown: dict[str, object],
-    data_version: str | None = None,
-    code_version: str | None = None,
-) -> None:
-    """What Dagster writes down of an output by itself where a run has one month."""
-    versions = {"dagster/data_version": data_version, "dagster/code_version": code_version}
-    tags = {name: version for name, version in versions.items() if version is not None}
-    context.log_event(dg.AssetMaterialization(asset, partition=month, metadata=shown, tags=tags))
 
 
 def _evaluation(asset: dg.AssetKey, month: str, check: CheckVerdict, others: set[str]) -> dg.AssetCheckEvaluation:

@@ -9,7 +9,6 @@ from focus_pipeline.settings import load_settings
 UNIFIED = dg.AssetKey(["focus", "cost_and_usage"])
 DATA_SOURCES = dg.AssetKey(["focus", "data_sources"])
 
-# One writer at a time into the DuckDB file; its limit is pools.default_limit in dagster.yaml.
 DELIVERY_TAG = "focus_pipeline/delivery"
 SINCE_TAG = "focus_pipeline/since"
 ATTEMPT_TAG = "focus_pipeline/attempt"
@@ -21,6 +20,7 @@ With accept_loss, `yes` or the token of a delivery, a run takes what is held bac
 `yes`, it fetches what the provider shows although it is kept.
 """
 
+# One publication at a time; its limit is pools.default_limit in dagster.yaml.
 WAREHOUSE_POOL = "warehouse"
 
 

@@ -330,6 +330,23 @@ def test_the_unified_table_can_be_materialised_alone(site: Site, recent: list[st
     assert {event.asset_key for event in run.get_asset_materialization_events()} == {names.DATA_SOURCES}
 
 
+def test_all_assets_of_a_month_can_be_materialised_by_one_run(site: Site, recent: list[str]) -> None:
+    """As a person selects them in the UI, or with `dg launch`: the table is published by the same run."""
+    month = recent[-1]
+    site.deliver(month, cost="3")
+    run = materialise(site, month, names.raw_files(NAME), names.cost_and_usage(NAME), names.UNIFIED, names.DATA_SOURCES)
+    assert run.success
+    assert site.billed(month) == Decimal(3)
+    evaluated = [(e.check_name, e.partition) for e in site.evaluations(run)]
+    assert sorted(evaluated) == sorted((check, month) for check in (*CHECKS, "delivered_once", "defined"))
+    for asset in (names.raw_files(NAME), names.cost_and_usage(NAME), names.UNIFIED, names.DATA_SOURCES):
+        assert site.metadata(run, asset)
+    site.deliver(month, cost="1,5")
+    refused = materialise(site, month, names.raw_files(NAME), names.cost_and_usage(NAME), names.UNIFIED)
+    assert not refused.success
+    assert site.billed(month) == Decimal(3)
+
+
 def test_months_that_were_materialised_without_the_table_are_published_by_the_next_look(
     site: Site, recent: list[str]
 ) -> None:

@@ -1,22 +1,22 @@
 """focus/cost_and_usage and focus/data_sources: all connections in one table, replaced month by month."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
-import duckdb
 
 from focus_pipeline.components import metadata, names
 from focus_pipeline.components.accepted_months_sensor import accepted_months_sensor
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.ingestion import MONTHS_PER_RUN, WAREHOUSE_RETRIES, named_failures, raise_failed
+from focus_pipeline.components.month_events import events_of, materialization
 from focus_pipeline.components.not_loaded import NotLoaded
 from focus_pipeline.months import in_words
 from focus_pipeline.pipeline.publish import PublishedMonth, publish_months
 from focus_pipeline.settings import load_settings
 from focus_pipeline.storage import DataDir
-from focus_pipeline.warehouse.connections import delivered_twice, rows_of_connections
+from focus_pipeline.warehouse.connections import DeliveredTwice, delivered_twice, rows_of_connections
 from focus_pipeline.warehouse.months import shown_of
-from focus_pipeline.warehouse.warehouse import Warehouse, warehouse_of
+from focus_pipeline.warehouse.warehouse import warehouse_of
 
 
 @dg.definitions
@@ -96,12 +96,24 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str], data_dir: 
             if names.UNIFIED in context.selected_asset_keys:
                 published = publish_months(months, data_dir, warehouse)
             with warehouse.reading() as connection:
+                held = rows_of_connections(connection)
+                defined = {*connections, *not_loaded}
+                undefined = {name: rows for name, rows in held.items() if rows and name not in defined}
+                sources = metadata.data_sources_preview(connection)
                 for month in months:
-                    if (one := published.get(month)) and one.failed:
+                    one = published.get(month)
+                    if one is not None and one.failed:
                         failed[month] = dg.Failure("; ".join(map(str, one.failed.values())), allow_retries=False)
-                    _log_month(context, month, one, warehouse, connection, [*connections, *not_loaded])
+                    elif one is not None:
+                        shown = metadata.of_published(one, shown_of(connection, month), warehouse)
+                        yield from events_of(context, materialization(names.UNIFIED, month, shown))
+                    if names.DATA_SOURCES in context.selected_asset_keys:
+                        yield from events_of(context, materialization(names.DATA_SOURCES, month, sources))
+                    twice = delivered_twice(connection, month, metadata.SHOWN_ACCOUNTS)
+                    for check in _evaluations(month, twice, undefined):
+                        if check.asset_check_key in context.selected_asset_check_keys:
+                            yield from events_of(context, check)
         raise_failed(failed, len(months))
-        yield from ()  # a step that returns has to return something for each asset; all is logged by then
 
     return publish
 
@@ -112,41 +124,24 @@ _CHECKS = {
 }
 
 
-def _log_month(
-    context: dg.AssetExecutionContext,
-    month: str,
-    published: PublishedMonth | None,
-    warehouse: Warehouse,
-    connection: duckdb.DuckDBPyConnection,
-    defined: Collection[str],
-) -> None:
-    """Logs what a run has made of a month. defined: connections that have a defs.yaml, be it one with a fault."""
-    if published is not None and not published.failed:
-        shown = metadata.of_published(published, shown_of(connection, month), warehouse)
-        context.log_event(dg.AssetMaterialization(names.UNIFIED, partition=month, metadata=shown))
-    if names.DATA_SOURCES in context.selected_asset_keys:
-        shown = metadata.data_sources_preview(connection)
-        context.log_event(dg.AssetMaterialization(names.DATA_SOURCES, partition=month, metadata=shown))
-    twice = delivered_twice(connection, month, metadata.SHOWN_ACCOUNTS)
-    undefined = {name: rows for name, rows in rows_of_connections(connection).items() if rows and name not in defined}
-    found = {
-        "delivered_once": (
-            not twice.count,
-            metadata.in_words_delivered_twice(twice, month, undefined),
-            metadata.of_delivered_twice(twice),
-        ),
-        "defined": (not undefined, metadata.in_words_undefined(undefined), {}),
-    }
-    for check, (passed, description, shown) in found.items():
-        if dg.AssetCheckKey(names.UNIFIED, check) in context.selected_asset_check_keys:
-            context.log_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=names.UNIFIED,
-                    check_name=check,
-                    passed=passed,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description=description,
-                    metadata=shown,
-                    partition=month,
-                )
-            )
+def _evaluations(
+    month: str, twice: DeliveredTwice, undefined: Mapping[str, Mapping[str, int]]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """undefined: connection that no defs.yaml defines -> month -> rows in the table."""
+    said = metadata.in_words_delivered_twice(twice, month, undefined)
+    yield _evaluation("delivered_once", month, not twice.count, said, metadata.of_delivered_twice(twice))
+    yield _evaluation("defined", month, not undefined, metadata.in_words_undefined(undefined), {})
+
+
+def _evaluation(
+    check: str, month: str, passed: bool, description: str, shown: Mapping[str, object]
+) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=names.UNIFIED,
+        check_name=check,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=description,
+        metadata=dict(shown),
+        partition=month,
+    )
