@@ -66,6 +66,30 @@ def owned(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 @contextmanager
+def alone_with(lock: Path, seconds: float) -> Iterator[None]:
+    """No other process is in such a block for this lock file, which is made where there is none.
+
+    Raises TimeoutError, with the number of the process that is, where this has waited for so many seconds.
+    """
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise TimeoutError(os.pread(descriptor, 20, 0).decode() or "another one") from None
+                time.sleep(0.05)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def temporary_folder(folder: Path, prefix: str) -> Iterator[Path]:
     """A folder for this process alone; gone when the block ends, or found by remove_abandoned() if that never comes."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=prefix, ignore_cleanup_errors=True) as name, owned(Path(name)):

@@ -15,8 +15,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.months import months_back
-from focus_pipeline.pipeline.rebuild import Reading, rebuild_warehouse
+from focus_pipeline.pipeline.rebuild import rebuild_warehouse
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse import duckdb_file
 from focus_pipeline.warehouse.duckdb_file import write_ahead_log
@@ -26,7 +27,7 @@ from focus_pipeline_tests.conftest import CONNECTION
 from focus_pipeline_tests.month_files import MONTH, charges_of, write_csv
 from focus_pipeline_tests.warehouses import file_of, publish, warehouse_at
 
-READINGS = {CONNECTION: Reading(month_rule=True, focus_version=None)}
+CONNECTIONS = {CONNECTION: MonthFolders(CONNECTION, "file:///nothing-is-fetched")}
 REMEDY = "Nothing is lost: .*`focus-pipeline warehouse rebuild`"
 # A user's process that is killed before what it has committed is in the file; and one that has the file open.
 COMMIT_AND_DIE = """
@@ -170,7 +171,7 @@ def test_what_is_wrong_with_the_file_is_a_sentence_and_the_command_brings_all_of
             with pytest.raises(WarehouseDamaged, match=f"{path} .*{said}.*{REMEDY}") as raised:
                 content(path, read_only=read_only)
             assert "open in" not in str(raised.value), name
-        rebuilt = rebuild_warehouse(loaded, READINGS)
+        rebuilt = rebuild_warehouse(loaded, CONNECTIONS)
         assert content(path) | {"loads": before["loads"]} == before, name
         assert (rebuilt.lacking, rebuilt.staged_again) == ([], []), name
         assert not write_ahead_log(path).exists()
@@ -222,7 +223,7 @@ def test_what_is_missing_in_staged_is_made_again_from_landing(loaded: DataDir, l
     patterns = {"parquet": "staged/**/*.parquet", "verdicts": "staged/**/*.verdict.json", "warehouse": "warehouse.*"}
     for path in loaded.root.glob(patterns.get(lost, "none")):
         path.unlink()
-    rebuilt = rebuild_warehouse(loaded, READINGS)
+    rebuilt = rebuild_warehouse(loaded, CONNECTIONS)
     assert content(file_of(loaded)) | {"loads": before["loads"]} == before
     assert bool(rebuilt.staged_again) == (lost != "warehouse")
     assert sum(rebuilt.rows.values()) == 55

@@ -131,7 +131,6 @@ def rename(old: str, new: str, yes: bool) -> None:
 
     Change the name in defs.yaml first. Of a month that NEW has loaded itself already, the rows of OLD go.
     """
-    from focus_pipeline.pipeline.rebuild import Reading
     from focus_pipeline.pipeline.renamed_and_removed import held_of, rename_connection
 
     keep_files_private()
@@ -151,9 +150,10 @@ def rename(old: str, new: str, yes: bool) -> None:
         said.append(f"Nothing is changed yet. `focus-pipeline rename {old} {new} --yes` makes it {new}'s.")
         click.echo("\n".join(said))
         return
-    reading = Reading(component.connection().month_rule, component.focus_version)
     with warehouse_in_words(), console.status("renaming") as status:
-        lacking = rename_connection(old, new, data_dir, reading, lambda what: status.update(f"staging {what}"))
+        lacking = rename_connection(
+            old, new, data_dir, component.connection(), lambda what: status.update(f"staging {what}")
+        )
         there = held_of(new, data_dir)
     said.append(f"Done. {new} has {_in_words(there)}. Its sensor looks at each month once more, and downloads nothing.")
     if lacking:

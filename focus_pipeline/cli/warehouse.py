@@ -24,17 +24,14 @@ def rebuild() -> None:
 
     Nothing is fetched from a provider. Exit status 1 when a month could not be brought back.
     """
-    from focus_pipeline.pipeline.rebuild import Reading, rebuild_warehouse
+    from focus_pipeline.pipeline.rebuild import rebuild_warehouse
 
     storage = load_settings().storage
     keep_files_private()
-    readings = {
-        name: Reading(component.connection().month_rule, component.focus_version)
-        for name, component in usable_connections().items()
-    }
+    connections = {name: component.connection() for name, component in usable_connections().items()}
     try:
         with console.status("rebuilding") as status, machine_faults("the warehouse could not be rebuilt"):
-            rebuilt = rebuild_warehouse(storage, readings, lambda what: status.update(f"rebuilding {what}"))
+            rebuilt = rebuild_warehouse(storage, connections, lambda what: status.update(f"rebuilding {what}"))
     except (WarehouseUnusable, MachineFault) as error:
         raise click.ClickException(str(error)) from error
     said = [f"{warehouse_of(storage).place} has {sum(rebuilt.rows.values()):,} rows."]
@@ -107,7 +104,7 @@ def tidy(keep: int | None) -> None:
         where = warehouse_of(settings.storage)
         from_lake = where.tidy() if where.exists() else []
     for one in removed:
-        click.echo(f"{one.connection} {one.month}: {one.path} ({one.size:,} bytes)")
+        click.echo(str(one))
     for said in from_lake:
         click.echo(said)
     if not removed and not from_lake:

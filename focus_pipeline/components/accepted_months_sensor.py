@@ -10,8 +10,9 @@ from focus_pipeline.components import names
 from focus_pipeline.components.runs import attempt_of, ended_at, latest_run, why_it_failed
 from focus_pipeline.months import in_words, runs_of_months
 from focus_pipeline.records.landed import months_by_connection
-from focus_pipeline.records.published import fingerprint_of, is_published
+from focus_pipeline.records.published import Published, fingerprint_of, published
 from focus_pipeline.storage import DataDir
+from focus_pipeline.warehouse.warehouse import warehouse_of
 
 # Publishing fails where somebody holds the warehouse file: it is asked for again for as long as that lasts.
 RETRY_AFTER = timedelta(minutes=5)
@@ -34,7 +35,7 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir, months_per_
         description="Publishes each month of which a delivery was judged, whichever run did that.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        published = _published(context.cursor)
+        known = _known(context.cursor)
         due: dict[int, dict[str, str]] = {}
         seen: dict[str, list[str]] = {}
         partitions = set(names.monthly().get_partition_keys())
@@ -43,10 +44,10 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir, months_per_
             if not fingerprint:
                 continue
             words, attempt = _PUBLISHED, 0
-            if published.get(month) != fingerprint:
+            if known.get(month) != fingerprint:
                 words, attempt = _state(context.instance, job.name, month, fingerprint, data_dir)
             if words == _PUBLISHED:
-                published[month] = fingerprint
+                known[month] = fingerprint
             if attempt:
                 due.setdefault(attempt, {})[month] = fingerprint
             seen.setdefault(words, []).append(month)
@@ -60,7 +61,7 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir, months_per_
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else summary,
-            cursor=json.dumps(published, sort_keys=True),
+            cursor=json.dumps(known, sort_keys=True),
         )
 
     return sensor
@@ -68,7 +69,8 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir, months_per_
 
 def _state(instance: dg.DagsterInstance, job: str, month: str, fingerprint: str, data_dir: DataDir) -> tuple[str, int]:
     """Where the publishing of a month stands, in words; and the attempt to ask for, 0 for none."""
-    if is_published(month, fingerprint, data_dir) and _is_materialised(instance, month):
+    due = Published(warehouse=warehouse_of(data_dir).place, fingerprint=fingerprint)
+    if published(month, data_dir) == due and _is_materialised(instance, month):
         return _PUBLISHED, 0
     run = latest_run(instance, job, None, {names.published_tag(month): fingerprint})
     if run is None:
@@ -97,8 +99,8 @@ def _run_request(found: Mapping[str, str], attempt: int) -> dg.RunRequest:
     )
 
 
-def _published(cursor: str | None) -> dict[str, str]:
-    """What the cursor holds. One that cannot be read costs a look at the materialisations, not a second run."""
+def _known(cursor: str | None) -> dict[str, str]:
+    """Month -> what was published of it. A cursor that cannot be read costs a look at the materialisations."""
     try:
         return dict(json.loads(cursor or "{}"))
     except (ValueError, TypeError):

@@ -10,14 +10,11 @@ from focus_pipeline.warehouse.warehouse import warehouse_of
 @dg.op(description="Removes superseded deliveries; the log says what.")
 def remove_superseded(context: dg.OpExecutionContext) -> None:
     settings = load_settings()
-    count = size = 0
-    for removed in tidy(settings.storage, settings.kept_deliveries):
-        context.log.info(f"{removed.connection} {removed.month}: {removed.path} ({removed.size:,} bytes)")
-        count, size = count + 1, size + removed.size
+    sizes = [removed.size for removed in tidy(settings.storage, settings.kept_deliveries)]
     warehouse = warehouse_of(settings.storage)
     for said in warehouse.tidy() if warehouse.exists() else ():
         context.log.info(said)
-    context.log.info(f"{count:,} removed, {size:,} bytes")
+    context.log.info(f"{len(sizes):,} removed, {sum(sizes):,} bytes")
 
 
 @dg.job(name="focus_tidy", description="Removes deliveries that were superseded, but the last few of each month.")

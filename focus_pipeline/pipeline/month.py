@@ -12,7 +12,6 @@ from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.records.landed import LandedDelivery, current_delivery, record_shown, shown_token
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.records.verdicts import Verdict
-from focus_pipeline.sql import Watch, unwatched
 from focus_pipeline.storage import DataDir
 
 logger = logging.getLogger(__name__)
@@ -80,15 +79,15 @@ def fetch_month(
     discovery = connection.discover([month])
     record_shown(name, discovery.months, data_dir)
     delivery = delivery_of(month, discovery, connection, lookback_months, data_dir)
-    is_unsettled = delivery is not None and connection.quiet and expected not in (None, delivery.token)
-    kept = current_delivery(name, month, data_dir) if delivery is None or is_unsettled else None
-    if delivery is None and kept is not None:
+    if delivery is None:
+        kept = current_delivery(name, month, data_dir)
+        if kept is None:
+            raise HeldBack(f"{discovery.looked_in} no longer shows {month} whole, and nothing of it is kept")
         logger.info("%s no longer shows %s whole; what was delivered of it earlier is kept", discovery.looked_in, month)
         return Fetched(kept, discovery.ignored)
-    if delivery is None:
-        raise HeldBack(f"{discovery.looked_in} shows {month} no longer whole, and nothing of it is kept")
-    if is_unsettled:
+    if connection.quiet and expected not in (None, delivery.token):
         changed = f"{discovery.looked_in} shows {month} otherwise than when this run was asked for"
+        kept = current_delivery(name, month, data_dir)
         if kept is None:
             raise HeldBack(f"{changed}; it is taken once it has stayed the same for {connection.quiet}")
         logger.warning("%s; what was landed before is kept until it has stayed the same", changed)
@@ -104,14 +103,11 @@ def judge_month(
     data_dir: DataDir,
     *,
     accept_loss: str = "",
-    watch: Watch = unwatched,
 ) -> Judged:
     """Stages and judges what is landed of a month, as its connection has it read.
 
     accept_loss: "yes", or the token of the delivery whose losses are accepted. Raises what stage() and judge() do.
     """
-    staged = stage(
-        landed, data_dir, month_rule=connection.month_rule, focus_version=connection.focus_version, watch=watch
-    )
+    staged = stage(landed, data_dir, month_rule=connection.month_rule, focus_version=connection.focus_version)
     accepts = accept_loss in ("yes", shown_token(staged.token))
-    return Judged(staged, judge(staged, data_dir, month_rule=connection.month_rule, accept_loss=accepts, watch=watch))
+    return Judged(staged, judge(staged, data_dir, month_rule=connection.month_rule, accept_loss=accepts))

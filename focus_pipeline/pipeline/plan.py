@@ -71,12 +71,10 @@ def _with_what_was_deleted(delivery: Delivery, name: str, data_dir: DataDir) -> 
 class Standing:
     """What has become of a delivery that a provider shows.
 
-    current: the landed delivery that the month consists of, by its token, None before there is one. verdict: whether
-    the delivery was accepted when it was judged; None where it is not landed, not the current one, or not judged.
-    lost: why it is held back, "" where it is not. accepted: it is what publishing takes.
+    verdict: whether the delivery was accepted when it was judged; None where it is not landed, not the current one, or
+    not judged. lost: why it is held back, "" where it is not. accepted: it is what publishing takes.
     """
 
-    current: str | None
     verdict: bool | None
     lost: str
     accepted: bool
@@ -87,12 +85,12 @@ def standing(connection: str, month: str, token: str, data_dir: DataDir) -> Stan
     current = current_token(connection, month, data_dir)
     # Judged, but not since it is shown again: its checks would show those of what came between.
     if current is None or shown_token(current) != token:
-        return Standing(current, None, "", False)
+        return Standing(None, "", False)
     verdict = verdict_on(connection, month, current, data_dir)
     lost = held_back(connection, month, current, data_dir)
     accepted = accepted_delivery(connection, month, data_dir)
     is_accepted = bool(verdict) and not lost and accepted is not None and accepted.token == current
-    return Standing(current, verdict, lost, is_accepted)
+    return Standing(verdict, lost, is_accepted)
 
 
 def quiet_until(connection: Connection, delivery: Delivery, since: datetime, data_dir: DataDir) -> datetime:

@@ -8,11 +8,11 @@ import duckdb
 
 from focus_pipeline.machine import MachineFault, machine_faults
 from focus_pipeline.pipeline.tidy import tidy_staged
-from focus_pipeline.records.accepted import accepted_delivery
+from focus_pipeline.records.accepted import Accepted, accepted_delivery
 from focus_pipeline.records.landed import connections_with
-from focus_pipeline.records.published import fingerprint_of, record_published
+from focus_pipeline.records.published import Published, fingerprint_of, record_published
 from focus_pipeline.records.staged import StagedMonth, staged_month
-from focus_pipeline.records.verdicts import judged_delivery, verdict_path
+from focus_pipeline.records.verdicts import JudgedDelivery, judged_delivery, verdict_path
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.faults import NotReconciled
 from focus_pipeline.warehouse.months import MonthState, Replaced, month_states, record_verdict, replace_month
@@ -66,10 +66,9 @@ def publish_months(months: Sequence[str], data_dir: DataDir, warehouse: Warehous
                 _publish(pending, published[pending.month], warehouse, connection, data_dir)
     for month in published.values():
         if not month.failed:
-            record_published(month.month, month.fingerprint, data_dir)
+            record_published(month.month, Published(warehouse=warehouse.place, fingerprint=month.fingerprint), data_dir)
         for replaced in month.replaced:
-            for _ in tidy_staged(replaced.connection, replaced.month, data_dir):
-                pass
+            tidy_staged(replaced.connection, replaced.month, data_dir)
     return published
 
 
@@ -89,34 +88,28 @@ def _pending(months: Sequence[str], data_dir: DataDir, states: Mapping[tuple[str
     for month in months:
         for name in connections_with(month, data_dir):
             state = states.get((name, month), MonthState())
-            staged = _accepted(name, month, data_dir, state)
-            judged = _judged(name, month, data_dir, state)
+            accepted = accepted_delivery(name, month, data_dir)
+            staged = _staged_as(accepted, state.identity, name, month, data_dir)
+            judged = _staged_as(judged_delivery(name, month, data_dir), state.judged, name, month, data_dir)
+            if judged is not None and not verdict_path(name, month, judged.token, data_dir).exists():
+                judged = None
             if staged is not None or judged is not None:
                 pending.append(_Pending(name, month, staged, judged))
     return pending
 
 
-def _accepted(name: str, month: str, data_dir: DataDir, state: MonthState) -> StagedMonth | None:
-    """The accepted month that the table does not show."""
-    accepted = accepted_delivery(name, month, data_dir)
-    if accepted is None or accepted.identity == state.identity:
+def _staged_as(
+    record: Accepted | JudgedDelivery | None, known: str | None, name: str, month: str, data_dir: DataDir
+) -> StagedMonth | None:
+    """The staged month that a record is of, where the warehouse does not have it. known: identity of what it has."""
+    if record is None or record.identity == known:
         return None
-    staged = staged_month(name, month, accepted.token, data_dir)
-    if staged is None or staged.identity != accepted.identity:
+    staged = staged_month(name, month, record.token, data_dir)
+    if staged is None or staged.identity != record.identity:
         # Staged anew and not judged yet: the run that does that has it published.
         logger.info("%s %s: not judged since it was staged anew; the table keeps what it shows", name, month)
         return None
     return staged
-
-
-def _judged(name: str, month: str, data_dir: DataDir, state: MonthState) -> StagedMonth | None:
-    """The month whose verdict the warehouse does not have."""
-    judged = judged_delivery(name, month, data_dir)
-    if judged is None or judged.identity == state.judged:
-        return None
-    staged = staged_month(name, month, judged.token, data_dir)
-    has_verdict = verdict_path(name, month, judged.token, data_dir).exists()
-    return staged if staged is not None and has_verdict and staged.identity == judged.identity else None
 
 
 def _publish(

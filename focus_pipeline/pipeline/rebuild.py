@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.files import make_folder, temporary_folder
-from focus_pipeline.pipeline.judge import judge
+from focus_pipeline.pipeline.month import judge_month
 from focus_pipeline.pipeline.publish import publish_months
-from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import landed_deliveries, months_by_connection
 from focus_pipeline.records.staged import staged_month
@@ -18,14 +18,6 @@ from focus_pipeline.warehouse.connections import rows_of_connections
 from focus_pipeline.warehouse.duckdb_file import DuckDBFile
 from focus_pipeline.warehouse.months import forget_states
 from focus_pipeline.warehouse.warehouse import Warehouse, warehouse_of
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a connection has its files read, as stage() and judge() take it."""
-
-    month_rule: bool
-    focus_version: str | None
 
 
 @dataclass
@@ -42,11 +34,11 @@ class Rebuilt:
 
 
 def rebuild_warehouse(
-    data_dir: DataDir, readings: Mapping[str, Reading], watch: Callable[[str], None] = lambda _: None
+    data_dir: DataDir, connections: Mapping[str, Connection], watch: Callable[[str], None] = lambda _: None
 ) -> Rebuilt:
     """Publishes every accepted month of every connection into a new warehouse, which then takes the old one's place.
 
-    readings: of the connections that are defined. watch: is told what is being done.
+    connections: those that are defined, by name. watch: is told what is being done.
     A DuckDB file stays where it is until all is done. Of a DuckLake the months are replaced one by one, and its
     history stays. Raises WarehouseLocked while another process has the file open for writing.
     """
@@ -55,7 +47,7 @@ def rebuild_warehouse(
     warehouse = warehouse_of(data_dir)
     for name, month in months_by_connection(data_dir):
         watch(f"{name} {month}")
-        _restore(name, month, data_dir, readings.get(name), rebuilt)
+        _restore(name, month, data_dir, connections.get(name), rebuilt)
     if isinstance(warehouse, DuckDBFile):
         with temporary_folder(warehouse.path.parent, f".{warehouse.path.name}.rebuilt-") as folder:
             new = DuckDBFile(folder / warehouse.path.name, data_dir.sandbox)
@@ -83,7 +75,7 @@ def _publish_all(warehouse: Warehouse, data_dir: DataDir, watch: Callable[[str],
             raise error
 
 
-def _restore(name: str, month: str, data_dir: DataDir, reading: Reading | None, rebuilt: Rebuilt) -> None:
+def _restore(name: str, month: str, data_dir: DataDir, connection: Connection | None, rebuilt: Rebuilt) -> None:
     """Stages and judges what is missing in staged/: the latest delivery, and the last one that was accepted."""
     deliveries = landed_deliveries(name, month, data_dir)
     if _accepted_is_staged(name, month, data_dir):
@@ -94,15 +86,14 @@ def _restore(name: str, month: str, data_dir: DataDir, reading: Reading | None, 
         rebuilt.lacking.append(f"{name} {month}: its rows are neither in staged/ nor in landing/")
     if not deliveries:
         return
-    if reading is None:
+    if connection is None:
         rebuilt.lacking.append(
             f"{name} {month}: it has to be read from landing/ again, and defs/ has no connection {name} that says how"
         )
         return
     rebuilt.staged_again.append(f"{name} {month}")
     for delivery in deliveries:
-        staged = stage(delivery, data_dir, month_rule=reading.month_rule, focus_version=reading.focus_version)
-        if judge(staged, data_dir, month_rule=reading.month_rule).accepted:
+        if judge_month(connection, delivery, data_dir).verdict.accepted:
             return
 
 

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.files import make_folder
 from focus_pipeline.json_records import read_record, write_record
 from focus_pipeline.machine import machine_faults
-from focus_pipeline.pipeline.judge import judge
-from focus_pipeline.pipeline.rebuild import Reading
-from focus_pipeline.pipeline.stage import stage
+from focus_pipeline.pipeline.month import judge_month
 from focus_pipeline.records.accepted import accepted_delivery
-from focus_pipeline.records.landed import Delivered, LandedDelivery, current_delivery, landed_delivery
+from focus_pipeline.records.landed import Delivered, current_delivery, landed_delivery
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.connections import remove_from_tables, rename_in_tables, rows_of_connections
 from focus_pipeline.warehouse.warehouse import warehouse_of
@@ -55,16 +54,17 @@ def held_of(name: str, data_dir: DataDir) -> Held:
 
 
 def rename_connection(
-    old: str, new: str, data_dir: DataDir, reading: Reading, watch: Callable[[str], None] = lambda _: None
+    old: str, connection: Connection, data_dir: DataDir, watch: Callable[[str], None] = lambda _: None
 ) -> list[str]:
-    """Makes what is kept of one connection another's. Nothing is downloaded; months are staged again from landing/.
+    """Makes what is kept of `old` another connection's. Nothing is downloaded; months are staged again from landing/.
 
-    reading: of the new one. watch: is told what is being done. A month that the new one has accepted itself stays as
-    the new one has it; the former's landed files are kept beside.
-    Returns the months that cannot be staged again, for their files are no longer in landing/: their rows are renamed.
+    connection: the other one. watch: is called with what is being done. A month that the other one has accepted itself
+    stays as that one has it; the landed files of `old` are kept beside it.
+    Returns the months that cannot be staged again because their files are no longer in landing/; their rows are
+    renamed.
     Raises WarehouseUnusable and MachineFault; nothing is lost then, and the next attempt goes on.
     """
-    warehouse = warehouse_of(data_dir)
+    new, warehouse = connection.name, warehouse_of(data_dir)
     if warehouse.exists():
         with warehouse.writing():
             pass  # found to be in use before anything is moved
@@ -75,13 +75,13 @@ def rename_connection(
             watch(f"{new} {month}")
             _move_landed(data_dir.landed(old, month), data_dir.landed(new, month), new)
             accepted = accepted_delivery(old, month, data_dir)
-            if not _stage_again(new, month, accepted.token if accepted else None, data_dir, reading):
+            if not _stage_again(connection, month, accepted.token if accepted else None, data_dir):
                 lacking.append(month)
         remove_folder(data_dir.root / "staged" / old)
         remove_folder(data_dir.root / "landing" / old)
         if warehouse.exists():
-            with warehouse.writing() as connection:
-                rename_in_tables(connection, old, new)
+            with warehouse.writing() as tables:
+                rename_in_tables(tables, old, new)
     return lacking
 
 
@@ -102,22 +102,18 @@ def remove_connection(name: str, data_dir: DataDir, *, keep_files: bool) -> None
             remove_folder(data_dir.root / "landing" / name)
 
 
-def _stage_again(new: str, month: str, accepted: str | None, data_dir: DataDir, reading: Reading) -> bool:
+def _stage_again(connection: Connection, month: str, accepted: str | None, data_dir: DataDir) -> bool:
     """Stages the delivery that was accepted, then the current one; False where the accepted one is not kept."""
+    new = connection.name
     if accepted_delivery(new, month, data_dir) is None and accepted is not None:
         delivery = landed_delivery(new, month, accepted, data_dir)
         if delivery is None:
             return False
-        _judge_again(delivery, data_dir, reading)
+        judge_month(connection, delivery, data_dir)
     current = current_delivery(new, month, data_dir)
     if current is not None and current.token != accepted:
-        _judge_again(current, data_dir, reading)
+        judge_month(connection, current, data_dir)
     return True
-
-
-def _judge_again(delivery: LandedDelivery, data_dir: DataDir, reading: Reading) -> None:
-    staged = stage(delivery, data_dir, month_rule=reading.month_rule, focus_version=reading.focus_version)
-    judge(staged, data_dir, month_rule=reading.month_rule)
 
 
 def _move_landed(old: Path, new: Path, name: str) -> None:

@@ -19,7 +19,6 @@ from focus_pipeline.storage import DataDir
 
 logger = logging.getLogger(__name__)
 
-KEPT_DELIVERIES = 3
 # A run marks what it works with as it begins, see stage().
 _IN_USE_SECONDS = 3600
 
@@ -35,8 +34,11 @@ class Removed:
     path: Path
     size: int
 
+    def __str__(self) -> str:
+        return f"{self.connection} {self.month}: {self.path} is removed ({self.size:,} bytes)"
 
-def tidy(data_dir: DataDir, kept_deliveries: int = KEPT_DELIVERIES) -> Iterator[Removed]:
+
+def tidy(data_dir: DataDir, kept_deliveries: int) -> Iterator[Removed]:
     """Goes through every month, and yields what it has removed. kept_deliveries: of each month in landing/, the latest.
 
     Raises MachineFault where disk or permissions are wanting.
@@ -47,24 +49,25 @@ def tidy(data_dir: DataDir, kept_deliveries: int = KEPT_DELIVERIES) -> Iterator[
             yield from tidy_staged(connection, month, data_dir)
 
 
-def tidy_landed(connection: str, month: str, data_dir: DataDir, kept_deliveries: int) -> Iterator[Removed]:
-    """Removes deliveries beyond those that are kept, the earliest first."""
+def tidy_landed(connection: str, month: str, data_dir: DataDir, kept_deliveries: int) -> list[Removed]:
+    """Removes and logs the deliveries beyond those that are kept, the earliest first."""
     needed = _needed(connection, month, data_dir)
     # The current one first, then the others from the latest on.
     deliveries = landed_deliveries(connection, month, data_dir)
     latest = {delivery.token for delivery in deliveries[: max(1, kept_deliveries)]}
+    removed = []
     for delivery in reversed(deliveries):
         if delivery.token not in needed | latest:
             folder = data_dir.landed(connection, month) / delivery.token
             # Without its record it is no delivery any more, however far this comes.
             (folder / "delivery.json").unlink()
             shutil.rmtree(folder)
-            logger.info("%s %s: the delivery %s is removed from landing/", connection, month, delivery.token)
-            yield Removed(connection, month, folder, delivery.size)
+            removed.append(_logged(Removed(connection, month, folder, delivery.size)))
+    return removed
 
 
-def tidy_staged(connection: str, month: str, data_dir: DataDir) -> Iterator[Removed]:
-    """Removes what is staged and judged of superseded deliveries, but what a run may be at work with."""
+def tidy_staged(connection: str, month: str, data_dir: DataDir) -> list[Removed]:
+    """Removes and logs what is staged and judged of superseded deliveries, except what a run may be using."""
     needed = _needed(connection, month, data_dir)
     folder = data_dir.staged(connection, month)
     names: set[str] = set()
@@ -73,12 +76,19 @@ def tidy_staged(connection: str, month: str, data_dir: DataDir) -> Iterator[Remo
         names |= {verdict_path(connection, month, token, data_dir).name}
         staged = staged_month(connection, month, token, data_dir)
         names |= {path.name for path in staged.paths} if staged else set()
+    removed = []
     for pattern in ("*.staged.json", "*.verdict.json", "*.parquet"):
         for path in sorted(folder.glob(pattern)):
             if path.name not in names and _is_idle(path):
                 size = path.stat().st_size
                 path.unlink(missing_ok=True)
-                yield Removed(connection, month, path, size)
+                removed.append(_logged(Removed(connection, month, path, size)))
+    return removed
+
+
+def _logged(removed: Removed) -> Removed:
+    logger.info("%s", removed)
+    return removed
 
 
 def _needed(connection: str, month: str, data_dir: DataDir) -> set[str]:

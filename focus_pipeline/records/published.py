@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 from focus_pipeline.json_records import Record, read_record, write_record
 from focus_pipeline.records.accepted import accepted_delivery
@@ -11,7 +12,7 @@ from focus_pipeline.storage import DataDir
 
 
 class Published(Record):
-    """warehouse: URL of the one that has it. fingerprint: of what was to be published then."""
+    """warehouse: the place of the one that has it, see Warehouse. fingerprint: of what was to be published then."""
 
     warehouse: str
     fingerprint: str
@@ -29,13 +30,15 @@ def fingerprint_of(month: str, data_dir: DataDir) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12] if content else ""
 
 
-def is_published(month: str, fingerprint: str, data_dir: DataDir) -> bool:
-    """Whether the warehouse of the settings has what the fingerprint is of."""
-    record = read_record(data_dir.root / "published" / f"{month}.json", Published)
-    return record == Published(warehouse=data_dir.warehouse_url, fingerprint=fingerprint)
+def published(month: str, data_dir: DataDir) -> Published | None:
+    """What was last published of a month, and where; None before anything was."""
+    return read_record(_path(month, data_dir), Published)
 
 
-def record_published(month: str, fingerprint: str, data_dir: DataDir) -> None:
-    """Records that the warehouse of the settings has what the fingerprint is of."""
-    record = Published(warehouse=data_dir.warehouse_url, fingerprint=fingerprint)
-    write_record(data_dir.root / "published" / f"{month}.json", record)
+def record_published(month: str, record: Published, data_dir: DataDir) -> None:
+    """Records what is published of a month, and where."""
+    write_record(_path(month, data_dir), record)
+
+
+def _path(month: str, data_dir: DataDir) -> Path:
+    return data_dir.root / "published" / f"{month}.json"

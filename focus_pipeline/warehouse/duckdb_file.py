@@ -19,7 +19,7 @@ from pathlib import Path
 
 import duckdb
 
-from focus_pipeline.files import make_folder
+from focus_pipeline.files import alone_with, make_folder
 from focus_pipeline.machine import MachineFault, machine_faults
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.sql import Sandbox, literal, open_duckdb, path_literal, quoted
@@ -95,7 +95,7 @@ class DuckDBFile:
 
     def add_rows(self, connection: duckdb.DuckDBPyConnection, staged: StagedMonth) -> None:
         if staged.paths:
-            names, values = inserted(staged)
+            names, values = inserted()
             files = ", ".join(map(path_literal, staged.paths))
             connection.execute(
                 f"INSERT INTO focus.cost_and_usage ({', '.join(map(quoted, names))}) "
@@ -132,31 +132,19 @@ class DuckDBFile:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """No other process is in such a block; raises WarehouseLocked where one is for longer than some seconds."""
-        lock = self.path.with_name(f".{self.path.name}.lock")
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            until = time.monotonic() + _WAITS_SECONDS
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > until:
-                        holder = os.pread(descriptor, 20, 0).decode() or "another one"
-                        raise WarehouseLocked(
-                            f"{self.path}: the process {holder} has been publishing for {_WAITS_SECONDS:.0f} seconds; "
-                            "run this again once it has ended"
-                        ) from None
-                    time.sleep(0.05)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(alone_with(self.path.with_name(f".{self.path.name}.lock"), _WAITS_SECONDS))
+            except TimeoutError as taken:
+                raise WarehouseLocked(
+                    f"{self.path}: the process {taken} has been publishing for {_WAITS_SECONDS:.0f} seconds; run this "
+                    "again once it has ended"
+                ) from None
             # Whoever left something here was killed: nobody else is in this block.
             for left in self.path.parent.glob(f"{glob.escape(self._prefix)}*"):
                 shutil.rmtree(left, ignore_errors=True)
             self._put_log_back()
             yield
-        finally:
-            os.close(descriptor)
 
     @property
     def _prefix(self) -> str:
@@ -193,9 +181,6 @@ class DuckDBFile:
                 with _opened(self.path, self.sandbox, self.path, read_only=True):
                     pass
             with self._kept_from_writers() as descriptor:
-                if self.path.is_dir():
-                    with _opened(self.path, self.sandbox, self.path, read_only=True):
-                        pass  # DuckDB says so
                 began = time.monotonic()
                 _copy_content(descriptor, copy)
                 # Of a process that was killed: DuckDB applies it to the copy.

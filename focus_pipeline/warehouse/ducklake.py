@@ -4,23 +4,21 @@ A month is published by registering its staged Parquet files, under fresh links 
 copied, and readers and publishing never meet.
 """
 
-import fcntl
 import logging
 import os
 import re
 import shutil
 import sqlite3
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import duckdb
 
-from focus_pipeline.files import make_folder
+from focus_pipeline.files import alone_with, make_folder
 from focus_pipeline.machine import MachineFault, machine_fault, machine_faults
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.sql import Sandbox, literal, restrict
@@ -208,20 +206,12 @@ class DuckLake:
             yield
             return
         make_folder(path.parent)
-        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            until = time.monotonic() + _WAITS_SECONDS
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > until:
-                        raise WarehouseLocked(f"{self.place} is being published to; run this again") from None
-                    time.sleep(0.05)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(alone_with(path.with_name(f".{path.name}.lock"), _WAITS_SECONDS))
+            except TimeoutError as taken:
+                raise WarehouseLocked(f"the process {taken} is publishing to {self.place}; run this again") from None
             yield
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def _alone_in_postgres(self) -> Iterator[None]:

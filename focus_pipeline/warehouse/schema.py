@@ -10,7 +10,6 @@ import duckdb
 
 from focus_pipeline.focus.canonical import CANONICAL, LINEAGE, TOKEN
 from focus_pipeline.focus.specification import columns, columns_of, versions
-from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.sql import literal, quoted, transaction
 
 VERSION_VIEWS = {version: f"cost_and_usage_v{version.replace('.', '_')}" for version in versions()}
@@ -65,7 +64,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
     return True
 
 
-def inserted(staged: StagedMonth) -> tuple[list[str], list[str]]:
+def inserted() -> tuple[list[str], list[str]]:
     """Columns of focus.cost_and_usage, and the SQL of their values in a staged row; $token is the delivery's."""
     return list(CANONICAL), ["$token" if name == TOKEN else quoted(name) for name in CANONICAL]
 

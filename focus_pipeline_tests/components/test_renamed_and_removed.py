@@ -10,7 +10,7 @@ import pytest
 from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.defs.focus.unified import unified_definitions
 from focus_pipeline.pipeline import renamed_and_removed
-from focus_pipeline.pipeline.rebuild import Reading, rebuild_warehouse
+from focus_pipeline.pipeline.rebuild import rebuild_warehouse
 from focus_pipeline.pipeline.renamed_and_removed import held_of, remove_connection, rename_connection
 from focus_pipeline.pipeline.staged_rows import rows_of_month
 from focus_pipeline.records.accepted import accepted_delivery
@@ -20,7 +20,7 @@ from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.components.conftest import NAME, Site
 
 NEW = "colo_bills"
-READING = Reading(month_rule=True, focus_version=None)
+RENAMED = MonthFolders(name=NEW, url="file:///nothing-is-fetched").connection()
 TABLES = ("loads", "conformance", "rejected_files", "data_source_months")
 
 
@@ -62,7 +62,7 @@ def test_a_rename_takes_rows_files_and_verdicts_along_and_downloads_nothing(load
     current = current_token(NAME, recent[1], loaded.data_dir)
     assert accepted != current
     shutil.rmtree(loaded.bucket)  # nothing can be downloaded
-    rename_connection(NAME, NEW, loaded.data_dir, READING)
+    rename_connection(NAME, RENAMED, loaded.data_dir)
     assert {month: loaded.billed(month) for month in recent} == before
     assert before[recent[1]] == Decimal("7.5")
     assert set().union(*connections_in(loaded).values()) == {NEW}
@@ -78,13 +78,13 @@ def test_a_rename_takes_rows_files_and_verdicts_along_and_downloads_nothing(load
 
 def test_after_a_rename_the_sensor_and_a_rebuild_change_nothing(loaded: Site, recent: list[str]) -> None:
     before = {month: loaded.billed(month) for month in recent}
-    rename_connection(NAME, NEW, loaded.data_dir, READING)
+    rename_connection(NAME, RENAMED, loaded.data_dir)
     site = redefined(loaded, NEW)
     (good,) = site.tick_and_load(NEW)  # the rejected month stays so
     assert good.success
     assert {month: site.billed(month) for month in recent} == before
     assert all(check_of(site, published, "defined").passed for published in site.published)
-    rebuilt = rebuild_warehouse(site.data_dir, {NEW: READING})
+    rebuilt = rebuild_warehouse(site.data_dir, {NEW: RENAMED})
     assert (rebuilt.staged_again, rebuilt.lacking) == ([], [])
     assert {month: site.billed(month) for month in recent} == before
 
@@ -101,7 +101,7 @@ def test_a_rename_after_the_new_name_was_loaded_ends_the_double_rows(loaded: Sit
     assert f"`focus-pipeline remove {NAME}`" in undefined.description
     assert f"`focus-pipeline remove {NAME}`" in check_of(site, site.published[-1], "delivered_once").description
     current = current_token(NEW, recent[1], site.data_dir)
-    rename_connection(NAME, NEW, site.data_dir, READING)
+    rename_connection(NAME, RENAMED, site.data_dir)
     assert current_token(NEW, recent[1], site.data_dir) == current
     assert (site.billed(recent[0]), site.billed(recent[1])) == (Decimal("5"), Decimal("7.5"))
     assert set().union(*connections_in(site).values()) == {NEW}
@@ -115,7 +115,7 @@ def test_of_a_month_that_both_names_have_judged_the_new_name_s_verdict_stays(loa
     of_new = [row for row in site.query(verdicts.format(recent[1])) if row[0] == NEW]
     rejected = "SELECT Connection, count(*) FROM focus.rejected_files GROUP BY 1"
     assert sorted(site.query(rejected)) == [(NEW, 1), (NAME, 1)]
-    rename_connection(NAME, NEW, site.data_dir, READING)
+    rename_connection(NAME, RENAMED, site.data_dir)
     assert site.query(verdicts.format(recent[1])) == of_new
     assert site.query(rejected) == [(NEW, 1)]
 
@@ -130,8 +130,8 @@ def test_a_rename_that_was_cut_off_is_completed_by_the_next(
         with monkeypatch.context() as patch:
             patch.setattr(renamed_and_removed, step, _cut_off)
             with pytest.raises(KeyboardInterrupt):
-                rename_connection(NAME, NEW, loaded.data_dir, READING)
-    rename_connection(NAME, NEW, loaded.data_dir, READING)
+                rename_connection(NAME, RENAMED, loaded.data_dir)
+    rename_connection(NAME, RENAMED, loaded.data_dir)
     assert {month: loaded.billed(month) for month in recent} == before
     assert accepted_delivery(NEW, recent[1], loaded.data_dir).token == accepted
     assert set().union(*connections_in(loaded).values()) == {NEW}

@@ -66,9 +66,9 @@ def test_of_staged_the_current_delivery_stays_and_what_a_run_may_be_at_work_with
 ) -> None:
     first = deliver("1")
     second = deliver("2")
-    assert not [one for one in tidy(first.data_dir) if one.path.suffix == ".parquet"], "it was made a moment ago"
+    assert not [one for one in tidy(first.data_dir, 3) if one.path.suffix == ".parquet"], "it was made a moment ago"
     age(first.data_dir)
-    removed = {one.path.name for one in tidy(first.data_dir)}
+    removed = {one.path.name for one in tidy(first.data_dir, 3)}
     token = first.staged.token
     assert removed == {f"{token}.staged.json", f"{token}.verdict.json", *(path.name for path in first.staged.paths)}
     assert second.staged.is_intact
