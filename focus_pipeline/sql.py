@@ -8,12 +8,12 @@ from pathlib import Path
 import duckdb
 
 Watch = Callable[[str, duckdb.DuckDBPyConnection], None]
-"""For whoever waits for a long step: called before each long query with what it does and the connection that runs it,
-whose query_progress() tells how far it is."""
+"""Called before each long query, with what it does and the connection that runs it; query_progress() of that connection
+tells how far the query is."""
 
 
 def unwatched(what: str, connection: duckdb.DuckDBPyConnection) -> None:
-    """The Watch of those who do not wait."""
+    """A Watch that shows nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where everything is kept below the data directory. Every path is made here and nowhere else.
+"""Where everything is kept below the data directory.
 
     landing/<connection>/<YYYY-MM>/<token>/     the delivered files
     staged/<connection>/<YYYY-MM>/              Parquet files of its rows

@@ -721,6 +721,20 @@ def test_a_month_that_was_staged_anew_is_published_once_it_is_judged(
     assert [one.rows_after for one in publish(MONTH, data_dir).replaced] == [1]
 
 
+def test_an_accepted_month_that_was_staged_anew_before_it_was_published_waits_for_its_verdict(
+    folder: Path, load_month: Callable[..., LoadedMonth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_csv(folder / "a.csv", [focus_row(BilledCost="1")])
+    data_dir = load_month(folder).data_dir
+    monkeypatch.setattr(
+        "focus_pipeline.pipeline.stage.code_fingerprint", lambda *more: code_fingerprint("newer", *more)
+    )
+    staged = stage(current_delivery(CONNECTION, MONTH, data_dir), data_dir, month_rule=True)
+    assert publish(MONTH, data_dir).replaced == []
+    judge(staged, data_dir, month_rule=True)
+    assert [one.rows_after for one in publish(MONTH, data_dir).replaced] == [1]
+
+
 @pytest.mark.parametrize(("version", "count"), [("1.0", 43), ("1.2", 57), ("1.4", 65)])
 def test_a_view_has_the_columns_of_its_version_and_the_lineage(tmp_path: Path, version: str, count: int) -> None:
     """The counts are those of the specification."""

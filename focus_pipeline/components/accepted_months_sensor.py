@@ -21,10 +21,10 @@ _PUBLISHED = "published"
 
 
 def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir, months_per_run: int) -> dg.SensorDefinition:
-    """Asks for the publication of the months of which something else was accepted, or found, than the warehouse has.
+    """Requests the publication of every month whose accepted deliveries or verdicts differ from the warehouse's.
 
-    A run takes as many that follow one another as `months_per_run`. The cursor holds what is published of each month,
-    as a fingerprint.
+    One run takes up to `months_per_run` consecutive months. The cursor holds a fingerprint of what is published of each
+    month.
     """
 
     @dg.sensor(
@@ -32,7 +32,7 @@ def accepted_months_sensor(job: dg.JobDefinition, data_dir: DataDir, months_per_
         job=job,
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Publishes each month of which a delivery was judged, whichever run did that.",
+        description="Publishes every month that a run, a backfill or a command has judged.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         known = _known(context.cursor)

@@ -1,4 +1,4 @@
-"""The job and the schedule that keep landing/ and staged/ from growing for ever."""
+"""The job and the schedule that keep landing/ and staged/ from growing without end."""
 
 import dagster as dg
 

@@ -33,7 +33,7 @@ READS_AND_JUDGES = (
     "records/verdicts.py",
     "sql.py",
 )
-"""The files, and folders, of this package that have a say in what is staged of a file and what is found in it."""
+"""The files and folders of this package that affect what is staged of a file, and what is found in it."""
 
 
 def code_fingerprint(*more: str) -> str:

@@ -47,7 +47,7 @@ def land(
     """Makes the delivery the month's current one. Does nothing but that where its bytes are already kept.
 
     again: keys of objects to fetch all the same, for the provider can have changed what no listing shows.
-    What was landed of a later listing meanwhile stays the current one.
+    If a later look at the month has landed another delivery in the meantime, that one stays current and is returned.
 
     Raises ObjectChanged when the provider replaces an object meanwhile: look again, and land what it shows then.
     Raises StoreError when an object cannot be read, IncompleteDownload when its size is not the listed one, and
@@ -72,7 +72,10 @@ def land(
                 shutil.rmtree(anew)
             else:
                 target = anew
-        make_current(folder, Current(token=target.name, listed_at=listed_at, order=order))
+        if not make_current(folder, Current(token=target.name, listed_at=listed_at, order=order)) and (
+            later := current_delivery(connection.name, delivery.month, data_dir)
+        ):
+            return later
         landed = _landed_whole(folder, target.name)
         return replace(landed, listed_at=listed_at, order=order, downloaded=downloaded, reused=reused)
 

@@ -1,4 +1,4 @@
-"""Reads the files of a delivery, as many of a kind together as make up a large one, into the parts of a month.
+"""Reads the files of a delivery into the parts of a month. Small files of one kind are read together.
 
 A file that cannot be read, lacks a column of the contract or breaks the month rule is rejected alone, by name and with
 examples. Every value that cannot be read is kept beside its row.
@@ -44,11 +44,11 @@ from focus_pipeline.records.staged import (
 from focus_pipeline.sql import Watch, literal, path_literal
 from focus_pipeline.visible import visible
 
-# Of the files that are read together: planning a query takes longer than reading a small one, and one of them that
-# changes has all of them read again.
+# Files are read together up to this size. Planning a query takes longer than reading a small file; but when one file
+# changes, all of its part are read again.
 _BATCH_BYTES = 32 * 1024 * 1024
 _BATCH_FILES = 1_000
-# A month that grows file by file has as many small parts at most; then they are made one.
+# A month that grows file by file keeps at most so many small parts; then they are merged.
 _SMALL_PARTS = 48
 _SMALL_BYTES = 1024 * 1024
 
@@ -59,9 +59,9 @@ class AmountsTooLarge(Exception):
 
 @dataclass(frozen=True)
 class Reading:
-    """How the files of a month are read. connection, month: what rows say that they are of.
+    """How the files of a month are read. connection, month: the lineage of the rows.
 
-    focus_version: None where each file's columns tell it. mark: of the code, and of all that is set here.
+    focus_version: None to tell it from each file's columns. mark: fingerprint of the code and of these settings.
     """
 
     connection: str
@@ -72,13 +72,13 @@ class Reading:
 
 
 def part_identity(reading: Reading, files: Sequence[LandedFile]) -> str:
-    """What a part is named by: the names and bytes of its files, and how they are read."""
+    """The name of a part: a hash of its files' names and bytes, and of how they are read."""
     content = [reading.connection, reading.month, reading.mark, *([file.key, file.sha256] for file in files)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def reusable(parts: Collection[Part], files: Mapping[str, LandedFile], folder: Path, reading: Reading) -> list[Part]:
-    """Those of the parts that hold nothing but these files, by key, as they are now read; each file once."""
+    """The parts whose files are all among these, by key, with the same bytes and reading; each file in one part."""
     found: list[Part] = []
     taken: set[str] = set()
     for part in sorted(parts, key=lambda part: (-len(part.files), part.identity)):
@@ -134,7 +134,7 @@ class PartWriter:
             self._stage(batch)
 
     def _opened(self, number: int, landed: LandedFile, limits: Limits) -> "_Opened | None":
-        """A file that is read further; the others are done with it."""
+        """The file if its rows are to be read; None if it is done with, rejected or left out."""
         try:
             source = open_source_file(landed.path, self._connection, limits)
         except UnreadableFile as error:

@@ -1,4 +1,4 @@
-"""Puts what is accepted of months, and what was found in them, into the warehouse."""
+"""Publishes accepted months, and the verdicts on them, into the warehouse."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,14 +49,13 @@ class _Pending:
 
 
 def publish_months(months: Sequence[str], data_dir: DataDir, warehouse: Warehouse) -> dict[str, PublishedMonth]:
-    """Publishes the accepted delivery of every connection, and its latest verdict, of each of the months.
+    """Publishes every connection's accepted delivery and latest verdict of each month.
 
-    What the warehouse has already stays, and where that is so of all, nothing is written. A month of a connection that
-    cannot be published, as its staged files are damaged or hold something else than its report, stays as it was, and
-    is told in PublishedMonth.failed.
-    Raises WarehouseUnusable, and MachineFault where memory or disk space is wanting.
+    Replaces only what differs from the warehouse; where nothing differs, nothing is written. Where staged files are
+    damaged, or hold something else than their report says, that month of that connection stays as it was, and
+    PublishedMonth.failed says why. Raises WarehouseUnusable, and MachineFault where memory or disk space runs out.
     """
-    # Before it is looked into: what is accepted meanwhile is published by the next run.
+    # Taken first: what is accepted from here on is left to the next run.
     published = {month: PublishedMonth(month, fingerprint_of(month, data_dir)) for month in months}
     states = _states(warehouse, months)
     if states is None or _pending(months, data_dir, states):

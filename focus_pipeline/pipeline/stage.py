@@ -75,7 +75,7 @@ def stage(
             record_staged(staged, data_dir)
         report = report_path(staged.connection, staged.month, staged.token, data_dir)
         for path in (report, *staged.paths):
-            os.utime(path)  # a mark that a run is at work with it, see tidy.py
+            os.utime(path)  # marks it as in use; see tidy.py
         return staged
 
 

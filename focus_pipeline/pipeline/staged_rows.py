@@ -14,7 +14,7 @@ LAYOUT = "x_Layout"
 
 
 def rows_of_month(staged: StagedMonth) -> str:
-    """What to write behind FROM to read them: the columns of STAGED, and ROW and LAYOUT."""
+    """The relation to select from: the columns of STAGED, plus ROW and LAYOUT."""
     parts = staged.staged_parts
     if not parts:
         nothing = (STAGED | {ROW: "BIGINT", LAYOUT: "INTEGER"}).items()

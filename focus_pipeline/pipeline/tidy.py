@@ -1,7 +1,4 @@
-"""Removes what nothing needs any more: deliveries that were superseded, and what was staged of them.
-
-What publishing takes, and what the month consists of now, always stays.
-"""
+"""Removes superseded deliveries and their staged files. A month's accepted and current delivery always stay."""
 
 import logging
 import shutil
@@ -19,15 +16,13 @@ from focus_pipeline.storage import DataDir
 
 logger = logging.getLogger(__name__)
 
-# A run marks what it works with as it begins, see stage().
+# A run touches the files it uses as it begins; see stage().
 _IN_USE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class Removed:
-    """What was removed of a month. path: a folder of landing/, or a file of staged/. size: bytes that it had; those of
-    files that another delivery has, too, take no less room for it.
-    """
+    """path: a folder in landing/, or a file in staged/. size: its bytes; another delivery may still link to them."""
 
     connection: str
     month: str
@@ -39,7 +34,7 @@ class Removed:
 
 
 def tidy(data_dir: DataDir, kept_deliveries: int) -> Iterator[Removed]:
-    """Goes through every month, and yields what it has removed. kept_deliveries: of each month in landing/, the latest.
+    """Tidies every month, and yields what it removes. kept_deliveries: how many of each month stay in landing/.
 
     Raises MachineFault where disk or permissions are wanting.
     """
@@ -92,7 +87,7 @@ def _logged(removed: Removed) -> Removed:
 
 
 def _needed(connection: str, month: str, data_dir: DataDir) -> set[str]:
-    """The tokens of what publishing takes and of what the month consists of now."""
+    """The tokens of the accepted and the current delivery."""
     accepted = accepted_delivery(connection, month, data_dir)
     return {token for token in (accepted and accepted.token, current_token(connection, month, data_dir)) if token}
 

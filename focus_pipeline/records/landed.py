@@ -167,12 +167,17 @@ def current_token(connection: str, month: str, data_dir: DataDir) -> str | None:
     return current.token if current is not None else None
 
 
-def make_current(folder: Path, current: Current) -> None:
-    # A run that began earlier and took longer must not put its older listing in front of a newer one.
+def make_current(folder: Path, current: Current) -> bool:
+    """Records which delivery the month consists of; False where a later look has recorded another one.
+
+    A run that began earlier and took longer must not put its older listing in front of a newer one.
+    """
     with alone_in(folder):
         former = read_record(folder / "current.json", Current)
         if former is None or former.order <= current.order:
             write_record(folder / "current.json", current)
+            return True
+    return False
 
 
 def last_number(folder: Path, token: str) -> int:

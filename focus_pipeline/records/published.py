@@ -19,14 +19,13 @@ class Published(Record):
 
 
 def fingerprint_of(month: str, data_dir: DataDir) -> str:
-    """Changes with what is to be published of a month: the accepted delivery of each connection, and its verdict; ""
-    where nothing was judged.
-    """
+    """Changes with every connection's accepted delivery and verdict of the month; "" where nothing was judged."""
     content = []
     for name in connections_with(month, data_dir):
         accepted = accepted_delivery(name, month, data_dir)
         judged = judged_delivery(name, month, data_dir)
-        content.append([name, accepted and accepted.identity, judged and judged.identity])
+        if accepted is not None or judged is not None:
+            content.append([name, accepted and accepted.identity, judged and judged.identity])
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12] if content else ""
 
 

@@ -1,4 +1,4 @@
-"""The verdict on a delivery, and which delivery of a month publishing takes."""
+"""The verdict on a delivery, in full and in short."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """A warehouse in a DuckDB file, which readers and publishing share without ever meeting.
 
 Publishing works on a copy beside the file and renames it into place: a reader has the file as it was when it opened it,
-for as long as it likes, and the next one finds the new file. So the file is locked for nobody who reads.
+for as long as it likes, and the next one finds the new file. No reader ever waits.
 """
 
 import fcntl
@@ -29,11 +29,11 @@ from focus_pipeline.warehouse.schema import bring_up_to_date, inserted
 logger = logging.getLogger(__name__)
 
 STORAGE_VERSION = "v1.4.0"
-"""Of new files. Inserting a month takes a quarter less CPU than with the oldest one, which DuckDB takes by itself; any
-DuckDB from 1.4 on reads it."""
+"""The storage version of new files. Inserting a month takes a quarter less CPU than with DuckDB's default, its oldest
+one. DuckDB 1.4 and newer read it."""
 
 _WAITS_SECONDS = 10.0
-# Copying takes a second or more for each of these.
+# From this size on, the log says how long the copy took.
 _LARGE_BYTES = 4 * 1024**3
 
 
@@ -43,10 +43,6 @@ class DuckDBFile:
 
     path: Path
     sandbox: Sandbox
-
-    @property
-    def url(self) -> str:
-        return f"duckdb:{self.path}"
 
     @property
     def place(self) -> str:
@@ -82,11 +78,11 @@ class DuckDBFile:
             if write_ahead_log(copy).exists():
                 raise MachineFault(f"the warehouse {self.path} could not be written whole; free space, run it again")
             with machine_faults(f"the warehouse {self.path} cannot be written"):
-                # Where locks do not hold, as on some network file systems, this still tells.
+                # Catches a change where locks do not work, as on some network file systems.
                 if _stamp(self.path) != former:
                     raise WarehouseLocked(f"{self.path} was changed by another process meanwhile; run this again")
                 _to_disk(copy)
-                # A log beside a file that it is not of would make that unusable.
+                # DuckDB cannot open a file that has another file's log beside it.
                 if former and write_ahead_log(self.path).exists():
                     write_ahead_log(self.path).rename(self._log_aside(former))
                 copy.replace(self.path)
@@ -107,8 +103,8 @@ class DuckDBFile:
         return []
 
     def replace_with(self, other: Path, aside: Path) -> bool:
-        """Puts another file in the place of this one, which goes `aside` with its write-ahead log, damaged or not;
-        False where there is none.
+        """Puts another file in this one's place and moves this one `aside`, with its write-ahead log, damaged or not.
+        Returns False where there was no file.
 
         Raises WarehouseLocked where another process has it open for writing.
         """
@@ -131,7 +127,7 @@ class DuckDBFile:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """No other process is in such a block; raises WarehouseLocked where one is for longer than some seconds."""
+        """Only one process at a time is in this block. Raises WarehouseLocked after some seconds of waiting."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(alone_with(self.path.with_name(f".{self.path.name}.lock"), _WAITS_SECONDS))
@@ -140,7 +136,7 @@ class DuckDBFile:
                     f"{self.path}: the process {taken} has been publishing for {_WAITS_SECONDS:.0f} seconds; run this "
                     "again once it has ended"
                 ) from None
-            # Whoever left something here was killed: nobody else is in this block.
+            # Left by a killed process: only one process at a time is here.
             for left in self.path.parent.glob(f"{glob.escape(self._prefix)}*"):
                 shutil.rmtree(left, ignore_errors=True)
             self._put_log_back()
@@ -151,12 +147,12 @@ class DuckDBFile:
         return f".{self.path.name}.next-"
 
     def _log_aside(self, of: str) -> Path:
-        """Where a log is that is in the copy already, while that takes the place of the file that it is of."""
+        """Where a log is kept while the copy that already includes it replaces its file."""
         return self.path.with_name(f".{self.path.name}.log-of-{of}")
 
     def _put_log_back(self) -> None:
-        """Puts a log back whose file is still there as it was, for the process that had both in a copy was killed;
-        removes one that is in the file.
+        """Puts a log back if its file was not replaced, because the process was killed in between; removes it if the
+        new file includes it.
         """
         present = self._log_aside(_stamp(self.path))
         for log in self.path.parent.glob(f"{glob.escape(self._log_aside('').name)}*"):
@@ -171,19 +167,19 @@ class DuckDBFile:
         with tempfile.TemporaryDirectory(dir=self.path.parent, prefix=self._prefix) as folder:
             copy = Path(folder) / self.path.name
             if not self.path.exists():
-                # That of a warehouse that was deleted: DuckDB would apply it to the new one.
+                # The log of a deleted warehouse, which DuckDB would apply to the new one.
                 write_ahead_log(self.path).unlink(missing_ok=True)
                 _create(copy)
                 yield copy
                 return
             if self.path.is_dir():
-                # DuckDB fails to open it, and that is told as of any file that is no warehouse.
+                # Opening it raises the same error as any file that is no warehouse.
                 with _opened(self.path, self.sandbox, self.path, read_only=True):
                     pass
             with self._kept_from_writers() as descriptor:
                 began = time.monotonic()
                 _copy_content(descriptor, copy)
-                # Of a process that was killed: DuckDB applies it to the copy.
+                # Left by a killed process; DuckDB applies it to the copy.
                 with suppress(FileNotFoundError):
                     shutil.copyfile(write_ahead_log(self.path), write_ahead_log(copy))
                 if (size := copy.stat().st_size) > _LARGE_BYTES:
@@ -254,7 +250,7 @@ def _stamp(path: Path) -> str:
 
 
 def _copy_content(descriptor: int, target: Path) -> None:
-    """Copies a file with who may read it: where the file system can, by sharing its blocks."""
+    """Copies a file with its owner and mode. Shares its blocks where the file system can."""
     original = os.fstat(descriptor)
     size, copied = original.st_size, 0
     with target.open("wb") as copy:
@@ -275,7 +271,7 @@ def _copy_content(descriptor: int, target: Path) -> None:
 
 
 def _to_disk(path: Path) -> None:
-    """What is in a file, or was renamed in a folder, stays so, should the power fail."""
+    """Makes a file's content, or a folder's renames, survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 _SCANNERS = {"sqlite": "sqlite_scanner", "postgres": "postgres_scanner"}
 _URL = re.compile(r"ducklake:(?:(sqlite|postgres):)?(.+)", re.DOTALL)
-# What another process that is at work with a catalogue makes of a statement, and what keeps all of them out.
+# Errors that another process's work on the catalogue causes, and errors of the catalogue itself.
 _TAKEN = re.compile(
     r"database is locked|Could not set lock|Transaction conflict|lock timeout|could not serialize|concurrent update"
 )
@@ -38,7 +38,7 @@ _CATALOGUE = re.compile(r"DuckLake|[Uu]nable to connect|connection to server|not
 _WAITS_SECONDS = 60.0
 # Any number; every publishing process takes the same one.
 _ADVISORY_LOCK = 4_607_182_418
-# Rows of a small table, such as focus.loads, that stand in the catalogue before they become a file.
+# A small table, such as focus.loads, keeps up to so many new rows in the catalogue before they become a file.
 _INLINED_ROWS = 5_000
 _KEPT_SNAPSHOTS = "30 days"
 _KEPT_FILES = "1 day"
@@ -74,7 +74,7 @@ class DuckLake:
         )
 
     def exists(self) -> bool:
-        # A catalogue without tables is of a process that was killed as it made them.
+        # A catalogue without tables was left by a process that was killed while it made them.
         with suppress(FileNotFoundError), self.reading():
             return True
         return False
@@ -96,7 +96,7 @@ class DuckLake:
             make_folder(self.files)
         with self._alone_by_file(), self._alone_in_postgres(), self._attached() as connection:
             if bring_up_to_date(connection):
-                # Rows that are deleted from a file stand in the catalogue, too, and keep the file in the table.
+                # Otherwise the catalogue would hold deleted rows, and their file would stay in the table for ever.
                 connection.execute(
                     "CALL ducklake_set_option('lake', 'data_inlining_row_limit', 0, "
                     "schema => 'focus', table_name => 'cost_and_usage')"
@@ -104,8 +104,8 @@ class DuckLake:
             yield connection
 
     def add_rows(self, connection: duckdb.DuckDBPyConnection, staged: StagedMonth) -> None:
-        # Of a folder's name DuckLake takes the value of a column that the file does not have. A name is never used
-        # twice: a file that was taken out of the table belongs to DuckLake, which deletes it by its name.
+        # DuckLake reads columns that the file lacks from the folder's name. A name is never used twice: DuckLake owns
+        # a file that has left the table, and deletes it by its name.
         folder = self.files / "months" / _hive("x_Connection", staged.connection) / _hive("x_Month", staged.month)
         folder = folder / _hive("x_Token", staged.token)
         make_folder(folder)
@@ -163,7 +163,7 @@ class DuckLake:
                 make_folder(path.parent)
                 if kind == "sqlite" and not path.exists():
                     _create_sqlite(path)
-            # The catalogue is attached first: from then on nothing else is within reach, be it a file or a host.
+            # Attached first: after restrict(), the connection reaches no other file and no host.
             connection.execute(f"ATTACH {literal(self.url)} AS lake (DATA_PATH {literal(f'{self.files}/')}{mode})")
             connection.execute("USE lake")
             catalogue = [self._catalogue_file] if self._catalogue_file is not None else []
@@ -175,7 +175,7 @@ class DuckLake:
 
     @contextmanager
     def _named_faults(self) -> Iterator[None]:
-        # DuckLake raises errors of many kinds, or of none; their text tells, and may hold a password.
+        # Only the text of DuckLake's errors tells them apart, and it may hold a password.
         try:
             yield
         except duckdb.Error as error:
@@ -201,7 +201,7 @@ class DuckLake:
 
     @contextmanager
     def _alone_by_file(self) -> Iterator[None]:
-        """No other process is in such a block, where the catalogue is a file; it waits for a minute at most."""
+        """Only one process at a time is in this block, where the catalogue is a file. Waits for a minute at most."""
         if (path := self._catalogue_file) is None:
             yield
             return
@@ -215,13 +215,12 @@ class DuckLake:
 
     @contextmanager
     def _alone_in_postgres(self) -> Iterator[None]:
-        """No other process, on whatever machine, is in such a block, where the catalogue is in Postgres."""
+        """Only one process at a time, on any machine, is in this block, where the catalogue is in Postgres."""
         kind, where = self._catalogue
         if kind != "postgres":
             yield
             return
-        # A connection of its own, from before the catalogue is made; its transaction holds the lock until the block has
-        # committed all of its.
+        # A separate connection, opened before the catalogue exists; its transaction holds the lock until the end.
         with self._named_faults(), duckdb.connect(config=self.sandbox.config) as holder:
             load_extension(holder, _SCANNERS[kind])
             holder.execute(f"ATTACH {literal(where)} AS guard (TYPE postgres)")
@@ -235,7 +234,7 @@ class DuckLake:
 
 
 def _create_sqlite(path: Path) -> None:
-    """An empty database whose readers and writer do not wait for one another, now and whoever opens it."""
+    """Makes an empty database in WAL mode, in which readers and the writer do not block each other."""
     with closing(sqlite3.connect(path)) as catalogue:
         catalogue.execute("PRAGMA journal_mode = WAL")
 

@@ -16,7 +16,7 @@ _WHEELS = {
 
 
 class ExtensionMissing(WarehouseUnusable):
-    """The wheel of an extension is not installed, or is of another DuckDB."""
+    """The wheel of an extension is not installed, or belongs to another version of DuckDB."""
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -175,13 +175,13 @@ def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, v
 
 
 def _verdict_columns() -> str:
-    """How DuckDB reads the JSON of a Verdict; what is no text and no number stays JSON."""
+    """How DuckDB reads the JSON of a Verdict; all but text and numbers stays JSON."""
     of_rule = ", ".join(f"{quoted(field.name)} {_SQL_TYPES.get(field.type, 'JSON')}" for field in fields(RuleVerdict))
     return f"{{connection: 'VARCHAR', month: 'VARCHAR', token: 'VARCHAR', rules: 'STRUCT({of_rule})[]'}}"
 
 
 def _totals(connection: duckdb.DuckDBPyConnection, key: dict[str, str]) -> dict[str, tuple[int, Decimal, Decimal]]:
-    """Currency -> rows and costs of a month in the table; what is summed up by sub-account was counted in it."""
+    """Currency -> rows and costs of a month, from the sums by sub-account, which are computed from the table."""
     rows = connection.execute(
         """
         SELECT coalesce(BillingCurrency, ''), CAST(sum("Rows") AS BIGINT), sum(BilledCost), sum(EffectiveCost)

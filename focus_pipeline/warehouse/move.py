@@ -1,4 +1,4 @@
-"""Takes everything of one warehouse into another, and proves that it is all there."""
+"""Copies a warehouse into another one, and proves them equal."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,15 +16,15 @@ _ALL = ("cost_and_usage", *_TABLES)
 
 
 class NotEqual(WarehouseUnusable):
-    """What arrived is not what was sent. Nothing is in the new warehouse then."""
+    """The copy differs from the source. It was rolled back."""
 
 
 def move_warehouse(source: Warehouse, target: Warehouse, folder: Path, watch: Callable[[str], None]) -> dict[str, int]:
     """Copies all tables of schema focus from one warehouse into another that is empty; the source stays as it is.
 
-    folder: for Parquet files on the way, one table at a time, below the data directory. watch: is told what is being
-    done. Returns the rows of each table. Raises FileNotFoundError where there is no source, WarehouseUnusable where the
-    target has months already, or where the target would hold anything else than the source, and MachineFault.
+    folder: below the data directory, for one table at a time as Parquet. watch: called with each table. Returns the
+    rows of each table. Raises FileNotFoundError where there is no source, WarehouseUnusable where the target has
+    months already or the copy would differ, and MachineFault.
     """
     if target.exists():
         with target.reading() as connection:
@@ -67,7 +67,7 @@ def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _totals(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, ...], tuple[int, Decimal, Decimal, int]]:
-    """By connection, month, token and currency: rows, exact costs, and a number that is of every value of every row."""
+    """By connection, month, token and currency: rows, exact costs, and the sum of hashes over all values of a row."""
     values = ", ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in CANONICAL)
     rows = connection.execute(
         f"""

@@ -1,6 +1,4 @@
-"""The tables and views of a warehouse, and how one that an earlier version of this project has made is brought up to
-date: once, by whoever writes to it next.
-"""
+"""The tables and views of a warehouse. The first write after an upgrade brings an older warehouse up to date."""
 
 import hashlib
 from functools import cache
@@ -15,10 +13,9 @@ from focus_pipeline.sql import literal, quoted, transaction
 VERSION_VIEWS = {version: f"cost_and_usage_v{version.replace('.', '_')}" for version in versions()}
 """FOCUS version -> name of the view in schema focus that shows the table with the columns of that version."""
 
-# What a warehouse of an earlier version needs once. Each stands under the number that it brings a warehouse to; a new
-# one is made by the last of them.
+# Version -> the statements that bring the version before to it. A new warehouse runs through all of them.
 _MIGRATIONS: dict[int, tuple[str, ...]] = {
-    # Loads were ordered by the clock, and what is published was read from them.
+    # Before, the clock ordered loads, and they alone said what was published.
     1: (
         "ALTER TABLE focus.loads ADD COLUMN IF NOT EXISTS LoadNumber BIGINT",
         """
@@ -41,7 +38,7 @@ _MIGRATIONS: dict[int, tuple[str, ...]] = {
 
 
 def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Makes what is missing of the tables and views, in one transaction; False, after one question, where nothing is.
+    """Creates or changes what is out of date, in one transaction. Returns False, after one query, when nothing is.
 
     Raises duckdb.Error.
     """

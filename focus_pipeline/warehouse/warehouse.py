@@ -15,11 +15,6 @@ class Warehouse(Protocol):
     """Where the unified table is. SQL over a connection to it names its tables `focus.…` and `marts.…`."""
 
     @property
-    def url(self) -> str:
-        """As `FOCUS_WAREHOUSE` has it."""
-        ...
-
-    @property
     def place(self) -> str:
         """For people: the file, or the catalogue and the folder of its files."""
         ...
@@ -30,20 +25,20 @@ class Warehouse(Protocol):
         ...
 
     def exists(self) -> bool:
-        """Whether something was ever published into it. Raises MachineFault where that cannot be told."""
+        """Whether anything was ever published into it. Raises MachineFault where it cannot be reached."""
         ...
 
     def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """A connection that only reads, in UTC; closed when the block ends. Nobody waits for it.
+        """A read-only connection in UTC, closed when the block ends. It holds up no publication.
 
         Raises FileNotFoundError where there is no warehouse yet, WarehouseUnusable, and MachineFault.
         """
         ...
 
     def writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """A connection that writes, with all tables there; one at a time, the next one waits some seconds.
+        """A connection for writing, with all tables in place. One process writes at a time; the next one waits a while.
 
-        A reader sees none of a transaction before it is committed. Raises WarehouseUnusable, and MachineFault.
+        Readers see a transaction only after its commit. Raises WarehouseUnusable, and MachineFault.
         """
         ...
 
@@ -52,14 +47,14 @@ class Warehouse(Protocol):
         ...
 
     def tidy(self) -> list[str]:
-        """Removes what no reader can see any more; what was removed, in words."""
+        """Removes what no reader can see any more. Returns a sentence for each thing removed."""
         ...
 
 
 def warehouse_of(data_dir: DataDir) -> Warehouse:
     """The warehouse that the settings name.
 
-    Raises ValueError for a URL that is of no warehouse.
+    Raises ValueError for a URL of no known kind.
     """
     # Each kind is imported where it is used: the other one's extensions need not be installed.
     if data_dir.warehouse_url.startswith("ducklake:"):

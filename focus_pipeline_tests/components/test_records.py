@@ -207,6 +207,7 @@ def test_a_clock_that_was_ahead_once_freezes_no_month(
     site.deliver(month, cost="2")
     assert [run.success for run in site.tick_and_load()] == [True]
     assert site.billed(month) == Decimal(2)
+    assert not site.tick().run_requests, "it is what the month consists of"
 
 
 def test_after_landing_was_deleted_the_next_look_is_still_the_later_one(site: Site, recent: list[str]) -> None:

@@ -503,15 +503,13 @@ def test_a_month_is_published_anew_when_another_warehouse_is_set(site: Site, rec
     site.deliver(recent[0])
     site.tick_and_load()
     assert not site.look_at_accepted().run_requests
-    written = [path for path in (site.data_dir.root / "published").iterdir()]
     moved = replace(site.data_dir, warehouse=f"duckdb:{site.data_dir.root / 'another.duckdb'}")
     site.cursors.clear()
-    definitions = unified.accepted_months_sensor(
+    sensor = unified.accepted_months_sensor(
         site.definitions.resolve_job_def("focus_publish"), moved, unified.MONTHS_PER_RUN
     )
     context = dg.build_sensor_context(instance=site.instance, definitions=site.definitions)
-    assert len(definitions(context).run_requests) == 1
-    assert written, "what the former one has is on record"
+    assert len(sensor(context).run_requests) == 1
 
 
 def test_months_that_follow_one_another_are_published_by_one_run(site: Site, recent: list[str]) -> None:
