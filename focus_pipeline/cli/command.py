@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
 
 import click
 from dotenv import load_dotenv
@@ -14,6 +16,10 @@ from focus_pipeline.secrets_filter import errors_without_secrets
 from focus_pipeline.settings import PROJECT_ROOT, load_settings
 from focus_pipeline.visible import visible
 from focus_pipeline.warehouse.faults import WarehouseUnusable
+
+if TYPE_CHECKING:
+    from focus_pipeline.components.connection import ConnectionComponent
+    from focus_pipeline.components.connection_tree import ConnectionTree
 
 console = Console()
 
@@ -30,7 +36,8 @@ def main() -> None:
     load_dotenv(PROJECT_ROOT / ".env")
     for stream in (sys.stdout, sys.stderr):
         # What the terminal's encoding does not have is written out instead of ending the command.
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
@@ -40,9 +47,11 @@ def as_usage_errors() -> Iterator[None]:
         yield
     except (OSError, MachineFault) as error:
         said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        failure = click.ClickException(visible(said))
-        failure.exit_code = 2
-        raise failure from None
+        raise _NotJudged(visible(said)) from None
+
+
+class _NotJudged(click.ClickException):
+    exit_code = 2
 
 
 @contextmanager
@@ -53,13 +62,14 @@ def warehouse_in_words() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def load_connections() -> tuple[dict, dict[str, list[str]]]:
+def load_connections() -> tuple[dict[str, "ConnectionComponent"], dict[str, list[str]]]:
     """The connections of defs/, by name: those that can be used, and what is wrong with each that cannot."""
     from focus_pipeline.components.connection import connections
 
     try:
         load_settings()
-        loaded, faults = connections(connection_tree()), {}
+        loaded = connections(connection_tree())
+        faults: dict[str, list[str]] = {}
         for bad in connection_tree().not_loaded():
             faults.setdefault(bad.connection, []).extend(bad.sentences)
         return loaded, faults
@@ -68,19 +78,19 @@ def load_connections() -> tuple[dict, dict[str, list[str]]]:
 
 
 @cache
-def connection_tree():
+def connection_tree() -> "ConnectionTree":
     """defs/, read once."""
     from focus_pipeline.components.connection_tree import ConnectionTree
 
     return ConnectionTree.for_project(PROJECT_ROOT)
 
 
-def usable_connections() -> dict:
+def usable_connections() -> dict[str, "ConnectionComponent"]:
     """The connections of defs/ that can be used, by name."""
     return load_connections()[0]
 
 
-def defined_connection(name: str):
+def defined_connection(name: str) -> "ConnectionComponent":
     """The connection of that name. Raises ClickException where there is none, or it cannot be used."""
     loaded, faults = load_connections()
     if name in faults:

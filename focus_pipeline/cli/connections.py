@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +23,9 @@ from focus_pipeline.settings import load_settings
 from focus_pipeline.visible import visible
 from focus_pipeline.warehouse.connections import rows_of_connections
 from focus_pipeline.warehouse.warehouse import warehouse_of
+
+if TYPE_CHECKING:
+    from focus_pipeline.pipeline.renamed_and_removed import Held
 
 
 @main.command()
@@ -152,7 +156,7 @@ def rename(old: str, new: str, yes: bool) -> None:
         return
     with warehouse_in_words(), console.status("renaming") as status:
         lacking = rename_connection(
-            old, new, data_dir, component.connection(), lambda what: status.update(f"staging {what}")
+            old, component.connection(), data_dir, lambda what: status.update(f"staging {what}")
         )
         there = held_of(new, data_dir)
     said.append(f"Done. {new} has {_in_words(there)}. Its sensor looks at each month once more, and downloads nothing.")
@@ -189,7 +193,7 @@ def remove(name: str, keep_files: bool, yes: bool) -> None:
     click.echo(f"Removed of {name}: {what}.")
 
 
-def _held(name: str):
+def _held(name: str) -> "Held":
     from focus_pipeline.pipeline.renamed_and_removed import held_of
 
     held = held_of(name, load_settings().storage)
@@ -198,7 +202,7 @@ def _held(name: str):
     return held
 
 
-def _in_words(held) -> str:
+def _in_words(held: "Held") -> str:
     """What is kept of a connection, as the rest of a sentence."""
     rows = (
         f"{sum(held.rows.values()):,} rows of {_span(held.rows)} in the table" if held.rows else "no rows in the table"

@@ -1,9 +1,11 @@
 """The command `focus-pipeline demo`."""
 
 import sys
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from focus_pipeline.cli.command import console, main
@@ -14,6 +16,9 @@ from focus_pipeline.months import current_month, in_words, months_back, runs_of_
 from focus_pipeline.settings import load_settings
 from focus_pipeline.warehouse.faults import WarehouseUnusable
 from focus_pipeline.warehouse.warehouse import Warehouse, warehouse_of
+
+if TYPE_CHECKING:
+    from focus_pipeline.demo.deliveries import DemoDelivery
 
 # The demo's months: the running one and these many before it.
 DEMO_MONTHS_BACK = 5
@@ -43,7 +48,7 @@ def demo() -> None:
         sys.exit(1)
 
 
-def _ingest(deliveries, progress: Progress, starting) -> list[str]:
+def _ingest(deliveries: "Collection[DemoDelivery]", progress: Progress, starting: TaskID) -> list[str]:
     """Runs `<connection>_ingest` for every connection and `focus_publish`, as a backfill would; what failed."""
     from focus_pipeline.components.ingestion import MONTHS_PER_RUN
     from focus_pipeline.definitions import defs

@@ -82,10 +82,12 @@ def validate(
             watch=progress.watch,
         )
     written = {"json": as_json, "junit": as_junit, "html": as_html}
-    if report in written and output is None:
-        click.echo(written[report](validation), nl=False)
-    elif report in written:
-        output.write_text(written[report](validation), "utf-8")
+    if report in written:
+        text = written[report](validation)
+        if output is None:
+            click.echo(text, nl=False)
+        else:
+            output.write_text(text, "utf-8")
     else:
         with output.open("w", encoding="utf-8") if output else nullcontext() as file:
             print_validation(validation, Console(file=file, width=100) if file else console)

@@ -6,13 +6,14 @@ of them as VARCHAR. What comes out has the columns of STAGED, whatever went in.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 
 import duckdb
 
 from focus_pipeline.focus.specification import (
     DECIMAL_SCALE,
+    WHOLE_DIGITS,
     Column,
     columns,
     currencies,
@@ -24,8 +25,8 @@ from focus_pipeline.sql import literal, quoted, unused
 # DuckDB types of binary floating-point numbers, which hold most decimals only nearly.
 FLOATING = ("DOUBLE", "FLOAT")
 
-# Text that stands for no value, as an SQL list; FOCUS has no empty strings.
-NULL_WORDS = "('', 'NULL', 'null')"
+# Text that stands for no value; FOCUS has no empty strings.
+NULL_WORDS = ("", "NULL", "null")
 
 LINEAGE = {
     "x_Connection": "VARCHAR",
@@ -194,8 +195,20 @@ def _typed(column: Column, value: str, source_type: str) -> str:
 
 
 def _can_fail(column: Column, source_type: str) -> bool:
-    exact = source_type.startswith(("TIMESTAMP", "DATE")) if column.type == "DateTime" else False
-    return column.type != "String" and not exact
+    """Whether a value of the file's type may not be one of the column's type."""
+    if column.type == "DateTime":
+        return not source_type.startswith(("TIMESTAMP", "DATE"))
+    if column.type == "Decimal" and (digits := decimal_digits(source_type)):
+        return digits[0] > WHOLE_DIGITS or digits[1] > DECIMAL_SCALE
+    return column.type != "String"
+
+
+def decimal_digits(source_type: str) -> tuple[int, int] | None:
+    """How many digits a DECIMAL has before and after its point; None for another DuckDB type."""
+    if not source_type.startswith("DECIMAL(") or source_type.endswith("]"):
+        return None
+    precision, scale = map(int, source_type[len("DECIMAL(") : -1].split(","))
+    return precision - scale, scale
 
 
 def _text(value: str, source_type: str) -> str:
@@ -208,10 +221,9 @@ def _text(value: str, source_type: str) -> str:
 def _decimal(value: str, source_type: str) -> str:
     if source_type in FLOATING:
         return f"double_to_decimal({value})"
-    if source_type.startswith("DECIMAL") and int(source_type.rstrip(")").split(",")[1]) <= DECIMAL_SCALE:
-        return f"TRY_CAST({value} AS DECIMAL(38, 18))"
-    if source_type.startswith("DECIMAL"):
-        return f"exact_decimal(CAST({value} AS VARCHAR))"
+    if digits := decimal_digits(source_type):
+        fits = digits[1] <= DECIMAL_SCALE
+        return f"TRY_CAST({value} AS DECIMAL(38, 18))" if fits else f"exact_decimal(CAST({value} AS VARCHAR))"
     return f"to_decimal({_text(value, source_type)})"
 
 
@@ -243,8 +255,9 @@ def currency_code(value: str) -> str:
 
 def enum_value(column: Column, value: str) -> str:
     """The SQL expression of the allowed value that a text means, or of the text where it means none."""
-    allowed = ", ".join(map(literal, column.allowed))
-    read = f"CASE WHEN {value} IN ({allowed}) THEN {value} ELSE coalesce({meaning(column, value)}, {value}) END"
+    read = (
+        f"CASE WHEN {is_among(value, column.allowed)} THEN {value} ELSE coalesce({meaning(column, value)}, {value}) END"
+    )
     return f"nullif({read}, '')" if "" in column.synonyms.values() else read
 
 
@@ -263,7 +276,18 @@ def _fold(value: str) -> str:
 
 def null_for_words(value: str, source_type: str) -> str:
     """The SQL expression of a source value; NULL for the words by which a provider says that there is none."""
-    return f"CASE WHEN {value} NOT IN {NULL_WORDS} THEN {value} END" if source_type == "VARCHAR" else value
+    if source_type != "VARCHAR":
+        return value
+    return f"CASE WHEN {is_among(value, NULL_WORDS)} THEN NULL ELSE {value} END"
+
+
+def is_among(value: str, texts: Iterable[str]) -> str:
+    """The SQL condition of a text that is one of these.
+
+    DuckDB tests each entry of a dictionary once. IN would be worked out for each row, and of a long list DuckDB makes a
+    join, behind which it writes no Parquet on several threads.
+    """
+    return f"list_contains([{', '.join(map(literal, texts))}], {value})"
 
 
 def _json_entry(name: str, value: str, source_type: str = "VARCHAR") -> str:

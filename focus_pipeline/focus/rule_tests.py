@@ -197,10 +197,14 @@ def _elements(column):
 
 
 def _json_values(table, column, operand):
+    import ibis
+
     functions = _json_functions()
     values = functions["json_extract"](column, "$.*")
     nested = values.filter(lambda value: functions["json_type_of"](value).isin(["OBJECT", "ARRAY"]))
-    return nested.length() == 0
+    # Without a bracket behind the first one nothing is nested, and nothing has to be parsed.
+    inside = column.cast("string").substr(1)
+    return ibis.cases((~(inside.contains("{") | inside.contains("[")), True), else_=nested.length() == 0)
 
 
 def _json_numbers(table, column, operand):

@@ -10,6 +10,7 @@ from importlib import resources
 # The canonical types. 18 decimals hold what every provider sends; 20 digits before the point hold its sums.
 DUCKDB_TYPES = {"String": "VARCHAR", "Decimal": "DECIMAL(38, 18)", "DateTime": "TIMESTAMP", "JSON": "JSON"}
 DECIMAL_SCALE = 18
+WHOLE_DIGITS = 20
 
 
 @dataclass(frozen=True)

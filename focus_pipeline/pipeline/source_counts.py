@@ -15,12 +15,14 @@ from focus_pipeline.focus.canonical import (
     FLOATING,
     NULL_WORDS,
     currency_code,
+    decimal_digits,
+    is_among,
     is_taken_over,
     meaning,
     null_for_words,
 )
 from focus_pipeline.focus.rules import HEADER, ROW, TYPE, WRITTEN, Rule, rules_of
-from focus_pipeline.focus.specification import Column, columns, spellings
+from focus_pipeline.focus.specification import DECIMAL_SCALE, WHOLE_DIGITS, Column, columns, spellings
 from focus_pipeline.pipeline.examples import EXAMPLES, named, shortened, shortened_value
 from focus_pipeline.pipeline.source_files import Source
 from focus_pipeline.records.staged import Broken
@@ -214,13 +216,13 @@ def _tests_of(column: Column, sent: str, source_type: str) -> Iterator[_Test]:
     if source_type != "VARCHAR":
         return
     written = [rule for rule in rules_of(WRITTEN) if rule.column == column.name]
-    about_words = {rule.key: f"{sent} IN ({', '.join(map(literal, rule.words))})" for rule in written if rule.words}
+    about_words = {rule.key: is_among(sent, rule.words) for rule in written if rule.words}
     about_text = {rule.key: _breaks(rule, sent) for rule in written if not rule.words}
     if about_words:
         yield _Test(column.name, sent, f"({' OR '.join(about_words.values())})", about_words)
     if about_text:
         kind = column.format if column.format in _PLAIN else column.type
-        suspect = f"{sent} NOT IN {NULL_WORDS} AND NOT {_PLAIN[kind].format(sent)}"
+        suspect = f"NOT {is_among(sent, NULL_WORDS)} AND NOT {_PLAIN[kind].format(sent)}"
         conditions = {key: f"({suspect} AND {breaks})" for key, breaks in about_text.items()}
         yield _Test(column.name, sent, suspect, conditions, _changes(kind, sent, conditions))
 
@@ -244,9 +246,7 @@ def _changes(kind: str, sent: str, conditions: Mapping[str, str]) -> tuple[str, 
 def _respelled(column: Column, sent: str, source_type: str) -> _Test:
     """Values that are not allowed as they are written, but mean one that is."""
     text = f"CAST(to_json({sent}) AS VARCHAR)" if source_type.endswith("]") else f"CAST({sent} AS VARCHAR)"
-    allowed = ", ".join(map(literal, column.allowed))
-    is_allowed = f"list_contains([{allowed}], {text})"  # once for each entry of a dictionary, where IN is for each row
-    suspect = f"CASE WHEN {is_allowed} THEN false ELSE {meaning(column, text)} <> '' END"
+    suspect = f"CASE WHEN {is_among(text, column.allowed)} THEN false ELSE {meaning(column, text)} <> '' END"
     return _spelling(column, text, suspect, "allowed_values", "FOCUS")
 
 
@@ -338,7 +338,10 @@ def _cost(value: str, source_type: str) -> str:
     if source_type in FLOATING:
         return f"double_to_decimal({value})"
     text = f"CAST({value} AS VARCHAR)"
-    return f"exact_decimal({text})" if source_type.startswith("DECIMAL") else f"to_decimal({text})"
+    if (digits := decimal_digits(source_type)) is None:
+        return f"to_decimal({text})"
+    # What fits is added up as it is: another way than through DECIMAL(38, 18), which the staged rows go.
+    return value if digits[0] <= WHOLE_DIGITS and digits[1] <= DECIMAL_SCALE else f"exact_decimal({text})"
 
 
 def _value(source: Source, sent: str) -> str:

@@ -16,6 +16,7 @@ import duckdb
 from focus_pipeline.files import make_folder, remove_abandoned, sha256, temporary_folder
 from focus_pipeline.focus.canonical import create_macros
 from focus_pipeline.focus.fingerprint import code_fingerprint
+from focus_pipeline.focus.specification import WHOLE_DIGITS
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.pipeline.land import verify
 from focus_pipeline.pipeline.parts import AmountsTooLarge, PartWriter, Reading, reusable
@@ -36,8 +37,6 @@ from focus_pipeline.visible import visible
 
 logger = logging.getLogger(__name__)
 
-# Of the table's costs, DECIMAL(38, 18).
-_WHOLE_DIGITS = 20
 _LOGGED_FILES = 50
 
 
@@ -118,7 +117,7 @@ def _staged(delivery: LandedDelivery, identity: str, reading: Reading, data_dir:
     )
     _log_verdicts(staged, len(known))
     costs = [Decimal(cost) for total in staged.totals for cost in (total.billed_cost, total.effective_cost)]
-    if any(abs(cost) >= 10**_WHOLE_DIGITS for cost in costs):
+    if any(abs(cost) >= 10**WHOLE_DIGITS for cost in costs):
         raise _too_large(delivery, "its costs")
     return staged
 
@@ -158,7 +157,7 @@ def _with_digest(file: LandedFile) -> LandedFile:
 
 def _too_large(delivery: LandedDelivery, what: str) -> AmountsTooLarge:
     return AmountsTooLarge(
-        f"{delivery.connection} {delivery.month}: {what} add up to more than the {_WHOLE_DIGITS} digits before the "
+        f"{delivery.connection} {delivery.month}: {what} add up to more than the {WHOLE_DIGITS} digits before the "
         "point that the table holds; look for an amount that is far too large and correct its file"
     )
 

@@ -126,7 +126,7 @@ def test_a_rename_that_was_cut_off_is_completed_by_the_next(
 ) -> None:
     before = {month: loaded.billed(month) for month in recent}
     accepted = accepted_delivery(NAME, recent[1], loaded.data_dir).token
-    for step in ("stage", "remove_folder", "rename_in_tables"):
+    for step in ("judge_month", "remove_folder", "rename_in_tables"):
         with monkeypatch.context() as patch:
             patch.setattr(renamed_and_removed, step, _cut_off)
             with pytest.raises(KeyboardInterrupt):

@@ -465,6 +465,21 @@ def test_null_tokens_and_empty_fields_are_no_value_and_no_failure(folder: Path, 
     assert loaded.check("values_readable").passed
 
 
+@pytest.mark.parametrize(("precision", "scale"), [(9, 2), (18, 6), (28, 12), (38, 18), (38, 30)])
+def test_the_costs_of_a_file_are_added_up_exactly_whatever_decimal_they_are_stored_as(
+    folder: Path, load_month: LoadMonth, precision: int, scale: int
+) -> None:
+    costs = [Decimal("1234567.89"), Decimal("-0.01"), Decimal("-7654321.5"), Decimal("0.07")]
+    rows = [focus_row(BilledCost=cost, EffectiveCost=-cost) for cost in costs]
+    kind = pa.decimal128(precision, scale)
+    write_parquet(folder / "a.parquet", rows, {"BilledCost": kind, "EffectiveCost": kind})
+    loaded = load_month(folder)
+    (file,) = loaded.staged.files
+    assert Decimal(file.billed_cost["USD"]) == Decimal("-6419753.55")
+    assert Decimal(file.effective_cost["USD"]) == Decimal("6419753.55")
+    assert loaded.check("reconciliation").passed
+
+
 @pytest.mark.slow
 def test_a_million_times_a_tenth_is_a_hundred_thousand(folder: Path, load_month: LoadMonth) -> None:
     """Half of them as text, half as binary floating point, whose own sum would be 100000.00000133288."""

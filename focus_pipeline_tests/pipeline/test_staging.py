@@ -12,12 +12,17 @@ import duckdb
 import pytest
 
 from focus_pipeline.focus import fingerprint
+from focus_pipeline.focus.canonical import LINEAGE, canonical_select, create_macros
 from focus_pipeline.focus.fingerprint import code_fingerprint
+from focus_pipeline.limits import USUAL_LIMITS
+from focus_pipeline.pipeline.source_files import PARQUET_OPTIONS, open_source_file, read_together
 from focus_pipeline.pipeline.stage import stage
 from focus_pipeline.records.accepted import accepted_delivery
 from focus_pipeline.records.landed import current_delivery
+from focus_pipeline.sql import literal
 from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.conftest import CONNECTION, LoadMonth
+from focus_pipeline_tests.fakes.clean_months import clean_rows
 from focus_pipeline_tests.month_files import MONTH, focus_row, write_csv, write_parquet
 from focus_pipeline_tests.warehouses import publish
 
@@ -227,3 +232,18 @@ def test_a_flipped_bit_in_a_parquet_page_with_a_checksum_rejects_its_file(folder
     loaded = load_month(folder)
     assert list(loaded.rejections) == ["bill.parquet"]
     assert loaded.values("BilledCost") == [Decimal("3.25")]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_canonical_rows_keep_their_order_and_are_written_by_several_threads(tmp_path: Path, suffix: str) -> None:
+    """An operator that loses the order of its rows, such as a join, makes DuckDB write on one thread."""
+    path = tmp_path / f"a{suffix}"
+    (write_csv if suffix == ".csv" else write_parquet)(path, clean_rows("aws_1_2"))
+    with duckdb.connect(config={"threads": 2}) as connection:
+        create_macros(connection)
+        opened = open_source_file(path, connection, USUAL_LIMITS)
+        source = read_together([opened], tmp_path / "parsed.parquet", connection)
+        select = canonical_select(source.columns, source.relation, dict.fromkeys(LINEAGE, ""))
+        copy = f"COPY ({select}) TO {literal(str(tmp_path / 'rows.parquet'))} ({PARQUET_OPTIONS})"
+        ((_, plan),) = connection.execute(f"EXPLAIN {copy}").fetchall()
+    assert "BATCH_COPY_TO_FILE" in plan
