@@ -23,14 +23,27 @@ CREATE OR REPLACE TEMP MACRO long_decimal(value) AS
         ELSE whole_and_fraction(value, split_part(value, '.', 1), rtrim(split_part(value, '.', 2), '0'))
     END;
 
--- The narrow casts, by the decimals that there are: none may be rounded away.
-CREATE OR REPLACE TEMP MACRO short_decimal(value) AS
+-- A number with a point and without zeros at its end; NULL where it has an exponent, or an underscore.
+CREATE OR REPLACE TEMP MACRO plain_number(value) AS
     CASE
-        WHEN length(value) > 19 THEN NULL
-        WHEN length(value) - instr(value, '.') <= 10 THEN CAST(TRY_CAST(value AS DECIMAL(18, 10)) AS DECIMAL(38, 18))
-        WHEN length(value) - instr(value, '.') <= 14 THEN CAST(TRY_CAST(value AS DECIMAL(18, 14)) AS DECIMAL(38, 18))
-        WHEN length(value) - instr(value, '.') <= 17 THEN CAST(TRY_CAST(value AS DECIMAL(18, 17)) AS DECIMAL(38, 18))
+        WHEN contains(value, 'e') OR contains(value, 'E') OR contains(value, '_') THEN NULL
+        WHEN contains(value, '.') THEN rtrim(value, '0')
+        ELSE value || '.'
     END;
+
+-- The narrow casts, by the characters before and after the point: no decimal may be rounded away, and a cast that
+-- fails takes long. NULL where none fits.
+CREATE OR REPLACE TEMP MACRO narrow_decimal(number, whole, decimals) AS
+    CASE
+        WHEN whole <= 8 AND decimals <= 10 THEN CAST(TRY_CAST(number AS DECIMAL(18, 10)) AS DECIMAL(38, 18))
+        WHEN whole <= 12 AND decimals <= 6 THEN CAST(TRY_CAST(number AS DECIMAL(18, 6)) AS DECIMAL(38, 18))
+        WHEN whole <= 4 AND decimals <= 14 THEN CAST(TRY_CAST(number AS DECIMAL(18, 14)) AS DECIMAL(38, 18))
+        WHEN whole <= 16 AND decimals <= 2 THEN CAST(TRY_CAST(number AS DECIMAL(18, 2)) AS DECIMAL(38, 18))
+        WHEN whole <= 1 AND decimals <= 17 THEN CAST(TRY_CAST(number AS DECIMAL(18, 17)) AS DECIMAL(38, 18))
+    END;
+
+CREATE OR REPLACE TEMP MACRO short_decimal(number) AS
+    narrow_decimal(number, instr(number, '.') - 1, strlen(number) - instr(number, '.'));
 
 -- 1.5E-7 -> 0.00000015, whatever the exponent of up to three digits; NULL where that is no number.
 CREATE OR REPLACE TEMP MACRO with_point_at(digits, place) AS
@@ -80,13 +93,18 @@ CREATE OR REPLACE TEMP MACRO text_decimal(number) AS
     END;
 
 -- DuckDB would round a 19th decimal in silence, lose digits of numbers with an exponent, and read 1_000 as a number.
-CREATE OR REPLACE TEMP MACRO to_decimal(value) AS
+CREATE OR REPLACE TEMP MACRO unusual_decimal(value) AS
     CASE
-        WHEN contains(value, '_') THEN NULL
+        WHEN value IS NULL OR contains(value, '_') THEN NULL
         WHEN contains(value, 'e') OR contains(value, 'E')
             THEN list_transform([without_exponent(value)], lambda number: text_decimal(number))[1]
-        ELSE coalesce(short_decimal(value), text_decimal(value))
+        ELSE text_decimal(value)
     END;
+
+-- Most numbers are short. Their part is in no CASE: within one DuckDB works out an expression each time that it stands
+-- there, and outside of one once.
+CREATE OR REPLACE TEMP MACRO to_decimal(value) AS
+    coalesce(short_decimal(plain_number(value)), unusual_decimal(value));
 
 -- Whether to_decimal() rounds a text.
 CREATE OR REPLACE TEMP MACRO is_rounded_text(value) AS
@@ -101,11 +119,15 @@ CREATE OR REPLACE TEMP MACRO is_rounded_text(value) AS
 -- Past the 18th decimal it is rounded, by less than it was exact; how often is counted and reported. No more than 22
 -- characters decide that.
 CREATE OR REPLACE TEMP MACRO double_to_decimal(value) AS
-    CASE
-        WHEN contains(CAST(value AS VARCHAR), 'e')
-            THEN TRY_CAST(left(without_exponent(CAST(value AS VARCHAR)), 22) AS DECIMAL(38, 18))
-        ELSE coalesce(short_decimal(CAST(value AS VARCHAR)), long_decimal(CAST(value AS VARCHAR)))
-    END;
+    coalesce(
+        short_decimal(plain_number(CAST(value AS VARCHAR))),
+        CASE
+            WHEN value IS NULL THEN NULL
+            WHEN contains(CAST(value AS VARCHAR), 'e')
+                THEN TRY_CAST(left(without_exponent(CAST(value AS VARCHAR)), 22) AS DECIMAL(38, 18))
+            ELSE long_decimal(CAST(value AS VARCHAR))
+        END
+    );
 
 CREATE OR REPLACE TEMP MACRO shortest_decimal(value) AS
     CASE
