@@ -16,7 +16,7 @@ dev: setup ## the Dagster UI on http://localhost:3000 (PORT=… for another), wi
 	$(BIN)/dg dev --port $(PORT)
 
 test: setup ## everything, with real servers on loopback
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 mutants: setup ## bugs planted one at a time into a copy, each of which the fast tests have to find: within 10 minutes
 	$(BIN)/python -m focus_pipeline_tests.mutants

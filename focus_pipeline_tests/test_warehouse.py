@@ -299,7 +299,7 @@ def test_readers_that_come_while_a_month_is_published_all_see_one_whole_month(ke
     publishing = _publishing(kept, months)
     seen = set()
     try:
-        for _ in range(60 if kept.data_dir.warehouse else 300):
+        for _ in range(60 if kept.data_dir.warehouse else 500):
             ((rows, cost),) = kept.query("SELECT count(*), sum(BilledCost) FROM focus.cost_and_usage")
             seen.add((rows, int(cost)))
     finally:
