@@ -71,7 +71,8 @@ def load_connections() -> tuple[dict[str, "ConnectionComponent"], dict[str, list
         loaded = connections(connection_tree())
         faults: dict[str, list[str]] = {}
         for bad in connection_tree().not_loaded():
-            faults.setdefault(bad.connection, []).extend(bad.sentences)
+            if bad.what == "connection":
+                faults.setdefault(bad.name, []).extend(bad.sentences)
         return loaded, faults
     except Exception as error:
         raise click.ClickException(f"{error}\n`dg check defs` shows the place") from error

@@ -1,4 +1,5 @@
-"""defs/ as Dagster loads it, but for one thing: a connection that cannot be loaded is shown, and stops no other."""
+"""defs/ as Dagster loads it, but for one thing: a connection or a mart that cannot be loaded is shown, and stops no
+other."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,37 +37,47 @@ from dagster_shared.yaml_utils.source_position import (
 from pydantic import ValidationError
 
 from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.mart import Mart
 from focus_pipeline.components.not_loaded import NotLoaded, NotLoadedError
 from focus_pipeline.components.yaml_faults import document_faults, sentence, syntax_fault
 from focus_pipeline.secrets_filter import without_secrets
 
 __all__ = ["ConnectionTree", "NotLoadedError"]
 
+# What is loaded once to see that it can be, and has a name of its own -> what it is called.
+_OURS: dict[type, str] = {ConnectionComponent: "connection", Mart: "mart"}
+
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a document of a defs.yaml is. file: as it is named in messages."""
+    """Where a document of a defs.yaml is. file: as it is named in messages. tree: what it says."""
 
     context: ComponentDeclLoadContext
     file: str
     tree: ValueAndSourcePositionTree
 
     @property
+    def what(self) -> str:
+        """What the document says that it is."""
+        is_mart = isinstance(self.tree.value, dict) and self.tree.value.get("type") == "focus_pipeline.Mart"
+        return _OURS[Mart if is_mart else ConnectionComponent]
+
+    @property
     def name(self) -> str | None:
-        """What the document says that its connection is called."""
+        """What the document says that its connection or mart is called."""
         attributes = self.tree.value.get("attributes") if isinstance(self.tree.value, dict) else None
         name = attributes.get("name") if isinstance(attributes, dict) else None
         return name if isinstance(name, str) else None
 
 
 class ConnectionTree(ComponentTree):
-    """Dagster's tree of components. In the place of a connection that cannot be loaded there is a NotLoaded.
+    """Dagster's tree of components. In the place of a connection or a mart that cannot be loaded there is a NotLoaded.
 
     A fault in a Python file of defs/ is raised, as Dagster does: it is the project's, not a connection's.
     """
 
     def not_loaded(self) -> list[NotLoaded]:
-        """The connections that cannot be loaded, in the order of their files."""
+        """The connections and marts that cannot be loaded, in the order of their files."""
         return self.get_all_components(of_type=NotLoaded)
 
     def written_attributes(self, name: str) -> dict[str, object]:
@@ -142,31 +153,33 @@ class ConnectionTree(ComponentTree):
         )
 
     def _document(self, place: _Place) -> ComponentDecl:
-        """The declaration of a connection that is loaded once to see that it can be."""
+        """The declaration of a connection or a mart, which is loaded once to see that it can be."""
         try:
             decl = build_component_decl_from_yaml_document(place.context, place.tree, place.context.component_path)
-            if isinstance(decl, YamlDecl) and issubclass(decl.component_type, ConnectionComponent):
+            if isinstance(decl, YamlDecl) and issubclass(decl.component_type, tuple(_OURS)):
                 component = decl._load_component()
                 component.build_defs(ComponentLoadContext.from_decl_load_context(place.context, decl))
                 decl.get_asset_post_processor_lists()
-        except Exception as error:  # whatever it is, it is said, and is this connection's alone
+        except Exception as error:  # whatever it is, it is said, and stops no other
             return _not_loaded(place, document_faults(place.file, place.tree, error))
         return decl
 
     def _without_namesakes(self, root: ComponentDecl) -> ComponentDecl:
-        """Of several connections of one name none is loaded: their deliveries would replace each other's."""
-        found: dict[str, list[tuple[YamlFileDecl, int, YamlDecl]]] = {}
+        """Of several connections, or marts, of one name none is loaded: they would replace each other's rows."""
+        found: dict[tuple[str, str], list[tuple[YamlFileDecl, int, YamlDecl]]] = {}
         for file in _files(root):
             for number, decl in enumerate(file.decls):
-                if isinstance(decl, YamlDecl) and issubclass(decl.component_type, ConnectionComponent):
-                    found.setdefault(decl.component_file_model.attributes["name"], []).append((file, number, decl))
-        for name, namesakes in found.items():
+                for kind, what in _OURS.items():
+                    if isinstance(decl, YamlDecl) and issubclass(decl.component_type, kind):
+                        name = decl.component_file_model.attributes["name"]
+                        found.setdefault((what, name), []).append((file, number, decl))
+        for (what, name), namesakes in found.items():
             for file, number, decl in namesakes if len(namesakes) > 1 else ():
                 other = next(one for _, _, one in namesakes if one is not decl)
                 place = _Place(decl.context, self._named(decl), decl.source_tree)
                 line = decl.source_tree.source_position_tree.lookup(["attributes", "name"]).start.line
                 said = (
-                    f"`name`: {self._named(other)} has the name {name!r}, too: two connections are named {name!r}; "
+                    f"`name`: {self._named(other)} has the name {name!r}, too: two {what}s are named {name!r}; "
                     "give one of them another name"
                 )
                 file.decls[number] = _not_loaded(place, [sentence(place.file, line, said)])
@@ -202,7 +215,8 @@ def _not_loaded(place: _Place, sentences: list[str]) -> _NotLoadedDecl:
     folder = place.context.path.relative_to(place.context.defs_module_path)
     component = NotLoaded(
         folder=(*folder.parts, *([str(number + 1)] if number else [])),
-        connection=place.name or folder.name,
+        name=place.name or folder.name,
+        what=place.what,
         sentences=tuple(map(without_secrets, sentences)),
     )
     return _NotLoadedDecl(

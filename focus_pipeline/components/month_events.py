@@ -15,14 +15,14 @@ def events_of(
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Logs the events of a month, or gives what the step has to yield in their place.
 
-    Only what is yielded lets the steps below in the same run go on. But Dagster knows the month of what is yielded only
-    in a run with one partition key; in every other run the events are logged.
+    Only what is yielded lets the steps below in the same run go on. But Dagster takes what is yielded for an event of
+    the run's partition key: in a run over several months, and for other months, the events are logged.
     """
-    is_of_one_month = "dagster/partition" in context.run.tags
     for event in events:
-        if is_of_one_month and isinstance(event, dg.AssetMaterialization):
+        is_of_run = event.partition is not None and context.run.tags.get("dagster/partition") == event.partition
+        if is_of_run and isinstance(event, dg.AssetMaterialization):
             yield _result_of(event)
-        elif is_of_one_month and isinstance(event, dg.AssetCheckEvaluation):
+        elif is_of_run and isinstance(event, dg.AssetCheckEvaluation):
             yield _check_result_of(event)
         else:
             context.log_event(event)

@@ -14,10 +14,11 @@ SINCE_TAG = "focus_pipeline/since"
 ATTEMPT_TAG = "focus_pipeline/attempt"
 ACCEPT_LOSS_TAG = "focus_pipeline/accept_loss"
 FETCH_AGAIN_TAG = "focus_pipeline/fetch_again"
+DUE_TAG = "focus_pipeline/due"
 """Tags of runs.
 
 With accept_loss, `yes` or the token of a delivery, a run takes what is held back for its losses; with fetch_again,
-`yes`, it fetches what the provider shows although it is kept.
+`yes`, it fetches what the provider shows although it is kept; with due, `yes`, it computes the marts that are due.
 """
 
 # One publication at a time; its limit is pools.default_limit in dagster.yaml.
@@ -40,6 +41,10 @@ def raw_files(connection: str) -> dg.AssetKey:
 
 def cost_and_usage(connection: str) -> dg.AssetKey:
     return dg.AssetKey([connection, "cost_and_usage"])
+
+
+def mart(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["marts", name])
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What the UI shows in the place of a connection whose defs.yaml cannot be used."""
+"""What the UI shows in the place of a connection or a mart whose defs.yaml cannot be used."""
 
 import re
 from dataclasses import dataclass
@@ -7,19 +7,20 @@ import dagster as dg
 
 
 class NotLoadedError(Exception):
-    """A connection cannot be loaded. The message says where and why, a line for each fault."""
+    """A connection or a mart cannot be loaded. The message says where and why, a line for each fault."""
 
 
 @dataclass
 class NotLoaded(dg.Component):
     """
-    folder: where it is, below defs/. connection: its name, or that of its folder where it says none. sentences: what is
-    wrong, each with file and line.
+    folder: where it is, below defs/. name: its own, or that of its folder where it says none. sentences: what is wrong,
+    each with file and line. what: "connection" or "mart".
     """
 
     folder: tuple[str, ...]
-    connection: str
+    name: str
     sentences: tuple[str, ...]
+    what: str = "connection"
 
     def build_defs(self, context: dg.ComponentLoadContext | None) -> dg.Definitions:
         """An asset that stands for it, with a check that fails, and a sensor that fails until it is mended."""
@@ -29,7 +30,7 @@ class NotLoaded(dg.Component):
         @dg.asset_check(
             asset=key,
             name="loaded",
-            description="The connection's defs.yaml can be used.",
+            description=f"The {self.what}'s defs.yaml can be used.",
         )
         def loaded() -> dg.AssetCheckResult:
             return dg.AssetCheckResult(passed=False, description=said)
@@ -51,8 +52,8 @@ class NotLoaded(dg.Component):
                 dg.AssetSpec(
                     key,
                     group_name="not_loaded",
-                    description=f"The connection {self.connection} is not loaded. {said}\n\nMend it, then reload the "
-                    "code location. Its months stay in the table meanwhile.",
+                    description=f"The {self.what} {self.name} is not loaded. {said}\n\nMend it, then reload the code "
+                    "location. Its months stay as they are meanwhile.",
                 )
             ],
             asset_checks=[loaded],

@@ -66,6 +66,15 @@ CREATE TABLE IF NOT EXISTS focus.data_source_months (
     EffectiveCost DECIMAL(38, 18) NOT NULL
 );
 
+-- Of every month of a mart: the definition and the loads that its rows come of, as fingerprints. A month whose row says
+-- otherwise than the mart and the table do now is due.
+CREATE TABLE IF NOT EXISTS focus.mart_months (
+    Mart VARCHAR NOT NULL,
+    Month VARCHAR NOT NULL,
+    Definition VARCHAR NOT NULL,
+    Loaded VARCHAR NOT NULL
+);
+
 -- Of every month of a connection: which delivery the table shows (null where none was accepted yet), and on which one
 -- the verdict in focus.conformance is. An identity changes with the delivery and with the code that reads it.
 CREATE TABLE IF NOT EXISTS focus.month_states (

@@ -1,4 +1,4 @@
-"""A connection whose defs.yaml cannot be used stops itself alone, and one line says where and why."""
+"""A connection or a mart whose defs.yaml cannot be used stops itself alone, and one line says where and why."""
 
 import importlib
 import sys
@@ -10,6 +10,7 @@ import pytest
 
 from focus_pipeline.components.connection import ConnectionComponent, connections
 from focus_pipeline.components.connection_tree import ConnectionTree, NotLoadedError
+from focus_pipeline.components.mart import marts
 from focus_pipeline.definitions import definitions_of
 
 GOOD = "type: focus_pipeline.MonthFolders\nattributes:\n  name: good\n  url: s3://bucket/good/\n"
@@ -24,7 +25,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
 
     def of(**folders: str) -> ConnectionTree:
         for folder, text in {"good": GOOD, **folders}.items():
-            (tmp_path / "some_defs" / folder).mkdir(parents=True)
+            (tmp_path / "some_defs" / folder).mkdir(parents=True, exist_ok=True)
             (tmp_path / "some_defs" / folder / "defs.yaml").write_text(text)
         (tmp_path / "some_defs" / "__init__.py").touch()
         (tmp_path / "some_defs" / "unified.py").write_text("from focus_pipeline.defs.focus.unified import unified\n")
@@ -211,3 +212,53 @@ def test_a_start_month_that_is_none_is_blamed_on_no_connection(tree: Loaded, mon
 def test_the_unified_asset_waits_for_no_connection_that_is_not_loaded(tree: Loaded) -> None:
     loaded = tree(bad=HEAD + "  url: http://b/\n")
     assert [c.name for c in loaded.get_all_components(of_type=ConnectionComponent)] == ["good"]
+
+
+# Marts
+
+MART = "type: focus_pipeline.Mart\nattributes:\n  name: bad\n  sql: bad.sql\n  description: Billed costs.\n"
+SQL = "SELECT x_Month AS Month FROM focus.cost_and_usage WHERE x_Month = $month"
+
+
+@pytest.mark.parametrize(
+    ("written", "sql", "said"),
+    [
+        (MART + "  grain: [Month]\n", None, "4: `sql`: there is no file bad.sql beside the defs.yaml"),
+        (MART + "  grain: [Month]\n", "SELEC 1", "the SQL of the mart bad cannot be read: Parser Error: syntax error"),
+        (MART + "  grain: [Month]\n", "SELECT 1 AS Month", "the SQL of the mart bad has no $month: select the rows of"),
+        (MART + "  grain: []\n", SQL, "6: `grain`"),
+        (MART, SQL, "2: the attribute `grain` is missing"),
+        (MART + "  grain: [Month]\n  cover: true\n", SQL, "7: there is no attribute `cover`; the nearest is `covers`"),
+        (MART + "  grain: [Month]\n  months_back: -1\n", SQL, "7: `months_back` is -1; allowed is a whole number"),
+        (MART.replace("name: bad", "name: Bad") + "  grain: [Month]\n", SQL, "3: `name` is 'Bad'"),
+    ],
+)
+def test_a_mart_that_cannot_be_used_stops_itself_alone(
+    tree: Loaded, tmp_path: Path, written: str, sql: str | None, said: str
+) -> None:
+    (tmp_path / "some_defs" / "bad").mkdir(parents=True)
+    if sql is not None:
+        (tmp_path / "some_defs" / "bad" / "bad.sql").write_text(sql)
+    (tmp_path / "some_defs" / "fine").mkdir()
+    (tmp_path / "some_defs" / "fine" / "fine.sql").write_text(SQL)
+    loaded = tree(bad=written, fine=MART.replace("bad", "fine") + "  grain: [Month]\n")
+    faults = {bad.name: bad for bad in loaded.not_loaded()}
+    (bad,) = [fault for name, fault in faults.items() if name.lower() == "bad"]
+    assert bad.what == "mart"
+    assert said in bad.sentences[0]
+    assert bad.sentences[0].startswith("some_defs/bad/defs.yaml:")
+    assert [mart.name for mart in marts(loaded)] == ["fine"]
+    definitions = definitions_of(loaded)
+    node = definitions.resolve_asset_graph().get(dg.AssetKey(["bad", "not_loaded"]))
+    assert node.description.startswith(f"The mart {bad.name} is not loaded.")
+
+
+def test_two_marts_of_one_name_stop_each_other_and_nobody_else(tree: Loaded, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / "some_defs" / folder).mkdir(parents=True)
+        (tmp_path / "some_defs" / folder / "bad.sql").write_text(SQL)
+    loaded = tree(one=MART + "  grain: [Month]\n", two=MART + "  grain: [Month]\n")
+    assert list(connections(loaded)) == ["good"]
+    assert marts(loaded) == []
+    said = loaded.not_loaded()[0].sentences[0]
+    assert "some_defs/two/defs.yaml has the name 'bad', too: two marts are named 'bad'" in said

@@ -24,7 +24,7 @@ def unified(context: dg.ComponentLoadContext) -> dg.Definitions:
     connections = context.component_tree.get_all_components(of_type=ConnectionComponent)
     not_loaded = context.component_tree.get_all_components(of_type=NotLoaded)
     return unified_definitions(
-        [connection.name for connection in connections], [connection.connection for connection in not_loaded]
+        [connection.name for connection in connections], [bad.name for bad in not_loaded if bad.what == "connection"]
     )
 
 

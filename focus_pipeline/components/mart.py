@@ -1,0 +1,107 @@
+"""`focus_pipeline.Mart`: a table of schema `marts`, made of one SQL file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import dagster as dg
+from pydantic import Field, model_validator
+
+from focus_pipeline.components.scaffolding import MartScaffolder
+from focus_pipeline.marts.mart import Mart as MartOfSql
+from focus_pipeline.marts.mart import MartCheck, check_mart
+
+
+def resolve_sql(context: dg.ResolutionContext, file: str) -> str:
+    """The content of an SQL file beside the defs.yaml."""
+    path = Path(context.resolve_source_relative_path(file))
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {file} beside the defs.yaml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file {file} cannot be read: {error}") from None
+
+
+class Check(dg.Model, dg.Resolvable):
+    """A SELECT of the rows that are wrong."""
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", description="Name of the asset check.")]
+    description: Annotated[str, Field(description="What is true of every row where the check passes.")]
+    sql: Annotated[
+        str, Field(description="SELECT of the rows that are wrong: `FROM marts.<name> WHERE Month = $month …`.")
+    ]
+    severity: Annotated[Literal["WARN", "ERROR"], Field(description="How serious a row of it is.")] = "WARN"
+
+
+@dg.scaffold_with(MartScaffolder)
+class Mart(dg.Component, dg.Model, dg.Resolvable):
+    """A table of schema `marts`: one SELECT over the unified table, kept month by month.
+
+    The SELECT stands in a file of its own and takes the month as $month. A month is computed again when one that it
+    reads was published, and all of them when the mart itself has changed.
+    """
+
+    name: Annotated[
+        str, Field(pattern="^[a-z][a-z0-9_]*$", description="Name of the table in schema `marts`, and of the asset.")
+    ]
+    sql: Annotated[
+        str,
+        dg.Resolver(resolve_sql, model_field_type=str),
+        Field(description="The SQL file beside this one: a SELECT of the rows of $month, `YYYY-MM`."),
+    ]
+    description: Annotated[str, Field(description="What the mart answers, and by which of the months a row goes.")]
+    grain: Annotated[
+        list[str],
+        Field(min_length=1, description="Columns that tell the rows apart. A check holds the table to it."),
+    ]
+    columns: Annotated[
+        dict[str, str],
+        Field(description="Column -> what it means: for the Columns tab, and as a comment in the warehouse."),
+    ] = {}  # noqa: RUF012  (pydantic copies defaults)
+    months_back: Annotated[
+        int,
+        Field(
+            ge=0, le=120, description="How many months before its own a month reads; the SELECT has $first_month then."
+        ),
+    ] = 0
+    covers: Annotated[
+        bool,
+        Field(
+            description="Every row of the table is counted once: a check holds BilledCost and EffectiveCost to the "
+            "table's, by BillingCurrency."
+        ),
+    ] = False
+    parameters: Annotated[
+        dict[str, str | int | float | bool | list[str]],
+        Field(description="Values that the SELECT takes as $name."),
+    ] = {}  # noqa: RUF012
+    checks: Annotated[list[Check], Field(description="Further checks, each a SELECT of the rows that are wrong.")] = []  # noqa: RUF012
+
+    @model_validator(mode="after")
+    def _can_be_computed(self) -> "Mart":
+        check_mart(self.mart())
+        return self
+
+    def mart(self) -> MartOfSql:
+        """The mart without Dagster."""
+        return MartOfSql(
+            name=self.name,
+            sql=self.sql,
+            description=self.description.strip(),
+            grain=tuple(self.grain),
+            columns={name: " ".join(meaning.split()) for name, meaning in self.columns.items()},
+            months_back=self.months_back,
+            covers=self.covers,
+            parameters=self.parameters,
+            checks=tuple(MartCheck(**check.model_dump()) for check in self.checks),
+        )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Nothing by itself: one step computes all marts, see mart_assets.py."""
+        return dg.Definitions()
+
+
+def marts(tree: dg.ComponentTree) -> list[MartOfSql]:
+    """The marts of a project that can be loaded, by name."""
+    found = sorted(tree.get_all_components(of_type=Mart), key=lambda component: component.name)
+    return [component.mart() for component in found]

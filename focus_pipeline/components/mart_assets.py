@@ -1,0 +1,239 @@
+"""marts/*: one asset for each mart, one step that computes them, and the sensor that asks for what is due."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import duckdb
+
+from focus_pipeline.components import names
+from focus_pipeline.components.ingestion import MONTHS_PER_RUN, WAREHOUSE_RETRIES, named_failures
+from focus_pipeline.components.month_events import Event, events_of, materialization
+from focus_pipeline.focus.canonical import CANONICAL
+from focus_pipeline.marts.mart import Mart
+from focus_pipeline.marts.slices import CheckedMart, ComputedSlice, compute_slices, due_slices
+from focus_pipeline.months import in_words
+from focus_pipeline.secrets_filter import raise_alone
+from focus_pipeline.storage import DataDir
+from focus_pipeline.warehouse.faults import WarehouseUnusable
+from focus_pipeline.warehouse.warehouse import Warehouse, warehouse_of
+
+JOB = "focus_marts"
+
+# A mart that was asked for and is still due has failed: by its SQL, which a person has to mend, or by the machine.
+ASK_AGAIN = timedelta(hours=1)
+
+_CHECKS = {
+    "grain": "The columns of the grain tell the rows apart.",
+    "covers": "BilledCost and EffectiveCost add up to those of the table, in each currency.",
+}
+
+
+def mart_definitions(marts: Sequence[Mart], data_dir: DataDir) -> dg.Definitions:
+    """The assets of all marts, the job over them, and the sensor that asks for it. Nothing without marts."""
+    if not marts:
+        return dg.Definitions()
+    warehouse = warehouse_of(data_dir)
+    job = dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.assets(*(names.mart(mart.name) for mart in marts)),
+        description="Computes the marts of one month, or of several.",
+    )
+    return dg.Definitions(
+        assets=[mart_assets(marts, warehouse, data_dir.memory_limit)],
+        jobs=[job],
+        sensors=[due_marts_sensor(job, marts, warehouse)],
+    )
+
+
+def mart_assets(marts: Sequence[Mart], warehouse: Warehouse, memory_limit: str | None) -> dg.AssetsDefinition:
+    """One step for all marts: a DuckDB file is copied once for what it writes, whatever the number of marts."""
+
+    @dg.multi_asset(
+        name="compute_marts",
+        group_name="marts",
+        can_subset=True,
+        partitions_def=names.monthly(),
+        backfill_policy=dg.BackfillPolicy.multi_run(MONTHS_PER_RUN),
+        pool=names.WAREHOUSE_POOL,
+        retry_policy=WAREHOUSE_RETRIES,
+        specs=[_spec(mart) for mart in marts],
+        check_specs=[
+            # As for the checks of a connection, see components/ingestion.py.
+            dg.AssetCheckSpec(
+                check, asset=names.mart(mart.name), description=description, partitions_def=names.monthly()
+            )
+            for mart in marts
+            for check, description in _checks(mart).items()
+        ],
+    )
+    def compute_marts(context: dg.AssetExecutionContext):
+        months = list(context.partition_keys)
+        selected = [mart for mart in marts if names.mart(mart.name) in context.selected_asset_keys]
+        only_due = names.DUE_TAG in context.run.tags
+        failed: dict[str, str] = {}
+        with named_failures("marts", in_words(months)):
+            try:
+                computed = compute_slices(warehouse, selected, None if only_due else months, memory_limit)
+            except FileNotFoundError:
+                raise dg.Failure(
+                    "nothing is published yet; materialise focus/cost_and_usage first", allow_retries=False
+                ) from None
+            by_name = {mart.name: mart for mart in selected}
+            for one in computed:
+                if one.failed is not None:
+                    failed[one.mart] = str(one.failed)
+                else:
+                    yield from _events_of(context, by_name[one.mart], one)
+        if failed:
+            others = "" if len(selected) == len(failed) else "; the other marts are done"
+            raise_alone(dg.Failure(f"{' · '.join(failed.values())}{others}", allow_retries=False))
+
+    return compute_marts
+
+
+def due_marts_sensor(job: dg.JobDefinition, marts: Sequence[Mart], warehouse: Warehouse) -> dg.SensorDefinition:
+    """Requests the months of marts that are not made of what the table shows.
+
+    What was asked for and is still due is being computed, or has failed: it is asked for again after ASK_AGAIN, or with
+    whatever becomes due before. The cursor holds what was asked for, and when.
+    """
+
+    @dg.sensor(
+        name="focus_due_marts",
+        job=job,
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Computes the marts of every month that was published, and all months of a mart that has changed.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        try:
+            with warehouse.reading() as connection:
+                due = due_slices(connection, marts)
+        except (FileNotFoundError, duckdb.CatalogException):
+            return dg.SensorResult(skip_reason="nothing is published yet")
+        except WarehouseUnusable as error:
+            return dg.SensorResult(skip_reason=str(error))
+        partitions = set(names.monthly().get_partition_keys())
+        months = sorted({one.month for one in due} & partitions)
+        if not months:
+            return dg.SensorResult(skip_reason="all marts are made of what the table shows")
+        count = len({one.mart for one in due})
+        said = f"{count} {'mart is' if count == 1 else 'marts are'} due for {in_words(months)}"
+        definitions = {mart.name: mart.definition for mart in marts}
+        wanted = sorted(f"{one.mart}/{one.month}/{definitions[one.mart]}/{one.loaded}" for one in due)
+        asked, at = _asked(context.cursor)
+        now = datetime.now(UTC)
+        if asked.issuperset(wanted) and now < at + ASK_AGAIN:
+            return dg.SensorResult(
+                skip_reason=f"{said}, and a run was asked for at {at:%H:%M} UTC. If it failed, it says why; the next "
+                f"is asked for after {at + ASK_AGAIN:%H:%M} UTC"
+            )
+        # One run: it computes whatever is due when it begins, of all months.
+        tags = names.range_tags(months[0], months[-1]) | {names.DUE_TAG: "yes"}
+        key = hashlib.sha256(json.dumps([wanted, now.isoformat()]).encode()).hexdigest()[:20]
+        context.log.info(said)
+        cursor = json.dumps({"asked": wanted, "at": now.isoformat()})
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, tags=tags)], cursor=cursor)
+
+    return sensor
+
+
+def _asked(cursor: str | None) -> tuple[set[str], datetime]:
+    """What was asked for, and when (UTC). A cursor that cannot be read costs a run that finds nothing due."""
+    try:
+        content = json.loads(cursor or "{}")
+        return set(content["asked"]), datetime.fromisoformat(content["at"])
+    except (ValueError, TypeError, KeyError):
+        return set(), datetime.min.replace(tzinfo=UTC)
+
+
+def _spec(mart: Mart) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        names.mart(mart.name),
+        deps=[names.UNIFIED],
+        kinds={"duckdb", "sql"},
+        skippable=True,
+        code_version=mart.definition,
+        description=f"{mart.description}\n\n```sql\n{mart.sql.strip()}\n```",
+        metadata={"dagster/table_name": f"marts.{mart.name}"},
+    )
+
+
+def _checks(mart: Mart) -> dict[str, str]:
+    """Name -> description of the mart's checks."""
+    usual = {name: said for name, said in _CHECKS.items() if name != "covers" or mart.covers}
+    return usual | {check.name: check.description for check in mart.checks}
+
+
+def _events_of(
+    context: dg.AssetExecutionContext, mart: Mart, one: ComputedSlice
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    key = names.mart(mart.name)
+    shown = _metadata(mart, one)
+    events: list[Event] = [materialization(key, one.month, shown, code_version=mart.definition)]
+    events += [_evaluation(key, one.month, check) for check in one.checks]
+    for event in events:
+        selected = not isinstance(event, dg.AssetCheckEvaluation) or (
+            event.asset_check_key in context.selected_asset_check_keys
+        )
+        if selected:
+            yield from events_of(context, event)
+
+
+def _evaluation(key: dg.AssetKey, month: str, check: CheckedMart) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=check.name,
+        passed=check.passed,
+        severity=dg.AssetCheckSeverity[check.severity],
+        description=check.said,
+        metadata={"Rows": check.count, "Examples": _table(check.examples)} if check.examples else {},
+        partition=month,
+    )
+
+
+def _metadata(mart: Mart, one: ComputedSlice) -> dict[str, object]:
+    schema = dg.TableSchema(
+        columns=[dg.TableColumn(name, kind, mart.columns.get(name)) for name, kind in one.columns.items()]
+    )
+    shown: dict[str, object] = {
+        "dagster/row_count": one.rows,
+        "dagster/column_schema": schema,
+        "dagster/column_lineage": _column_lineage(mart, tuple(one.columns)),
+        "Seconds": round(one.seconds, 3),
+        "SQL": dg.MetadataValue.md(f"```sql\nFROM marts.{mart.name} WHERE Month = '{one.month}';\n```"),
+    }
+    if one.preview:
+        shown["First rows"] = _table(one.preview)
+    return shown
+
+
+def _table(records: Sequence[dict[str, str | None]]) -> dg.MetadataValue:
+    columns = [dg.TableColumn(name) for name in records[0]]
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: value or "" for name, value in record.items()}) for record in records],
+        schema=dg.TableSchema(columns=columns),
+    )
+
+
+def _column_lineage(mart: Mart, columns: Sequence[str]) -> dg.TableColumnLineage:
+    """Column of the mart -> the columns of the table that its value is made of."""
+    # Imported here: loading the code location need not wait for it.
+    from sqlglot.errors import SqlglotError
+    from sqlglot.lineage import lineage
+
+    schema = {"focus": {"cost_and_usage": {name.lower(): "text" for name in CANONICAL}}}
+    spelled = {name.lower(): name for name in CANONICAL}
+    deps: dict[str, list[dg.TableColumnDep]] = {}
+    for column in columns:
+        try:
+            root = lineage(column.lower(), mart.sql, schema=schema, dialect="duckdb")
+        except SqlglotError:  # what it cannot follow is shown without a source
+            continue
+        read = {node.name.rpartition(".")[2].strip('"').lower() for node in root.walk() if not node.downstream}
+        sources = sorted(spelled[name] for name in read if name in spelled)
+        deps[column] = [dg.TableColumnDep(asset_key=names.UNIFIED, column_name=source) for source in sources]
+    return dg.TableColumnLineage(deps_by_column=deps)

@@ -1,0 +1,101 @@
+"""What a mart is: one SELECT over the unified table, what its columns mean, and what is checked of its rows."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import duckdb
+
+MONTH = "Month"
+"""Column that every mart has: the month of the row, `YYYY-MM`."""
+
+Parameter = str | int | float | bool | list[str]
+
+# What the pipeline gives to a SELECT by itself.
+_OWN_PARAMETERS = ("month", "first_month")
+
+
+@dataclass(frozen=True)
+class MartCheck:
+    """A SELECT of the rows that are wrong: the check passes where it gives none.
+
+    sql: takes $month, as the mart does, and reads the mart as `marts.<name>`. severity: "ERROR" or "WARN".
+    """
+
+    name: str
+    description: str
+    sql: str
+    severity: str = "WARN"
+
+
+@dataclass(frozen=True)
+class Mart:
+    """One table of schema `marts`.
+
+    sql: a SELECT of the rows of $month; where it looks back, of those from $first_month on. months_back: how many
+    months before its own a month reads. grain: columns that tell its rows apart. columns: name -> meaning. covers: each
+    row of the table is in it once, so that its BilledCost and EffectiveCost add up to the table's. parameters: values
+    that the SELECT takes as $name.
+    """
+
+    name: str
+    sql: str
+    description: str
+    grain: tuple[str, ...]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    months_back: int = 0
+    covers: bool = False
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    checks: tuple[MartCheck, ...] = ()
+
+    @property
+    def table(self) -> str:
+        """As SQL names it."""
+        return f'marts."{self.name}"'
+
+    @property
+    def definition(self) -> str:
+        """Changes with whatever the mart is made of."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:20]
+
+
+def check_mart(mart: Mart) -> None:
+    """Raises ValueError for a mart that no month could be computed of, and says what to write instead."""
+    where = f"the SQL of the mart {mart.name}"
+    used = _parameters(mart.sql, where)
+    if "month" not in used:
+        raise ValueError(f"{where} has no $month: select the rows of that month, such as `WHERE x_Month = $month`")
+    if mart.months_back and "first_month" not in used:
+        raise ValueError(f"{where} has no $first_month, from which on a mart with `months_back` reads")
+    if unknown := sorted(used - {*_OWN_PARAMETERS, *mart.parameters}):
+        raise ValueError(f"{where} takes ${unknown[0]}, which is none of its `parameters`")
+    if taken := sorted({*_OWN_PARAMETERS} & {*mart.parameters}):
+        raise ValueError(f"the mart {mart.name} cannot have a parameter {taken[0]!r}: the pipeline gives it")
+    if unused := sorted({*mart.parameters} - used):
+        raise ValueError(f"{where} does not use its parameter ${unused[0]}")
+    named = [check.name for check in mart.checks]
+    for check in mart.checks:
+        if check.name in ("grain", "covers") or named.count(check.name) > 1:
+            raise ValueError(f"the mart {mart.name} has two checks named {check.name!r}; give one another name")
+        if other := sorted(_parameters(check.sql, f"the check {check.name} of the mart {mart.name}") - {"month"}):
+            raise ValueError(f"the check {check.name} of the mart {mart.name} takes ${other[0]}; it has $month alone")
+
+
+def parameters_of(mart: Mart, month: str, first_month: str) -> dict[str, Parameter]:
+    """The values that the mart's SELECT takes for a month."""
+    given = {"month": month, "first_month": first_month, **mart.parameters}
+    return {name: given[name] for name in _parameters(mart.sql, f"the SQL of the mart {mart.name}")}
+
+
+def _parameters(sql: str, where: str) -> set[str]:
+    """The parameters of what has to be one SELECT. Raises ValueError."""
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        said = re.sub(r"\s+", " ", str(error)).strip()
+        raise ValueError(f"{where} cannot be read: {said}") from None
+    if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+        raise ValueError(f"{where} has to be one SELECT")
+    return set(statements[0].named_parameters)

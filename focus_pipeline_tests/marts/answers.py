@@ -1,0 +1,330 @@
+"""What each mart should hold, worked out in plain Python from the staged rows: another way than the marts' SQL goes.
+
+Each function takes all rows and a month, and gives the mart's rows by column. Shares and rates are exact fractions.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from decimal import Context, Decimal
+from fractions import Fraction
+
+EXACT = Context(prec=100)
+ZERO = Decimal(0)
+
+Row = dict[str, object]
+Answer = Callable[[list[Row], str], list[Row]]
+
+
+def total(rows: Iterable[Row], column: str) -> Decimal:
+    result = ZERO
+    for row in rows:
+        result = EXACT.add(result, row[column] or ZERO)
+    return result
+
+
+def share(part: Decimal, whole: Decimal) -> Fraction | None:
+    return Fraction(part) / Fraction(whole) if whole else None
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], dict]) -> Iterator[tuple[dict, list[Row]]]:
+    found: dict[tuple, list[Row]] = defaultdict(list)
+    keys: dict[tuple, dict] = {}
+    for row in rows:
+        of_row = key(row)
+        found[tuple(of_row.values())].append(row)
+        keys[tuple(of_row.values())] = of_row
+    for values, members in found.items():
+        yield keys[values], members
+
+
+def of_month(rows: list[Row], month: str) -> list[Row]:
+    return [row for row in rows if row["x_Month"] == month]
+
+
+def greatest(rows: Iterable[Row], column: str) -> object:
+    return max((row[column] for row in rows if row[column] is not None), default=None)
+
+
+def key_of(month: str, *columns: str, **renamed: str) -> Callable[[Row], dict]:
+    return lambda row: {
+        "Month": month,
+        **{name: row[column] for name, column in renamed.items()},
+        **{name: row[name] for name in columns},
+    }
+
+
+def both_costs(rows: list[Row]) -> dict:
+    return {"BilledCost": total(rows, "BilledCost"), "EffectiveCost": total(rows, "EffectiveCost")}
+
+
+def monthly_costs(rows: list[Row], month: str) -> list[Row]:
+    key = key_of(
+        month,
+        "ServiceCategory",
+        "ServiceName",
+        "SubAccountId",
+        "RegionId",
+        "BillingCurrency",
+        Provider="ServiceProviderName",
+    )
+    return [
+        {
+            **named,
+            "SubAccountName": greatest(members, "SubAccountName"),
+            "RegionName": greatest(members, "RegionName"),
+            "Rows": len(members),
+            **both_costs(members),
+        }
+        for named, members in grouped(of_month(rows, month), key)
+    ]
+
+
+def daily_costs(rows: list[Row], month: str) -> list[Row]:
+    def key(row: Row) -> dict:
+        return {
+            "Month": month,
+            "Day": row["ChargePeriodStart"].date(),
+            "Provider": row["ServiceProviderName"],
+            "ServiceName": row["ServiceName"],
+            "SubAccountId": row["SubAccountId"],
+            "ChargeCategory": row["ChargeCategory"],
+            "IsCorrection": row["ChargeClass"] == "Correction",
+            "BillingCurrency": row["BillingCurrency"],
+        }
+
+    return [named | both_costs(members) for named, members in grouped(of_month(rows, month), key)]
+
+
+def cash_and_accrual(rows: list[Row], month: str) -> list[Row]:
+    def key(row: Row) -> dict:
+        return {
+            "Month": month,
+            "Provider": row["ServiceProviderName"],
+            "ChargeCategory": row["ChargeCategory"],
+            "IsCorrection": row["ChargeClass"] == "Correction",
+            "BillingCurrency": row["BillingCurrency"],
+        }
+
+    return [
+        {
+            **named,
+            "Rows": len(members),
+            **both_costs(members),
+            "PrepaidChange": EXACT.subtract(total(members, "BilledCost"), total(members, "EffectiveCost")),
+        }
+        for named, members in grouped(of_month(rows, month), key)
+    ]
+
+
+def invoices(rows: list[Row], month: str) -> list[Row]:
+    key = key_of(month, "InvoiceIssuerName", "InvoiceId", "BillingAccountId", "BillingCurrency")
+    return [
+        {
+            **named,
+            "Rows": len(members),
+            "Tax": total((row for row in members if row["ChargeCategory"] == "Tax"), "BilledCost"),
+            "Credit": total((row for row in members if row["ChargeCategory"] == "Credit"), "BilledCost"),
+            **both_costs(members),
+        }
+        for named, members in grouped(of_month(rows, month), key)
+    ]
+
+
+def _has_list_price(row: Row) -> bool:
+    if row["CommitmentDiscountStatus"] == "Unused":
+        return True
+    if row["ListCost"] is None:
+        return False
+    return row["ListCost"] != 0 or not row["EffectiveCost"]
+
+
+def savings(rows: list[Row], month: str) -> list[Row]:
+    usage = [row for row in of_month(rows, month) if row["ChargeCategory"] == "Usage"]
+    answer = []
+    for named, members in grouped(
+        usage, key_of(month, "ServiceName", "BillingCurrency", Provider="ServiceProviderName")
+    ):
+        priced = [row for row in members if _has_list_price(row)]
+        unpriced = [row for row in members if not _has_list_price(row)]
+        listed, contracted = total(priced, "ListCost"), total(priced, "ContractedCost")
+        effective, without = total(priced, "EffectiveCost"), total(unpriced, "EffectiveCost")
+        answer.append(
+            {
+                **named,
+                "ListCost": listed,
+                "ContractedCost": contracted,
+                "EffectiveCost": effective,
+                "NegotiatedSavings": listed - contracted,
+                "CommitmentSavings": contracted - effective,
+                "EffectiveSavingsRate": share(listed - effective, listed),
+                "EffectiveCostWithoutListPrice": without,
+                "ShareWithoutListPrice": share(without, effective + without),
+            }
+        )
+    return answer
+
+
+def commitment_use(rows: list[Row], month: str) -> list[Row]:
+    committed = [row for row in of_month(rows, month) if row["CommitmentDiscountId"] is not None]
+    key = key_of(
+        month, "CommitmentDiscountId", "CommitmentDiscountUnit", "BillingCurrency", Provider="ServiceProviderName"
+    )
+    answer = []
+    for named, members in grouped(committed, key):
+        usage = [row for row in members if row["ChargeCategory"] == "Usage"]
+        used = [row for row in usage if row["CommitmentDiscountStatus"] == "Used"]
+        unused = [row for row in usage if row["CommitmentDiscountStatus"] == "Unused"]
+        used_cost, unused_cost = total(used, "EffectiveCost"), total(unused, "EffectiveCost")
+        answer.append(
+            {
+                **named,
+                "CommitmentDiscountName": greatest(members, "CommitmentDiscountName"),
+                "CommitmentDiscountType": greatest(members, "CommitmentDiscountType"),
+                "CommitmentDiscountCategory": greatest(members, "CommitmentDiscountCategory"),
+                "UsedCost": used_cost,
+                "UnusedCost": unused_cost,
+                "Utilisation": share(used_cost, used_cost + unused_cost),
+                "UsedQuantity": _quantity(used),
+                "UnusedQuantity": _quantity(unused),
+                "PurchaseCost": total((row for row in members if row["ChargeCategory"] == "Purchase"), "BilledCost"),
+            }
+        )
+    return answer
+
+
+def _quantity(rows: list[Row]) -> Decimal | None:
+    said = [row for row in rows if row["CommitmentDiscountQuantity"] is not None]
+    return total(said, "CommitmentDiscountQuantity") if said else None
+
+
+def commitment_coverage(rows: list[Row], month: str) -> list[Row]:
+    usage = [
+        row
+        for row in of_month(rows, month)
+        if row["ChargeCategory"] == "Usage"
+        and row["PricingCategory"] in ("Standard", "Committed")
+        and row["CommitmentDiscountStatus"] != "Unused"
+    ]
+    answer = []
+    for named, members in grouped(
+        usage, key_of(month, "ServiceName", "BillingCurrency", Provider="ServiceProviderName")
+    ):
+        covered = [row for row in members if row["CommitmentDiscountStatus"] == "Used"]
+        told = [row for row in members if row["CommitmentProgramEligibilityDetails"] is not None]
+        eligible = members if covered else []
+        if told:
+            eligible = [row for row in members if row in covered or row in told]
+        if eligible:
+            covered_cost, eligible_cost = total(covered, "ContractedCost"), total(eligible, "ContractedCost")
+            answer.append(
+                {
+                    **named,
+                    "CoveredCost": covered_cost,
+                    "EligibleCost": eligible_cost,
+                    "Coverage": share(covered_cost, eligible_cost),
+                }
+            )
+    return answer
+
+
+def allocation(rows: list[Row], month: str) -> list[Row]:
+    import json
+
+    answer = []
+    for tag_key in ("team", "environment"):
+
+        def key(row: Row, tag_key: str = tag_key) -> dict:
+            value = json.loads(row["Tags"] or "{}").get(tag_key)
+            return {
+                "Month": month,
+                "TagKey": tag_key,
+                "TagValue": (value or "").strip() or None,
+                "BillingCurrency": row["BillingCurrency"],
+            }
+
+        for named, members in grouped(of_month(rows, month), key):
+            of_currency = [row for row in of_month(rows, month) if row["BillingCurrency"] == named["BillingCurrency"]]
+            answer.append(
+                {
+                    **named,
+                    "IsTagged": named["TagValue"] is not None,
+                    "Rows": len(members),
+                    **both_costs(members),
+                    "ShareOfEffectiveCost": share(total(members, "EffectiveCost"), total(of_currency, "EffectiveCost")),
+                }
+            )
+    return answer
+
+
+def movers(rows: list[Row], month: str) -> list[Row]:
+    before = (first_day(month) - timedelta(days=1)).strftime("%Y-%m")
+    if not of_month(rows, before):
+        return []
+
+    def key(row: Row) -> dict:
+        return {
+            "Month": month,
+            "Provider": row["ServiceProviderName"],
+            "ServiceName": row["ServiceName"],
+            "SubAccountId": row["SubAccountId"],
+            "SkuPriceId": row["SkuPriceId"],
+            "Kind": "Correction" if row["ChargeClass"] == "Correction" else row["ChargeCategory"],
+            "BillingCurrency": row["BillingCurrency"],
+        }
+
+    answer = []
+    for named, members in grouped([*of_month(rows, before), *of_month(rows, month)], key):
+        former, now = of_month(members, before), of_month(members, month)
+        cost_before, cost = total(former, "EffectiveCost"), total(now, "EffectiveCost")
+        change = cost - cost_before
+        quantity_change = None
+        if named["Kind"] == "Usage":
+            if not former or not now:
+                quantity_change = change
+            else:
+                quantities = [
+                    total(some, "PricingQuantity") if any(row["PricingQuantity"] is not None for row in some) else None
+                    for some in (former, now)
+                ]
+                if quantities[0] and quantities[1] is not None:
+                    exact = Fraction(cost_before) * (Fraction(quantities[1]) / Fraction(quantities[0]) - 1)
+                    quantity_change = rounded(exact)
+        if not change and not quantity_change:
+            continue
+        answer.append(
+            {
+                **named,
+                "CostBefore": cost_before,
+                "Cost": cost,
+                "Change": change,
+                "QuantityChange": quantity_change,
+                "PriceChange": None if quantity_change is None else change - quantity_change,
+                "Movement": "changed" if former and now else "gone" if former else "new",
+            }
+        )
+    return answer
+
+
+def rounded(number: Fraction) -> Decimal:
+    """To 6 decimals."""
+    return EXACT.divide(Decimal(round(number * 10**6)), Decimal(10**6))
+
+
+def first_day(month: str):
+    from datetime import datetime
+
+    return datetime.strptime(f"{month}-01", "%Y-%m-%d")
+
+
+ANSWERS: dict[str, Answer] = {
+    "allocation": allocation,
+    "cash_and_accrual": cash_and_accrual,
+    "commitment_coverage": commitment_coverage,
+    "commitment_use": commitment_use,
+    "daily_costs": daily_costs,
+    "invoices": invoices,
+    "monthly_costs": monthly_costs,
+    "movers": movers,
+    "savings": savings,
+}
