@@ -49,7 +49,10 @@ def demo() -> None:
 
 
 def _ingest(deliveries: "Collection[DemoDelivery]", progress: Progress, starting: TaskID) -> list[str]:
-    """Runs `<connection>_ingest` for every connection and `focus_publish`, as a backfill would; what failed."""
+    """Runs `<connection>_ingest` for every connection, `focus_publish` and `focus_marts`, as backfills would.
+
+    Returns what failed.
+    """
     from focus_pipeline.components.ingestion import MONTHS_PER_RUN
     from focus_pipeline.definitions import defs
 
@@ -61,7 +64,7 @@ def _ingest(deliveries: "Collection[DemoDelivery]", progress: Progress, starting
         for delivery in deliveries:
             months.setdefault(delivery.connection, set()).add(delivery.month)
         jobs = {f"{name}_ingest": found for name, found in months.items()}
-        jobs["focus_publish"] = set().union(*months.values())
+        jobs["focus_publish"] = jobs["focus_marts"] = set().union(*months.values())
         runs = [(job, some) for job, found in jobs.items() for some in runs_of_months(found, MONTHS_PER_RUN)]
         task = progress.add_task("", total=len(runs))
         for job, some in runs:
@@ -69,16 +72,19 @@ def _ingest(deliveries: "Collection[DemoDelivery]", progress: Progress, starting
             if why := failure_of_run(job, some, definitions, instance):
                 failed.append(why)
             progress.advance(task)
-        progress.update(task, description="ingested and published")
+        progress.update(task, description="ingested, published and computed")
     return failed
 
 
 def _print_summary(where: Warehouse) -> None:
     from focus_pipeline.connection_check import line
-    from focus_pipeline.demo.summary import summarise
+    from focus_pipeline.demo.summary import largest_movers, summarise
 
+    # The running month is not over: against the one before it, everything has become cheaper.
+    before, closed = months_back(current_month(), 2)[:2]
     with where.reading() as warehouse:
         summary = summarise(warehouse)
+        movers = largest_movers(warehouse, closed)
         rejected = warehouse.execute("SELECT Connection, Month, File, Reason FROM focus.rejected_files").fetchall()
     _print_costs("By provider", ("provider",), [((row.provider,), row) for row in summary.providers])
     _print_costs("By month", ("month",), [((row.month,), row) for row in summary.months])
@@ -87,11 +93,21 @@ def _print_summary(where: Warehouse) -> None:
         ("provider", "service"),
         [((row.provider, row.service), row) for row in summary.services],
     )
+    table = _table(f"What moved most from {before} to {closed} (marts.movers)", "provider", "service", "sub-account")
+    for name in ("change", "by quantity", "by price"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for mover in movers:
+        parts = (mover.change, mover.quantity_change, mover.price_change)
+        amounts = ("" if part is None else f"{part:+,.2f}" for part in parts)
+        named = (mover.provider, mover.service, mover.sub_account)
+        table.add_row(*(part or "(none)" for part in named), mover.currency, *amounts)
+    console.print()
+    console.print(table)
     for connection, month, file, reason in rejected:
         line(None, f"{connection} {month}: {file} is rejected and the rest of the month loaded: {reason}")
     console.print(
         "\ngoogle_main was read from files such as BigQuery's EXPORT DATA writes, not from BigQuery."
-        f"\nThe table is focus.cost_and_usage in {where.place}\n"
+        f"\nThe table is focus.cost_and_usage in {where.place}; schema marts beside it has the answers.\n"
         "Next: [bold]make dev[/] opens the Dagster UI on http://localhost:3000, with assets, months, checks and "
         "sensors;\nREADME.md says how to connect a bucket of your own and how to query the table.",
         highlight=False,
@@ -100,10 +116,7 @@ def _print_summary(where: Warehouse) -> None:
 
 
 def _print_costs(title: str, names: tuple[str, ...], rows: list) -> None:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1), header_style="bold")
-    for name in names:
-        table.add_column(name)
-    table.add_column("currency", no_wrap=True)
+    table = _table(title, *names)
     for name in ("rows", "BilledCost", "EffectiveCost"):
         table.add_column(name, justify="right", no_wrap=True)
     for key, row in rows:
@@ -111,6 +124,15 @@ def _print_costs(title: str, names: tuple[str, ...], rows: list) -> None:
         table.add_row(*(part or "(none)" for part in key), row.currency, *costs)
     console.print()
     console.print(table)
+
+
+def _table(title: str, *names: str) -> Table:
+    """A table with these columns, and one for the currency."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1), header_style="bold")
+    for name in names:
+        table.add_column(name)
+    table.add_column("currency", no_wrap=True)
+    return table
 
 
 def _progress() -> Progress:

@@ -1,4 +1,4 @@
-"""What the unified table holds, in three small tables. Costs are exact and never added up over currencies."""
+"""What the unified table holds, and what marts say of it. Costs are exact and never added up over currencies."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -6,6 +6,7 @@ from decimal import Decimal
 import duckdb
 
 TOP_SERVICES = 10
+TOP_MOVERS = 3
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,39 @@ class DemoSummary:
     providers: list[ProviderCosts]
     months: list[MonthCosts]
     services: list[ServiceCosts]
+
+
+@dataclass(frozen=True)
+class Mover:
+    """A service of one sub-account whose EffectiveCost changed from the month before. Costs are in `currency`.
+
+    quantity_change, price_change: the parts of `change`, of usage that can be split; None where nothing of it can.
+    """
+
+    provider: str | None
+    service: str | None
+    sub_account: str | None
+    currency: str
+    change: Decimal
+    quantity_change: Decimal | None
+    price_change: Decimal | None
+
+
+def largest_movers(warehouse: duckdb.DuckDBPyConnection, month: str) -> list[Mover]:
+    """The TOP_MOVERS services of marts.movers that changed most, by the number: currencies are not converted."""
+    rows = warehouse.execute(
+        """
+        SELECT
+            Provider, ServiceName, SubAccountId, BillingCurrency, sum(Change), sum(QuantityChange), sum(PriceChange)
+        FROM marts.movers
+        WHERE Month = $month
+        GROUP BY Provider, ServiceName, SubAccountId, BillingCurrency
+        ORDER BY abs(sum(Change)) DESC, Provider, ServiceName, SubAccountId, BillingCurrency
+        LIMIT $count
+        """,
+        {"month": month, "count": TOP_MOVERS},
+    ).fetchall()
+    return [Mover(*row) for row in rows]
 
 
 def summarise(warehouse: duckdb.DuckDBPyConnection) -> DemoSummary:

@@ -11,8 +11,10 @@ from focus_pipeline.demo.summary import (
     TOP_SERVICES,
     DemoSummary,
     MonthCosts,
+    Mover,
     ProviderCosts,
     ServiceCosts,
+    largest_movers,
     summarise,
 )
 from focus_pipeline_tests.warehouses import warehouse_at
@@ -70,3 +72,26 @@ def test_the_largest_services_come_first(warehouse: duckdb.DuckDBPyConnection) -
     _add(warehouse, *[("2025-01", "Cloud", f"Service {n}", "USD", Decimal(0), Decimal(n)) for n in range(15)])
     services = summarise(warehouse).services
     assert [row.service for row in services] == [f"Service {n}" for n in range(14, 14 - TOP_SERVICES, -1)]
+
+
+def test_the_services_that_moved_most_are_summed_over_their_prices(warehouse: duckdb.DuckDBPyConnection) -> None:
+    warehouse.execute(
+        "CREATE TABLE marts.movers (Month VARCHAR, Provider VARCHAR, ServiceName VARCHAR, SubAccountId VARCHAR, "
+        "BillingCurrency VARCHAR, Change DECIMAL(38, 18), QuantityChange DECIMAL(38, 18), PriceChange DECIMAL(38, 18))"
+    )
+    warehouse.executemany(
+        "INSERT INTO marts.movers VALUES (?, 'Cloud', ?, '1', 'USD', ?, ?, ?)",
+        [
+            ("2025-02", "Compute", 5, 3, 2),
+            ("2025-02", "Compute", -15, -15, 0),
+            ("2025-02", "Support", 7, None, None),
+            ("2025-02", "Storage", -1, -1, 0),
+            ("2025-02", "Queue", "0.5", "0.5", 0),
+            ("2025-01", "Compute", 99, 99, 0),
+        ],
+    )
+    assert largest_movers(warehouse, "2025-02") == [
+        Mover("Cloud", "Compute", "1", "USD", Decimal(-10), Decimal(-12), Decimal(2)),
+        Mover("Cloud", "Support", "1", "USD", Decimal(7), None, None),
+        Mover("Cloud", "Storage", "1", "USD", Decimal(-1), Decimal(-1), Decimal(0)),
+    ]

@@ -33,6 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     )
     assert made.returncode == 0, made.stdout[-2000:] + made.stderr[-2000:]
     assert "Services with the highest EffectiveCost" in made.stdout
+    assert "(marts.movers)" in made.stdout
     return project
 
 
