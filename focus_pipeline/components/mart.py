@@ -77,6 +77,12 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
     ] = {}  # noqa: RUF012
     checks: Annotated[list[Check], Field(description="Further checks, each a SELECT of the rows that are wrong.")] = []  # noqa: RUF012
 
+    ai_rules: Annotated[
+        Path | None,
+        dg.Resolver(lambda context, file: context.resolve_source_relative_path(file), model_field_type=str | None),
+        Field(description="File beside this one with rules of your own for the function ai_meter, asked before ours."),
+    ] = None
+
     @model_validator(mode="after")
     def _can_be_computed(self) -> "Mart":
         check_mart(self.mart())
@@ -94,6 +100,7 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
             covers=self.covers,
             parameters=self.parameters,
             checks=tuple(MartCheck(**check.model_dump()) for check in self.checks),
+            ai_rules=self.ai_rules,
         )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

@@ -5,8 +5,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import duckdb
+
+from focus_pipeline.marts.ai_meters import own_rules
+from focus_pipeline.marts.functions import calls_functions, fingerprint_of_functions
 
 MONTH = "Month"
 """Column that every mart has: the month of the row, `YYYY-MM`."""
@@ -38,6 +42,7 @@ class Mart:
     months before its own a month reads. grain: columns that tell its rows apart. columns: name -> meaning. covers: each
     row of the table is in it once, so that its BilledCost and EffectiveCost add up to the table's. parameters: values
     that the SELECT takes as $name.
+    ai_rules: file of further rules for the function ai_meter, see ai_meters.py.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Mart:
     covers: bool = False
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     checks: tuple[MartCheck, ...] = ()
+    ai_rules: Path | None = None
 
     @property
     def table(self) -> str:
@@ -58,7 +64,10 @@ class Mart:
     @property
     def definition(self) -> str:
         """Changes with whatever the mart is made of."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:20]
+        content = asdict(self) | {"ai_rules": None}
+        if calls_functions(self.sql):
+            content["ai_rules"] = fingerprint_of_functions(self.ai_rules)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def check_mart(mart: Mart) -> None:
@@ -75,6 +84,8 @@ def check_mart(mart: Mart) -> None:
         raise ValueError(f"the mart {mart.name} cannot have a parameter {taken[0]!r}: the pipeline gives it")
     if unused := sorted({*mart.parameters} - used):
         raise ValueError(f"{where} does not use its parameter ${unused[0]}")
+    if mart.ai_rules is not None:
+        own_rules(mart.ai_rules)
     named = [check.name for check in mart.checks]
     for check in mart.checks:
         if check.name in ("grain", "covers") or named.count(check.name) > 1:

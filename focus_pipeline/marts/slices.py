@@ -4,12 +4,14 @@ import hashlib
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 
 import duckdb
 
 from focus_pipeline.machine import machine_faults
+from focus_pipeline.marts.functions import calls_functions, functions
 from focus_pipeline.marts.mart import MONTH, Mart, MartCheck, parameters_of
 from focus_pipeline.months import months_back
 from focus_pipeline.sql import literal, only_row, quoted, transaction
@@ -169,8 +171,9 @@ def _forget_gone(connection: duckdb.DuckDBPyConnection, mart: Mart) -> None:
 
 def _replaced(connection: duckdb.DuckDBPyConnection, mart: Mart, slices: Sequence[Slice]) -> list[ComputedSlice]:
     computed, month = [], slices[0].month
+    given = functions(connection, mart.ai_rules) if calls_functions(mart.sql) else nullcontext()
     try:
-        with transaction(connection):
+        with given, transaction(connection):
             for one in slices:
                 month = one.month
                 computed.append(_replace(connection, mart, one))

@@ -306,6 +306,105 @@ def movers(rows: list[Row], month: str) -> list[Row]:
     return answer
 
 
+AI_METERS: dict[str, dict] = {
+    "USE1-NovaPro-cache-read-input-token-count": {
+        "Model": "Nova Pro",
+        "ModelFamily": "nova",
+        "Direction": "cache read",
+        "Tier": "standard",
+        "Unit": "tokens",
+        "per": 1000,
+    },
+    "USE1-MP:USE1_OutputTokenCount-Units": {
+        "Model": "unknown",
+        "ModelFamily": None,
+        "Direction": "output",
+        "Tier": "standard",
+        "Unit": "tokens",
+        "per": 1_000_000,
+    },
+    "gpt 4.1 nano Batch Inp DZone Tokens": {
+        "Model": "gpt-4.1-nano",
+        "ModelFamily": "gpt",
+        "Direction": "input",
+        "Tier": "data zone,batch",
+        "Unit": "tokens",
+        "per": 1000,
+    },
+    "Gemini 2.5 Flash Lite Text Input - Predictions": {
+        "Model": "gemini-2.5-flash-lite",
+        "ModelFamily": "gemini",
+        "Direction": "input",
+        "Tier": "standard",
+        "Unit": "tokens",
+        "per": 1,
+    },
+    "cache_creation": {
+        "Model": "claude-opus-4-6",
+        "ModelFamily": "claude",
+        "Direction": "cache write",
+        "Tier": "standard",
+        "Unit": "tokens",
+        "per": "consumed",
+    },
+    "USE1-Host:ml.m5.xlarge": {
+        "Model": None,
+        "ModelFamily": None,
+        "Direction": "hosting",
+        "Tier": "standard",
+        "Unit": "instance hours",
+        "per": 1,
+    },
+    "Widget Hours": {
+        "Model": None,
+        "ModelFamily": None,
+        "Direction": "unclassified",
+        "Tier": None,
+        "Unit": None,
+        "per": 0,
+    },
+}
+"""SkuMeter -> what it means, of the charges that are of an AI service; by hand."""
+
+
+def ai_costs(rows: list[Row], month: str) -> list[Row]:
+    def key(row: Row) -> dict:
+        meter = AI_METERS[row["SkuMeter"]]
+        if row["ChargeCategory"] in ("Tax", "Credit", "Adjustment"):
+            meter = dict.fromkeys(meter) | {"Direction": "not usage (credit)"}
+        return {
+            "Month": month,
+            "Provider": row["ServiceProviderName"],
+            "Seller": row["PublisherName"],
+            "ServiceName": row["ServiceName"] or "Amazon Bedrock",
+            **{name: meter[name] for name in ("Model", "ModelFamily", "Direction", "Tier", "Unit")},
+            "BillingCurrency": row["BillingCurrency"],
+            "SubAccountId": row["SubAccountId"],
+            "Tags": row["Tags"],
+        }
+
+    answer = []
+    for named, members in grouped([row for row in of_month(rows, month) if row["SkuMeter"] in AI_METERS], key):
+        quantity = None
+        if named["Unit"]:
+            quantities = [_units(row) for row in members]
+            said = [one for one in quantities if one is not None]
+            quantity = sum(said, ZERO) if said else None
+        costs = both_costs(members)
+        per_million = None
+        if named["Unit"] == "tokens" and quantity:
+            per_million = Fraction(costs["EffectiveCost"]) / Fraction(quantity) * 1_000_000
+        answer.append(named | costs | {"Quantity": quantity, "CostPerMillionTokens": per_million})
+    return answer
+
+
+def _units(row: Row) -> Decimal | None:
+    per = AI_METERS[row["SkuMeter"]]["per"]
+    if per == "consumed":
+        return row["ConsumedQuantity"]
+    return None if row["PricingQuantity"] is None else EXACT.multiply(row["PricingQuantity"], Decimal(per))
+
+
 def rounded(number: Fraction) -> Decimal:
     """To 6 decimals."""
     return EXACT.divide(Decimal(round(number * 10**6)), Decimal(10**6))
@@ -318,6 +417,7 @@ def first_day(month: str):
 
 
 ANSWERS: dict[str, Answer] = {
+    "ai_costs": ai_costs,
     "allocation": allocation,
     "cash_and_accrual": cash_and_accrual,
     "commitment_coverage": commitment_coverage,

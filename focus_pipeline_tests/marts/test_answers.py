@@ -36,7 +36,7 @@ def charge(generator: random.Random, month: str, number: int) -> Row:
     tags = generator.choice(
         [None, {}, {"team": "data"}, {"team": "shop", "environment": "live"}, {"team": " "}, {"environment": ""}]
     )
-    return focus_row(
+    charged = focus_row(
         BillingPeriodStart=f"{month}-01T00:00:00Z",
         BillingPeriodEnd=f"{_next(month)}-01T00:00:00Z",
         ChargePeriodStart=f"{older}-{day:02d}T0{generator.randrange(10)}:00:00Z",
@@ -71,6 +71,46 @@ def charge(generator: random.Random, month: str, number: int) -> Row:
         Tags="" if tags is None else json.dumps(tags),
         ResourceId=f"r-{number}",
     )
+    return charged | ai_charge(generator)
+
+
+def ai_charge(generator: random.Random) -> Row:
+    """What a charge of an AI service has, or nothing of it: some are, and some only look like one."""
+    nothing = dict.fromkeys(
+        ("ConsumedQuantity", "ConsumedUnit", "SkuMeter", "x_Operation", "x_PricingUnitDescription", "x_UsageType"), ""
+    )
+    amazon = {"ServiceName": "Amazon Bedrock", "PricingUnit": "1K tokens"}
+    charges = {
+        "USE1-NovaPro-cache-read-input-token-count": amazon,
+        "USE1-MP:USE1_OutputTokenCount-Units": {
+            "ServiceName": "",
+            "PricingUnit": "Units",
+            "x_Operation": "InvokeModelStreamingInference",
+        },
+        "gpt 4.1 nano Batch Inp DZone Tokens": {
+            "ServiceName": "Azure AI Services",
+            "PricingUnit": "Units",
+            "ConsumedUnit": "Units",
+            "ConsumedQuantity": "123456",
+            "x_PricingUnitDescription": "1K",
+        },
+        "Gemini 2.5 Flash Lite Text Input - Predictions": {"ServiceName": "Vertex AI", "PricingUnit": "count"},
+        "cache_creation": {
+            "ServiceName": "claude-opus-4-6",
+            "PricingUnit": "1M tokens",
+            "ConsumedUnit": "tokens",
+            "ConsumedQuantity": str(generator.randrange(10**8)),
+            "SkuPriceId": "claude-opus-4-6|cache_creation",
+        },
+        "USE1-Host:ml.m5.xlarge": {"ServiceName": "Amazon SageMaker", "PricingUnit": "Hrs"},
+        "Widget Hours": {"ServiceName": "Frobnicator", "ServiceCategory": "AI and Machine Learning"},
+        "USE1-M2MTokenRequestsFull": {"ServiceName": "Amazon Cognito", "PricingUnit": "Requests"},
+    }
+    if generator.random() < 0.6:
+        return nothing
+    meter = generator.choice(list(charges))
+    usage_type = {"x_UsageType": meter} if meter.startswith("USE1-") else {}
+    return nothing | {"SkuMeter": meter} | usage_type | charges[meter]
 
 
 def _next(month: str) -> str:
@@ -95,7 +135,10 @@ def test_every_mart_gives_the_answer_that_is_worked_out_by_hand(
     computed = table.compute()
     assert [str(one.failed) for one in computed if one.failed] == []
     broken = [(one.mart, one.month, check.said) for one in computed for check in one.checks if not check.passed]
-    assert broken == []
+    # The rows of a service that nobody knows are more than 5 %.
+    assert {(mart, said.partition(":")[0]) for mart, _, said in broken} == {
+        ("ai_costs", "No more than 5 % of the EffectiveCost in a currency is unclassified")
+    }
     assert ANSWERS.keys() == {mart.name for mart in shipped_marts}
     rows = table.staged_rows()
     for mart in shipped_marts:

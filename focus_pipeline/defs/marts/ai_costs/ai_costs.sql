@@ -1,0 +1,120 @@
+-- AI costs by model and direction.
+--
+-- Which rows: those of an AI service by its name or FOCUS category, those whose meter names tokens or a model, and
+-- Marketplace charges whose operation is Bedrock's. What ai_meter then tells to be something else ("not AI") is left out.
+-- Quantity: ConsumedQuantity where it is in tokens already; otherwise PricingQuantity times the block that the meter is
+-- priced in. Azure calls 1,000 tokens "Units", so that its ConsumedUnit says nothing.
+-- Tax, credits and adjustments of an AI service are part of its cost, and not of its price per token.
+-- Month: x_Month. Corrections count in the month of their invoice.
+WITH charges AS (
+    SELECT
+        x_Month AS Month,
+        ServiceProviderName AS Provider,
+        coalesce(PublisherName, ServiceProviderName) AS Seller,
+        CASE
+            WHEN ServiceName IS NULL AND (x_ProviderColumns ->> '$.x_Operation') LIKE 'InvokeModel%' THEN 'Amazon Bedrock'
+            ELSE ServiceName
+        END AS ServiceName,
+        ChargeCategory,
+        ChargeCategory IN ('Tax', 'Credit', 'Adjustment') AS is_no_usage,
+        PricingQuantity,
+        CASE WHEN lower(ConsumedUnit) IN ('token', 'tokens') THEN ConsumedQuantity END AS ConsumedTokens,
+        BillingCurrency,
+        coalesce(BilledCost, 0) AS BilledCost,
+        coalesce(EffectiveCost, 0) AS EffectiveCost,
+        SubAccountId,
+        CAST(Tags AS VARCHAR) AS Tags,
+        CAST(json_object(
+            'ConsumedUnit', CASE WHEN ConsumedQuantity IS NOT NULL THEN ConsumedUnit END,
+            'PricingUnit', PricingUnit,
+            'ServiceName', ServiceName,
+            'SkuMeter', SkuMeter,
+            'SkuPriceId', CASE WHEN contains(SkuPriceId, '|') THEN SkuPriceId END,
+            'ChargeDescription', CASE WHEN SkuMeter IS NULL THEN ChargeDescription END,
+            'SkuPriceDetails',
+            CASE WHEN regexp_matches(CAST(SkuPriceDetails AS VARCHAR), '"(Model|Token)') THEN SkuPriceDetails END,
+            'line_item', x_ProviderColumns ->> '$.line_item',
+            'model', x_ProviderColumns ->> '$.model',
+            'token_type', x_ProviderColumns ->> '$.token_type',
+            'service_tier', x_ProviderColumns ->> '$.service_tier',
+            'x_Operation', x_ProviderColumns ->> '$.x_Operation',
+            'x_PricingUnitDescription', x_ProviderColumns ->> '$.x_PricingUnitDescription',
+            'x_ServiceCode', x_ProviderColumns ->> '$.x_ServiceCode',
+            'x_SkuMeterName', x_ProviderColumns ->> '$.x_SkuMeterName',
+            'x_SkuMeterSubcategory', x_ProviderColumns ->> '$.x_SkuMeterSubcategory',
+            'x_TokenType', x_ProviderColumns ->> '$.x_TokenType',
+            'x_UsageType', x_ProviderColumns ->> '$.x_UsageType'
+        ) AS VARCHAR) AS fields
+    FROM focus.cost_and_usage
+    WHERE x_Month = $month
+        AND (
+            ServiceCategory = 'AI and Machine Learning'
+            OR regexp_matches(
+                coalesce(ServiceName, ''),
+                '(?i)bedrock|sagemaker|openai|azure ai|cognitive|vertex|gemini|generative ai|anthropic|claude|cohere|mistral'
+            )
+            OR regexp_matches(coalesce(SkuMeter, ''), '(?i)token|-MP:.*(Input|Output|Cache)|gemini|claude|gpt')
+            OR (x_ProviderColumns ->> '$.x_Operation') LIKE 'InvokeModel%'
+        )
+),
+meters AS MATERIALIZED (
+    SELECT fields, ai_meter(fields) AS meter FROM (SELECT DISTINCT fields FROM charges)
+),
+named AS (
+    SELECT
+        charges.*,
+        CASE WHEN is_no_usage THEN NULL ELSE meter.Model END AS Model,
+        CASE WHEN is_no_usage THEN NULL ELSE meter.ModelFamily END AS ModelFamily,
+        CASE WHEN is_no_usage AND meter.Direction <> 'not AI' THEN 'not usage (credit)' ELSE meter.Direction END
+            AS Direction,
+        CASE WHEN is_no_usage THEN NULL ELSE meter.Tier END AS Tier,
+        CASE WHEN is_no_usage THEN NULL ELSE meter.Unit END AS Unit,
+        CASE
+            WHEN is_no_usage OR meter.Unit IS NULL THEN NULL
+            WHEN meter.Unit = 'tokens' AND ConsumedTokens IS NOT NULL THEN ConsumedTokens
+            ELSE PricingQuantity * meter.Per
+        END AS Quantity
+    FROM charges
+    LEFT JOIN meters USING (fields)
+),
+sums AS (
+    SELECT
+        Month,
+        Provider,
+        Seller,
+        ServiceName,
+        Model,
+        ModelFamily,
+        Direction,
+        Tier,
+        Unit,
+        sum(Quantity) AS Quantity,
+        BillingCurrency,
+        sum(BilledCost) AS BilledCost,
+        sum(EffectiveCost) AS EffectiveCost,
+        SubAccountId,
+        Tags
+    FROM named
+    WHERE Direction <> 'not AI'
+    GROUP BY ALL
+)
+SELECT
+    Month,
+    Provider,
+    Seller,
+    ServiceName,
+    Model,
+    ModelFamily,
+    Direction,
+    Tier,
+    Unit,
+    Quantity,
+    BillingCurrency,
+    BilledCost,
+    EffectiveCost,
+    CASE WHEN Unit = 'tokens' AND Quantity <> 0
+        THEN CAST(EffectiveCost AS DOUBLE) / CAST(Quantity AS DOUBLE) * 1000000 END AS CostPerMillionTokens,
+    SubAccountId,
+    Tags
+FROM sums
+ORDER BY EffectiveCost DESC
