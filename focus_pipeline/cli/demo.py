@@ -78,13 +78,14 @@ def _ingest(deliveries: "Collection[DemoDelivery]", progress: Progress, starting
 
 def _print_summary(where: Warehouse) -> None:
     from focus_pipeline.connection_check import line
-    from focus_pipeline.demo.summary import largest_movers, summarise
+    from focus_pipeline.demo.summary import ai_costs, largest_movers, summarise
 
     # The running month is not over: against the one before it, everything has become cheaper.
     before, closed = months_back(current_month(), 2)[:2]
     with where.reading() as warehouse:
         summary = summarise(warehouse)
         movers = largest_movers(warehouse, closed)
+        of_ai = ai_costs(warehouse)
         rejected = warehouse.execute("SELECT Connection, Month, File, Reason FROM focus.rejected_files").fetchall()
     _print_costs("By provider", ("provider",), [((row.provider,), row) for row in summary.providers])
     _print_costs("By month", ("month",), [((row.month,), row) for row in summary.months])
@@ -93,6 +94,16 @@ def _print_summary(where: Warehouse) -> None:
         ("provider", "service"),
         [((row.provider, row.service), row) for row in summary.services],
     )
+    table = _table("What AI costs (marts.ai_costs)", "model", "counted")
+    for name in ("quantity", "EffectiveCost", "1M tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in of_ai:
+        counted = row.direction if row.unit in ("tokens", None) else f"{row.direction}, {row.unit}"
+        quantity = "" if row.quantity is None else f"{row.quantity:,.0f}"
+        price = "" if row.per_million is None else f"{row.per_million:,.2f}"
+        table.add_row(row.model or "", counted, row.currency, quantity, f"{row.effective_cost:,.2f}", price)
+    console.print()
+    console.print(table)
     table = _table(f"What moved most from {before} to {closed} (marts.movers)", "provider", "service", "sub-account")
     for name in ("change", "by quantity", "by price"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -109,9 +109,20 @@ FROM (VALUES
     ('AmazonAthena', 'Amazon Athena', 'Analytics', 'Analytics Platforms', 'RunQuery', 'Workgroup',
         'Data scanned', 'TB', 5.0000, 4.7500, 9, 2.0, 'data'),
     ('AmazonBedrock', 'Amazon Bedrock', 'AI and Machine Learning', 'Generative AI', 'InvokeModel', 'Inference Profile',
-        'Input tokens', '1000 Tokens', 0.0030, 0.0030, 9500, 6.0, NULL),
+        'USE1-NovaPro-input-tokens', '1000 Tokens', 0.0008, 0.0008, 14000, 6.0, NULL),
     ('AmazonBedrock', 'Amazon Bedrock', 'AI and Machine Learning', 'Generative AI', 'InvokeModel', 'Inference Profile',
-        'Output tokens', '1000 Tokens', 0.0150, 0.0150, 2100, 6.0, NULL)
+        'USE1-NovaPro-output-tokens', '1000 Tokens', 0.0032, 0.0032, 3500, 6.0, NULL),
+    ('AmazonBedrock', 'Amazon Bedrock', 'AI and Machine Learning', 'Generative AI', 'InvokeModel', 'Inference Profile',
+        'USE1-NovaPro-cache-read-input-token-count', '1000 Tokens', 0.0002, 0.0002, 21000, 9.0, NULL),
+    ('AmazonBedrock', 'Amazon Bedrock', 'AI and Machine Learning', 'Generative AI', 'InvokeModel', 'Inference Profile',
+        'USE1-NovaPro-output-tokens-batch', '1000 Tokens', 0.0016, 0.0016, 2600, 4.0, 'data'),
+    -- Sold by AWS Marketplace: in units of a million tokens, without a service code.
+    ('', 'Claude Sonnet 4.6 (Amazon Bedrock Edition)', 'AI and Machine Learning', 'Generative AI',
+        'InvokeModelInference', 'Inference Profile', 'USE1-MP:USE1_InputTokenCount_Global-Units', 'Units',
+        3.0000, 3.0000, 6, 8.0, NULL),
+    ('', 'Claude Sonnet 4.6 (Amazon Bedrock Edition)', 'AI and Machine Learning', 'Generative AI',
+        'InvokeModelInference', 'Inference Profile', 'USE1-MP:USE1_OutputTokenCount_Global-Units', 'Units',
+        15.0000, 15.0000, 1.2, 8.0, NULL)
 ) AS price_list(
     service_code, service, category, subcategory, operation, resource_type,
     meter, unit, list_price, contracted_price, per_day, growth_percent, only_team

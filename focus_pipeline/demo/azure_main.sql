@@ -135,8 +135,15 @@ FROM (VALUES
         'Log Analytics workspace', 'microsoft.operationalinsights/workspaces', 'GB', 2.3000, 2.1850, 14, 3.0),
     ('Key Vault', 'Security', 'Security', 'Standard', 'Operations', 'Key vault',
         'microsoft.keyvault/vaults', '10K', 0.0300, 0.0300, 65, 1.0),
-    ('Azure OpenAI Service', 'AI and Machine Learning', 'AI + Machine Learning', 'Models', 'Output Tokens',
-        'Azure OpenAI', 'microsoft.cognitiveservices/accounts', '1K', 0.0100, 0.0100, 5200, 6.0)
+    ('Azure OpenAI Service', 'AI and Machine Learning', 'AI + Machine Learning', 'Azure OpenAI',
+        'gpt 4o 1120 Inp glbl 1M Tokens', 'Azure OpenAI', 'microsoft.cognitiveservices/accounts', '1M',
+        2.5000, 2.5000, 6.4, 6.0),
+    ('Azure OpenAI Service', 'AI and Machine Learning', 'AI + Machine Learning', 'Azure OpenAI',
+        'gpt 4o 1120 cached Inp glbl 1M Tokens', 'Azure OpenAI', 'microsoft.cognitiveservices/accounts', '1M',
+        1.2500, 1.2500, 5.2, 9.0),
+    ('Azure OpenAI Service', 'AI and Machine Learning', 'AI + Machine Learning', 'Azure OpenAI',
+        'gpt 4o 1120 Outp glbl 1M Tokens', 'Azure OpenAI', 'microsoft.cognitiveservices/accounts', '1M',
+        10.0000, 10.0000, 2.6, 6.0)
 ) AS meters(
     service, category, family, subcategory, meter, resource_type,
     provider_type, unit, list_price, contracted_price, per_day, growth_percent

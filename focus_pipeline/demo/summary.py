@@ -72,6 +72,36 @@ class Mover:
     price_change: Decimal | None
 
 
+@dataclass(frozen=True)
+class AICosts:
+    """A model and what was counted of it. quantity: in `unit`. per_million: EffectiveCost of a million tokens."""
+
+    provider: str | None
+    model: str | None
+    direction: str
+    unit: str | None
+    quantity: Decimal | None
+    currency: str
+    effective_cost: Decimal
+    per_million: float | None
+
+
+def ai_costs(warehouse: duckdb.DuckDBPyConnection) -> list[AICosts]:
+    """What marts.ai_costs has of all months, by model and direction, the dearest first in each currency."""
+    rows = warehouse.execute(
+        """
+        SELECT
+            Provider, Model, Direction, Unit, sum(Quantity), BillingCurrency, sum(EffectiveCost),
+            CASE WHEN Unit = 'tokens' AND sum(Quantity) <> 0
+                THEN CAST(sum(EffectiveCost) AS DOUBLE) / CAST(sum(Quantity) AS DOUBLE) * 1000000 END
+        FROM marts.ai_costs
+        GROUP BY Provider, Model, Direction, Unit, BillingCurrency
+        ORDER BY BillingCurrency, sum(EffectiveCost) DESC, Provider, Model, Direction, Unit
+        """
+    ).fetchall()
+    return [AICosts(*row) for row in rows]
+
+
 def largest_movers(warehouse: duckdb.DuckDBPyConnection, month: str) -> list[Mover]:
     """The TOP_MOVERS services of marts.movers that changed most, by the number: currencies are not converted."""
     rows = warehouse.execute(

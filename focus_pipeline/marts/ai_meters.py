@@ -29,6 +29,7 @@ FIELDS = (
     "model",
     "token_type",
     "service_tier",
+    "x_Model",
     "x_Operation",
     "x_PricingUnitDescription",
     "x_ServiceCode",

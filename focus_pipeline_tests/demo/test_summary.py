@@ -9,11 +9,13 @@ import pytest
 
 from focus_pipeline.demo.summary import (
     TOP_SERVICES,
+    AICosts,
     DemoSummary,
     MonthCosts,
     Mover,
     ProviderCosts,
     ServiceCosts,
+    ai_costs,
     largest_movers,
     summarise,
 )
@@ -94,4 +96,25 @@ def test_the_services_that_moved_most_are_summed_over_their_prices(warehouse: du
         Mover("Cloud", "Compute", "1", "USD", Decimal(-10), Decimal(-12), Decimal(2)),
         Mover("Cloud", "Support", "1", "USD", Decimal(7), None, None),
         Mover("Cloud", "Storage", "1", "USD", Decimal(-1), Decimal(-1), Decimal(0)),
+    ]
+
+
+def test_ai_costs_are_summed_over_months_and_sub_accounts(warehouse: duckdb.DuckDBPyConnection) -> None:
+    warehouse.execute(
+        "CREATE TABLE marts.ai_costs (Month VARCHAR, Provider VARCHAR, Model VARCHAR, Direction VARCHAR, Unit VARCHAR, "
+        "Quantity DECIMAL(38, 18), BillingCurrency VARCHAR, EffectiveCost DECIMAL(38, 18))"
+    )
+    warehouse.executemany(
+        "INSERT INTO marts.ai_costs VALUES (?, 'Cloud', ?, ?, ?, ?, 'USD', ?)",
+        [
+            ("2025-01", "nova", "input", "tokens", 1_500_000, 3),
+            ("2025-02", "nova", "input", "tokens", 500_000, 1),
+            ("2025-02", "nova", "output", "tokens", 0, 2),
+            ("2025-02", None, "not usage (credit)", None, None, -1),
+        ],
+    )
+    assert ai_costs(warehouse) == [
+        AICosts("Cloud", "nova", "input", "tokens", Decimal(2_000_000), "USD", Decimal(4), 2.0),
+        AICosts("Cloud", "nova", "output", "tokens", Decimal(0), "USD", Decimal(2), None),
+        AICosts("Cloud", None, "not usage (credit)", None, None, "USD", Decimal(-1), None),
     ]

@@ -34,6 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert made.returncode == 0, made.stdout[-2000:] + made.stderr[-2000:]
     assert "Services with the highest EffectiveCost" in made.stdout
     assert "(marts.movers)" in made.stdout
+    assert "claude" in made.stdout.lower()
     return project
 
 

@@ -37,6 +37,7 @@ WITH charges AS (
             'model', x_ProviderColumns ->> '$.model',
             'token_type', x_ProviderColumns ->> '$.token_type',
             'service_tier', x_ProviderColumns ->> '$.service_tier',
+            'x_Model', x_ProviderColumns ->> '$.x_Model',
             'x_Operation', x_ProviderColumns ->> '$.x_Operation',
             'x_PricingUnitDescription', x_ProviderColumns ->> '$.x_PricingUnitDescription',
             'x_ServiceCode', x_ProviderColumns ->> '$.x_ServiceCode',
