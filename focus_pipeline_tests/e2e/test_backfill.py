@@ -67,11 +67,15 @@ def materialised(project: Project, asset: list[str]) -> list[str]:
 
 
 def check_results(project: Project) -> dict[tuple[str, str | None], bool]:
-    """(check, partition) -> passed, of everything that was evaluated in the project's instance."""
+    """(check, partition) -> passed, of everything that was evaluated in the project's instance but marts."""
     with dg.DagsterInstance.from_config(str(project.root / ".dagster")) as instance:
         evaluations = [
             entry.dagster_event.asset_check_evaluation_data
             for run in instance.get_runs()
             for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         ]
-    return {(evaluation.check_name, evaluation.partition): evaluation.passed for evaluation in evaluations}
+    return {
+        (evaluation.check_name, evaluation.partition): evaluation.passed
+        for evaluation in evaluations
+        if evaluation.asset_key.path[0] != "marts"
+    }

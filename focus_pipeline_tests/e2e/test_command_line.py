@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import focus_pipeline
@@ -13,7 +14,7 @@ from focus_pipeline.months import current_month, months_back
 from focus_pipeline_tests.e2e.crashes import billed
 from focus_pipeline_tests.e2e.dagster_server import DagsterServer, await_true, months_of, running_dagster
 from focus_pipeline_tests.e2e.deliveries import ASSETS, CONNECTION, deliver_months
-from focus_pipeline_tests.e2e.project import Project, clone_project
+from focus_pipeline_tests.e2e.project import REPOSITORY, Project, clone_project
 
 MONTHS = months_back(current_month(), 3)
 
@@ -225,7 +226,7 @@ def test_dg_scaffolds_a_connection_that_loads_once_it_is_filled_in(project: Proj
 
 def test_every_type_is_scaffolded_as_a_connection_that_loads_once_it_is_filled_in(project: Project) -> None:
     written = {}
-    for kind in focus_pipeline.__all__:
+    for kind in {*focus_pipeline.__all__} - {"Mart"}:
         name = f"new_{kind.lower()}"
         scaffolded = typed(project, "dg", "scaffold", "defs", f"focus_pipeline.{kind}", name)
         assert scaffolded.returncode == 0, scaffolded.stderr
@@ -243,6 +244,35 @@ def test_every_type_is_scaffolded_as_a_connection_that_loads_once_it_is_filled_i
     answer = check(project, "new_awsdataexport")
     assert answer.returncode == 1
     assert "the environment lacks NEW_AWSDATAEXPORT_EXTERNAL_ID (for auth.external_id)" in answer.stdout
+
+
+def test_a_mart_is_scaffolded_edited_and_computed_with_the_words_of_its_page(project: Project) -> None:
+    page = (REPOSITORY / "docs" / "marts.md").read_text("utf-8")
+    (command,) = re.findall(r"^\.venv/bin/(dg scaffold defs focus_pipeline\.Mart \w+)$", page, re.MULTILINE)
+    scaffolded = typed(project, *command.split())
+    assert scaffolded.returncode == 0, scaffolded.stderr
+    name = command.split()[-1]
+    sql = project.root / "focus_pipeline" / "defs" / name / f"{name}.sql"
+    yaml = sql.with_name("defs.yaml")
+    assert typed(project, "dg", "check", "defs").returncode == 0, "it can be computed as it is"
+    assert load(project, MONTHS[0]).returncode == 0
+    computed = typed(project, "dg", "launch", "--assets", f"key:marts/{name}", "--partition", MONTHS[0])
+    assert computed.returncode == 0, computed.stderr[-1000:]
+    with duckdb.connect(project.data_dir / "warehouse.duckdb", read_only=True) as warehouse:
+        ((total,),) = warehouse.sql(f"SELECT sum(BilledCost) FROM marts.{name}").fetchall()
+        assert [(total,)] == warehouse.sql("SELECT sum(BilledCost) FROM focus.cost_and_usage").fetchall()
+    sql.write_text(sql.read_text().replace("    ServiceName,\n", "    Tags ->> '$.team' AS Team,\n"))
+    broken = typed(project, "dg", "launch", "--assets", f"key:marts/{name}", "--partition", MONTHS[0])
+    assert broken.returncode != 0
+    said = (
+        f"the mart {name} cannot be computed of {MONTHS[0]}: its SQL gives no column ServiceName; it gives Month, Team"
+    )
+    assert said in broken.stdout + broken.stderr
+    yaml.write_text(yaml.read_text().replace("ServiceName", "Team"))
+    computed = typed(project, "dg", "launch", "--assets", f"key:marts/{name}", "--partition", MONTHS[0])
+    assert computed.returncode == 0, computed.stderr[-1000:]
+    with duckdb.connect(project.data_dir / "warehouse.duckdb", read_only=True) as warehouse:
+        assert warehouse.sql(f"DESCRIBE marts.{name}").fetchall()[1][0] == "Team"
 
 
 def test_dg_check_names_file_and_line_of_an_attribute_that_is_not_known(project: Project) -> None:
