@@ -12,6 +12,7 @@ _NAMED_BY = {
     "cost_and_usage": "x_Connection",
     "data_source_months": "Connection",
     "loads": "Connection",
+    "load_services": "Connection",
     "conformance": "Connection",
     "rejected_files": "Connection",
     "month_states": "Connection",

@@ -96,6 +96,7 @@ def replace_month(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, s
     key = {"name": staged.connection, "month": staged.month}
     with transaction(connection):
         before = _totals(connection, key)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE services_before AS {_SERVICES}", key)
         connection.execute("DELETE FROM focus.cost_and_usage WHERE x_Connection = $name AND x_Month = $month", key)
         warehouse.add_rows(connection, staged)
         connection.execute("DELETE FROM focus.data_source_months WHERE Connection = $name AND Month = $month", key)
@@ -130,8 +131,37 @@ def replace_month(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, s
             billed_cost_after={currency: billed for currency, (_, billed, _) in after.items()},
         )
         _record_load(connection, replaced, staged)
+        if before:
+            connection.execute(_MOVED_SERVICES, key)
+        connection.execute("DROP TABLE temp.services_before")
         _set_state(connection, staged, Token=staged.token, StagedIdentity=staged.identity)
     return replaced
+
+
+_SERVICES = """
+    SELECT
+        ServiceName, BillingCurrency, count(*) AS "Rows",
+        coalesce(sum(BilledCost), 0) AS BilledCost, coalesce(sum(EffectiveCost), 0) AS EffectiveCost
+    FROM focus.cost_and_usage
+    WHERE x_Connection = $name AND x_Month = $month
+    GROUP BY ServiceName, BillingCurrency
+"""
+
+_MOVED_SERVICES = f"""
+    INSERT INTO focus.load_services
+    SELECT
+        $name, $month, (SELECT max(LoadNumber) FROM focus.loads),
+        coalesce(former.ServiceName, present.ServiceName), coalesce(former.BillingCurrency, present.BillingCurrency),
+        coalesce(former."Rows", 0), coalesce(present."Rows", 0),
+        coalesce(former.BilledCost, 0), coalesce(present.BilledCost, 0),
+        coalesce(former.EffectiveCost, 0), coalesce(present.EffectiveCost, 0)
+    FROM temp.services_before AS former
+    FULL JOIN ({_SERVICES}) AS present
+        ON former.ServiceName IS NOT DISTINCT FROM present.ServiceName
+        AND former.BillingCurrency IS NOT DISTINCT FROM present.BillingCurrency
+    WHERE former.BilledCost IS DISTINCT FROM present.BilledCost
+        OR former.EffectiveCost IS DISTINCT FROM present.EffectiveCost
+"""
 
 
 def record_verdict(connection: duckdb.DuckDBPyConnection, staged: StagedMonth, verdict: Path) -> None:

@@ -20,6 +20,22 @@ CREATE TABLE IF NOT EXISTS focus.loads (
     LoadNumber BIGINT
 );
 
+-- Of every load that took the place of an earlier one: the services whose costs it changed. A service that came or went
+-- has 0 on the other side.
+CREATE TABLE IF NOT EXISTS focus.load_services (
+    Connection VARCHAR NOT NULL,
+    Month VARCHAR NOT NULL,
+    LoadNumber BIGINT NOT NULL,
+    ServiceName VARCHAR,
+    BillingCurrency VARCHAR,
+    RowsBefore BIGINT NOT NULL,
+    RowsAfter BIGINT NOT NULL,
+    BilledCostBefore DECIMAL(38, 18) NOT NULL,
+    BilledCostAfter DECIMAL(38, 18) NOT NULL,
+    EffectiveCostBefore DECIMAL(38, 18) NOT NULL,
+    EffectiveCostAfter DECIMAL(38, 18) NOT NULL
+);
+
 -- Files of the latest delivery of a month that are not in the table, and why. The files themselves are in landing/.
 CREATE TABLE IF NOT EXISTS focus.rejected_files (
     Connection VARCHAR NOT NULL,

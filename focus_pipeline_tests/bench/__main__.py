@@ -1,10 +1,16 @@
-"""python -m focus_pipeline_tests.bench [backfill] [bigquery] [listing] [months]: all of them without an argument."""
+"""python -m focus_pipeline_tests.bench [backfill] [bigquery] [listing] [marts] [months]: without an argument, all."""
 
 import sys
 
-from focus_pipeline_tests.bench import backfill, bigquery, listing, months
+from focus_pipeline_tests.bench import backfill, bigquery, listing, marts, months
 
-SECTIONS = {"backfill": backfill.main, "bigquery": bigquery.main, "listing": listing.main, "months": months.main}
+SECTIONS = {
+    "backfill": backfill.main,
+    "bigquery": bigquery.main,
+    "listing": listing.main,
+    "marts": marts.main,
+    "months": months.main,
+}
 
 for section in sys.argv[1:] or SECTIONS:
     SECTIONS[section]()

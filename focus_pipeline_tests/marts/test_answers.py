@@ -61,6 +61,7 @@ def charge(generator: random.Random, month: str, number: int) -> Row:
         InvoiceId=generator.choice(["", f"INV-{month}-1", f"INV-{month}-2"]),
         InvoiceIssuerName=generator.choice(["Amazon Web Services, Inc.", "Reseller"]),
         ProviderName=generator.choice(["AWS", "Microsoft"]),
+        PublisherName=generator.choice(["AWS", "Amazon Web Services, Inc.", "Microsoft", "Anthropic, PBC", "Reseller"]),
         RegionId=generator.choice(["", "eu-west-1", "us-east-1"]),
         RegionName=generator.choice(["", "Ireland"]),
         ServiceCategory=generator.choice(["Compute", "Storage"]),
@@ -178,6 +179,34 @@ def test_the_parts_of_a_change_add_up_to_it(make_table: Callable[[], Table], shi
             "FROM focus.cost_and_usage"
         )
         assert moved == now - former
+
+
+def test_restatements_name_the_services_that_moved_the_bill(table: Table, shipped_marts: Sequence[Mart]) -> None:
+    def bill(**costs: str) -> list[Row]:
+        return [
+            focus_row(ServiceName=service, BilledCost=cost, EffectiveCost=cost, ResourceId=service)
+            for service, cost in costs.items()
+        ]
+
+    table.marts = [mart for mart in shipped_marts if mart.name == "restatements"]
+    table.publish("first", "2025-03", bill(S3="1", EC2="2", Support="3"))
+    table.publish("second", "2025-03", bill(S3="100"))
+    table.compute()
+    assert table.query("FROM marts.restatements") == []
+    table.publish("first", "2025-03", bill(S3="1", EC2="5", Lambda="0.5"))
+    table.publish("first", "2025-03", bill(S3="1", EC2="2", Support="3"))
+    table.compute()
+    asked = "SELECT Connection, ServiceName, BilledCostBefore, BilledCostAfter, BilledCostChange, EffectiveCostChange, "
+    asked += "RowsBefore, RowsAfter FROM marts.restatements ORDER BY LoadNumber, ServiceName"
+    half = Decimal("0.5")
+    assert table.query(asked) == [
+        ("first", "EC2", 2, 5, 3, 3, 1, 1),
+        ("first", "Lambda", 0, half, half, half, 0, 1),
+        ("first", "Support", 3, 0, -3, -3, 1, 0),
+        ("first", "EC2", 5, 2, -3, -3, 1, 1),
+        ("first", "Lambda", half, 0, -half, -half, 1, 0),
+        ("first", "Support", 0, 3, 3, 3, 0, 1),
+    ]
 
 
 def test_every_column_of_every_mart_is_described(
