@@ -18,6 +18,7 @@ import pytest
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.focus.canonical import CANONICAL, LINEAGE
 from focus_pipeline.focus.fingerprint import code_fingerprint
+from focus_pipeline.focus.specification import versions
 from focus_pipeline.pipeline.judge import judge
 from focus_pipeline.pipeline.land import land
 from focus_pipeline.pipeline.rebuild import rebuild_warehouse
@@ -463,13 +464,19 @@ def test_a_table_of_an_older_version_gains_its_new_columns_and_keeps_its_rows(ke
     assert rows == [("2025-02", None, Decimal(1)), (MONTH, "Equinix", Decimal(1))]
 
 
-def test_a_client_is_told_what_the_specification_says_of_a_column(kept: Months, folder: Path) -> None:
-    with kept.warehouse.writing():
-        pass
-    ((comment,),) = kept.query(
-        "SELECT comment FROM duckdb_columns() WHERE table_name = 'cost_and_usage' AND column_name = 'BilledCost'"
+def test_everything_in_the_warehouse_says_what_it_means(kept: Months, folder: Path) -> None:
+    kept.load(folder, "1")
+    kept.publish()
+    of_schema = "database_name = current_database() AND schema_name = 'focus'"
+    tables = kept.query(f"SELECT table_name, comment FROM duckdb_tables() WHERE {of_schema}")
+    views = kept.query(f"SELECT view_name, comment FROM duckdb_views() WHERE {of_schema}")
+    columns = kept.query(
+        f"SELECT table_name || '.' || column_name, comment FROM duckdb_columns() WHERE {of_schema} "
+        "AND table_name IN (SELECT table_name FROM duckdb_tables())"  # DuckLake has none for those of views
     )
-    assert len(comment) > 20
+    assert len(tables) == 9
+    assert len(views) == 1 + len(versions())
+    assert [name for name, comment in [*tables, *views, *columns] if not comment] == []
 
 
 def test_the_lines_that_open_a_warehouse_open_it(kept: Months, folder: Path) -> None:

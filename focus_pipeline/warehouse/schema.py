@@ -1,6 +1,7 @@
 """The tables and views of a warehouse. The first write after an upgrade brings an older warehouse up to date."""
 
 import hashlib
+import tomllib
 from functools import cache
 from importlib import resources
 
@@ -54,8 +55,8 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
         _execute_all(connection, _read("views.sql"))
         for version, view in VERSION_VIEWS.items():
             connection.execute(f"CREATE OR REPLACE VIEW focus.{view} AS {_as_of_version(version)}")
-        _comment(connection)
         connection.execute("CREATE TABLE IF NOT EXISTS focus.schema_version (Version INTEGER, Mark VARCHAR)")
+        _comment(connection)
         connection.execute("DELETE FROM focus.schema_version")
         connection.execute("INSERT INTO focus.schema_version VALUES (?, ?)", [max(_MIGRATIONS), _mark()])
     return True
@@ -76,7 +77,7 @@ def _version(connection: duckdb.DuckDBPyConnection) -> tuple[int, str]:
 @cache
 def _mark() -> str:
     """Changes with all that the tables and views are made of."""
-    content = [_read("tables.sql"), _read("views.sql"), repr(CANONICAL), repr(_MIGRATIONS), repr(sorted(_comments()))]
+    content = [_read("tables.sql"), _read("views.sql"), repr(CANONICAL), repr(_MIGRATIONS), repr(_comments())]
     return hashlib.sha256("\0".join([*content, *map(_as_of_version, versions())]).encode()).hexdigest()[:20]
 
 
@@ -98,14 +99,36 @@ def _create_rows(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"ALTER TABLE focus.cost_and_usage ADD COLUMN {quoted(name)} {kind}")
 
 
-def _comments() -> dict[str, str]:
-    return {name: column.description for name, column in columns().items() if column.description}
+@cache
+def _comments() -> dict[str, dict]:
+    """Table or view -> comment, and columns: name -> comment. What [columns] says holds for every table."""
+    of_tables = tomllib.loads(_read("comments.toml"))
+    usual = of_tables.pop("columns")
+    of_focus = {name: column.description for name, column in columns().items() if column.description}
+    for version, view in VERSION_VIEWS.items():
+        of_tables[view] = {"comment": f"The rows of cost_and_usage with the columns of FOCUS {version}.", "columns": {}}
+    return {
+        name: said | {"columns": (of_focus if name == "cost_and_usage" else usual) | said["columns"]}
+        for name, said in of_tables.items()
+    }
 
 
 def _comment(connection: duckdb.DuckDBPyConnection) -> None:
-    """What the specification says of a column, for whoever looks at the table in a client."""
-    for name, description in _comments().items():
-        connection.execute(f"COMMENT ON COLUMN focus.cost_and_usage.{quoted(name)} IS {literal(description)}")
+    """What everything in schema focus means, for whoever looks at it in a client."""
+    there = connection.execute(
+        """
+        SELECT table_name, column_name, table_name IN (FROM (SELECT view_name FROM duckdb_views()))
+        FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = 'focus'
+        """
+    ).fetchall()
+    for table, is_view in sorted({(table, is_view) for table, _, is_view in there}):
+        if said := _comments().get(table):
+            kind = "VIEW" if is_view else "TABLE"
+            connection.execute(f"COMMENT ON {kind} focus.{quoted(table)} IS {literal(said['comment'])}")
+    # DuckLake knows no comments on columns of views.
+    for table, column in ((table, column) for table, column, is_view in there if not is_view):
+        if said := _comments().get(table, {}).get("columns", {}).get(column):
+            connection.execute(f"COMMENT ON COLUMN focus.{quoted(table)}.{quoted(column)} IS {literal(said)}")
 
 
 def _as_of_version(version: str) -> str:

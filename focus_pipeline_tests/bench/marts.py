@@ -25,13 +25,8 @@ ROWS = int(os.environ.get("BENCH_MART_ROWS", "20000"))
 
 
 def main() -> None:
-    table = Table(
-        "",
-        "seconds",
-        "slices",
-        title=f"Marts over {len(MONTHS)} x {len(CONNECTIONS)} x {ROWS:,} rows",
-        title_justify="left",
-    )
+    title = f"Marts over {len(MONTHS)} x {len(CONNECTIONS)} x {ROWS:,} rows"
+    table = Table("", "seconds", "slices", title=title, title_justify="left")
     shipped = marts(ConnectionTree.for_project(PROJECT_ROOT / "focus_pipeline"))
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         warehouse = warehouse_at(Path(name) / "warehouse.duckdb")
@@ -79,6 +74,7 @@ def fill(warehouse: Warehouse, folder: Path) -> None:
 def load_again(warehouse: Warehouse, month: str) -> None:
     with warehouse.writing() as connection:
         connection.execute(
-            "UPDATE focus.month_states SET StagedIdentity = StagedIdentity || '+' WHERE Month = $month AND Connection = $name",
+            "UPDATE focus.month_states SET StagedIdentity = StagedIdentity || '+' "
+            "WHERE Month = $month AND Connection = $name",
             {"month": month, "name": CONNECTIONS[0]},
         )
