@@ -1,10 +1,12 @@
-"""24 months from the click to the end, in a running Dagster, and what a process costs before it does anything."""
+"""Backfills from the click to the end, in a running Dagster: 24 months of one connection, and 36 months of five;
+and what a process costs before it does anything."""
 
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -12,9 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from focus_pipeline.months import current_month, months_back
+from focus_pipeline.sql import only_row
 from focus_pipeline_tests.e2e.dagster_server import await_true, running_dagster
 from focus_pipeline_tests.e2e.deliveries import ASSETS, CONNECTION, deliver_months
 from focus_pipeline_tests.e2e.project import Project, clone_project
+from focus_pipeline_tests.warehouses import warehouse_at
 
 REPEATS = 5
 MONTHS = months_back(current_month(), 23)
@@ -37,6 +41,7 @@ def main() -> None:
         )
         row(table, "code location is ready", [process_seconds(CODE_LOCATION, project) for _ in range(REPEATS)])
         backfill(table, project)
+        many_backfills(table, root / "many")
     Console().print(table)
 
 
@@ -63,6 +68,35 @@ def backfill(table: Table, project: Project) -> None:
     row(table, "backfill of 24 months: click to COMPLETED_FAILED", [completed])
     row(table, "one of its runs, first step to last", [run["endTime"] - run["startTime"] for run in runs])
     row(table, "one of its runs, process start to first step", process_starts(project))
+
+
+def many_backfills(table: Table, root: Path) -> None:
+    """36 months of 5 connections, clicked one after the other, to the last month that is published."""
+    months = months_back(current_month(), 35)
+    connections = [f"connection_{number}" for number in range(5)]
+    for name in connections:
+        deliver_months(root / name, months)
+    quiet = {"lookback_months": 0, "check_every_seconds": 3600}
+    project = clone_project(root / "clone", {name: quiet | {"url": str(root / name)} for name in connections})
+    with running_dagster(project) as dagster:
+        click = time.time()
+        backfills = [
+            dagster.launch_backfill([[name, "raw_files"], [name, "cost_and_usage"]], months) for name in connections
+        ]
+        await_true(
+            lambda: all(dagster.backfill_status(one).startswith("COMPLETED") for one in backfills), 900, "not loaded", 2
+        )
+        loaded = max(run["endTime"] for run in dagster.runs() if run["jobName"] == "__ASSET_JOB" and run["endTime"])
+        await_true(lambda: published_months(project) == len(months) * len(connections), 300, "not published", 1)
+        row(table, "backfill of 36 months of 5 connections: click to last month loaded", [loaded - click])
+        row(table, "… to last month published", [time.time() - click])
+
+
+def published_months(project: Project) -> int:
+    """Months of connections that the table shows."""
+    with suppress(FileNotFoundError), warehouse_at(project.data_dir / "warehouse.duckdb").reading() as connection:
+        return only_row(connection.execute("SELECT count(*) FROM focus.month_states WHERE Token IS NOT NULL"))[0]
+    return 0
 
 
 def process_starts(project: Project) -> list[float]:
