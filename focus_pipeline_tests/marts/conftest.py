@@ -9,6 +9,7 @@ import pytest
 
 from focus_pipeline.components.connection_tree import ConnectionTree
 from focus_pipeline.components.mart import marts
+from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.connections.month_folders import MonthFolders
 from focus_pipeline.marts.mart import Mart
 from focus_pipeline.marts.slices import ComputedSlice, Slice, compute_slices, due_slices
@@ -37,12 +38,15 @@ class Table:
         folder = self.delivered / connection / month
         folder.mkdir(parents=True, exist_ok=True)
         write_csv(folder / "bill.csv", rows)
-        source = MonthFolders(connection, (self.delivered / connection).as_uri(), month_rule=False)
+        self.load(MonthFolders(connection, (self.delivered / connection).as_uri(), month_rule=False), month)
+
+    def load(self, source: Connection, month: str) -> None:
+        """Loads and publishes what a connection delivers of a month."""
         outcome = ingest_month(source, month, self.data_dir, accept_loss="yes")
         assert outcome.accepted, [check.summary for check in outcome.judged.verdict.checks if not check.passed]
         published = publish(month, self.data_dir)
         assert not published.failed
-        self.loaded.add((connection, month))
+        self.loaded.add((source.name, month))
 
     def compute(self, *months: str) -> list[ComputedSlice]:
         """Computes these months of the marts; without months, what is due."""
