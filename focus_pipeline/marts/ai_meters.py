@@ -47,6 +47,8 @@ _EDITION = re.compile(r"^(?:OpenAI )?(?P<model>.+?) \(Amazon Bedrock Edition\)$"
 _AMAZON = re.compile(r"(?i)bedrock|sagemaker|^MP:|-MP:|InvokeModel")
 _REGION = re.compile(r"^[A-Z]{2,4}[0-9]?-(?=.)|(?<=MP:)[A-Z]{2,4}[0-9]?_")
 _PER = re.compile(r"(?i)^\s*(?:per )?(?P<number>[0-9][0-9,]*)\s*(?P<times>K|M|thousand|million)?\b")
+# What counts tokens; a meter of token requests, of an identity service, counts requests.
+_TOKENS = re.compile(r"(?i)\btokens?$")
 _TIMES = {"": 1, "k": 1_000, "thousand": 1_000, "m": 1_000_000, "million": 1_000_000}
 _IN_CAPITALS = ("gpt", "oss", "it", "vl", "ai")
 
@@ -146,7 +148,10 @@ def _by_words(texts: Mapping[str, str]) -> Meter:
     words = _words(texts)
     given = _split(texts["meter"], azure=_is_azure(texts))
     kinds = {kind for word in given if (kind := words.get(word.lower()))}
-    if (direction := _direction(kinds)) is None:
+    direction = _direction(kinds)
+    if direction is None and any(_TOKENS.search(texts.get(name, "")) for name in ("meter", "PricingUnit")):
+        direction = "input and output"
+    if direction is None:
         edition = _EDITION.match(texts.get("ServiceName", ""))
         return Meter(edition["model"] if edition else "", UNCLASSIFIED, "", 0, "", UNCLASSIFIED)
     unit = "tokens"

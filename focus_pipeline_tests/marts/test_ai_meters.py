@@ -84,6 +84,10 @@ def test_what_is_no_ai_is_told_from_it() -> None:
             ("large-cohere", "input and output", "transactions (characters)", 10_000, "standard"),
         ),
         (
+            {"SkuMeter": "Kimi K3 glbl Tokens", "x_PricingUnitDescription": "1K"},
+            ("kimi-k3", "input and output", "tokens", 1000, "global"),
+        ),
+        (
             {"line_item": "gpt-4o, cached input", "ServiceName": "OpenAI API"},
             ("gpt-4o", "cache read", "tokens", 1, "standard"),
         ),
@@ -109,8 +113,9 @@ def test_meters_that_no_list_has_go_by_their_grammar(charge: dict, meant: tuple)
     assert (found.model, found.direction, found.unit, found.per, found.tier) == meant
 
 
-def test_what_nothing_names_is_unclassified() -> None:
-    found = meter_of({"ServiceName": "Frobnicator", "SkuMeter": "Widget Hours"})
+@pytest.mark.parametrize("meter", ["Widget Hours", "Token Requests"])
+def test_what_nothing_names_is_unclassified(meter: str) -> None:
+    found = meter_of({"ServiceName": "Frobnicator", "SkuMeter": meter})
     assert (found.direction, found.model, found.unit, found.per) == ("unclassified", "", "", 0)
 
 

@@ -111,6 +111,8 @@ def ai_charge(generator: random.Random) -> Row:
         "USE1-Host:ml.m5.xlarge": {"ServiceName": "Amazon SageMaker", "PricingUnit": "Hrs"},
         "Widget Hours": {"ServiceName": "Frobnicator", "ServiceCategory": "AI and Machine Learning"},
         "USE1-M2MTokenRequestsFull": {"ServiceName": "Amazon Cognito", "PricingUnit": "Requests"},
+        "Access Token": {"ServiceName": "Directory", "ServiceCategory": "Identity", "PricingUnit": "1K"},
+        "Gemini Widgets": {"ServiceName": "Toys", "ServiceCategory": "Other", "PricingUnit": "Pieces"},
     }
     if generator.random() < 0.6:
         return nothing

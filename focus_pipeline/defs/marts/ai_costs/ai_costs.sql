@@ -1,7 +1,8 @@
 -- AI costs by model and direction.
 --
--- Which rows: those of an AI service by its name or FOCUS category, those whose meter names tokens or a model, and
--- Marketplace charges whose operation is Bedrock's. What ai_meter then tells to be something else ("not AI") is left out.
+-- Which rows: those of an AI service by its name or FOCUS category, and Marketplace charges whose operation is Bedrock's;
+-- of services that are neither, and of no category that counts tokens of its own, those whose meter ai_meter knows. What
+-- ai_meter tells to be something else ("not AI") is left out.
 -- Quantity: ConsumedQuantity where it is in tokens already; otherwise PricingQuantity times the block that the meter is
 -- priced in. Azure calls 1,000 tokens "Units", so that its ConsumedUnit says nothing.
 -- Tax, credits and adjustments of an AI service are part of its cost, and not of its price per token.
@@ -15,8 +16,15 @@ WITH charges AS (
             WHEN ServiceName IS NULL AND (x_ProviderColumns ->> '$.x_Operation') LIKE 'InvokeModel%' THEN 'Amazon Bedrock'
             ELSE ServiceName
         END AS ServiceName,
-        ChargeCategory,
+        ServiceCategory,
+        SkuMeter,
         ChargeCategory IN ('Tax', 'Credit', 'Adjustment') AS is_no_usage,
+        coalesce(ServiceCategory = 'AI and Machine Learning', false)
+            OR regexp_matches(
+                coalesce(ServiceName, ''),
+                '(?i)bedrock|sagemaker|openai|azure ai|cognitive|vertex|gemini|generative ai|anthropic|claude|cohere|mistral'
+            )
+            OR coalesce((x_ProviderColumns ->> '$.x_Operation') LIKE 'InvokeModel%', false) AS is_of_ai_service,
         PricingQuantity,
         CASE WHEN lower(ConsumedUnit) IN ('token', 'tokens') THEN ConsumedQuantity END AS ConsumedTokens,
         BillingCurrency,
@@ -48,22 +56,22 @@ WITH charges AS (
         ) AS VARCHAR) AS fields
     FROM focus.cost_and_usage
     WHERE x_Month = $month
-        AND (
-            ServiceCategory = 'AI and Machine Learning'
-            OR regexp_matches(
-                coalesce(ServiceName, ''),
-                '(?i)bedrock|sagemaker|openai|azure ai|cognitive|vertex|gemini|generative ai|anthropic|claude|cohere|mistral'
-            )
-            OR regexp_matches(coalesce(SkuMeter, ''), '(?i)token|-MP:.*(Input|Output|Cache)|gemini|claude|gpt')
-            OR (x_ProviderColumns ->> '$.x_Operation') LIKE 'InvokeModel%'
+),
+candidates AS (
+    SELECT *
+    FROM charges
+    WHERE is_of_ai_service
+        OR (
+            regexp_matches(coalesce(SkuMeter, ''), '(?i)tokens?$|-MP:.*(Input|Output|Cache)|gemini|claude|gpt')
+            AND coalesce(ServiceCategory, 'Other') NOT IN ('Identity', 'Security')
         )
 ),
 meters AS MATERIALIZED (
-    SELECT fields, ai_meter(fields) AS meter FROM (SELECT DISTINCT fields FROM charges)
+    SELECT fields, ai_meter(fields) AS meter FROM (SELECT DISTINCT fields FROM candidates)
 ),
 named AS (
     SELECT
-        charges.*,
+        candidates.*,
         CASE WHEN is_no_usage THEN NULL ELSE meter.Model END AS Model,
         CASE WHEN is_no_usage THEN NULL ELSE meter.ModelFamily END AS ModelFamily,
         CASE WHEN is_no_usage AND meter.Direction <> 'not AI' THEN 'not usage (credit)' ELSE meter.Direction END
@@ -75,7 +83,7 @@ named AS (
             WHEN meter.Unit = 'tokens' AND ConsumedTokens IS NOT NULL THEN ConsumedTokens
             ELSE PricingQuantity * meter.Per
         END AS Quantity
-    FROM charges
+    FROM candidates
     LEFT JOIN meters USING (fields)
 ),
 sums AS (
@@ -96,7 +104,7 @@ sums AS (
         SubAccountId,
         Tags
     FROM named
-    WHERE Direction <> 'not AI'
+    WHERE Direction <> 'not AI' AND (is_of_ai_service OR Direction NOT IN ('unclassified', 'not usage (credit)'))
     GROUP BY ALL
 )
 SELECT
