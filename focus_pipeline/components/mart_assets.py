@@ -13,7 +13,7 @@ from focus_pipeline.components.ingestion import MONTHS_PER_RUN, WAREHOUSE_RETRIE
 from focus_pipeline.components.month_events import Event, events_of, materialization
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.marts.mart import Mart
-from focus_pipeline.marts.slices import CheckedMart, ComputedSlice, compute_slices, due_slices
+from focus_pipeline.marts.slices import CheckedMart, ComputedSlice, compute_slices, computed_months, due_slices
 from focus_pipeline.months import in_words
 from focus_pipeline.secrets_filter import raise_alone
 from focus_pipeline.storage import DataDir
@@ -111,31 +111,40 @@ def due_marts_sensor(job: dg.JobDefinition, marts: Sequence[Mart], warehouse: Wa
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         try:
             with warehouse.reading() as connection:
-                due = due_slices(connection, marts)
+                due, computed = due_slices(connection, marts), computed_months(connection)
         except (FileNotFoundError, duckdb.CatalogException):
             return dg.SensorResult(skip_reason="nothing is published yet")
         except WarehouseUnusable as error:
             return dg.SensorResult(skip_reason=str(error))
         partitions = set(names.monthly().get_partition_keys())
-        months = sorted({one.month for one in due} & partitions)
-        if not months:
-            return dg.SensorResult(skip_reason="all marts are made of what the table shows")
-        count = len({one.mart for one in due})
-        said = f"{count} {'mart is' if count == 1 else 'marts are'} due for {in_words(months)}"
+        due = [one for one in due if one.month in partitions]
         definitions = {mart.name: mart.definition for mart in marts}
-        wanted = sorted(f"{one.mart}/{one.month}/{definitions[one.mart]}/{one.loaded}" for one in due)
+        wanted = {(one.mart, one.month): f"{definitions[one.mart]}/{one.loaded}" for one in due}
+        # Another Dagster storage, or a new one: the warehouse has what nobody sees in the UI.
+        for name in definitions:
+            shown = context.instance.get_materialized_partitions(names.mart(name))
+            unseen = (computed.get(name, set()) & partitions) - shown
+            wanted |= {(name, month): "not in Dagster" for month in unseen if (name, month) not in wanted}
+        if not wanted:
+            return dg.SensorResult(skip_reason="all marts are made of what the table shows")
+        months = sorted({month for _, month in wanted})
+        count = len({name for name, _ in wanted})
+        said = f"{count} {'mart is' if count == 1 else 'marts are'} due for {in_words(months)}"
+        listed = sorted(f"{name}/{month}/{why}" for (name, month), why in wanted.items())
         asked, at = _asked(context.cursor)
         now = datetime.now(UTC)
-        if asked.issuperset(wanted) and now < at + ASK_AGAIN:
+        if asked.issuperset(listed) and now < at + ASK_AGAIN:
             return dg.SensorResult(
                 skip_reason=f"{said}, and a run was asked for at {at:%H:%M} UTC. If it failed, it says why; the next "
                 f"is asked for after {at + ASK_AGAIN:%H:%M} UTC"
             )
-        # One run: it computes whatever is due when it begins, of all months.
-        tags = names.range_tags(months[0], months[-1]) | {names.DUE_TAG: "yes"}
-        key = hashlib.sha256(json.dumps([wanted, now.isoformat()]).encode()).hexdigest()[:20]
+        # One run. It computes whatever is due when it begins, of all months; or else all of its months.
+        tags = names.range_tags(months[0], months[-1])
+        if len(due) == len(wanted):
+            tags |= {names.DUE_TAG: "yes"}
+        key = hashlib.sha256(json.dumps([listed, now.isoformat()]).encode()).hexdigest()[:20]
         context.log.info(said)
-        cursor = json.dumps({"asked": wanted, "at": now.isoformat()})
+        cursor = json.dumps({"asked": listed, "at": now.isoformat()})
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, tags=tags)], cursor=cursor)
 
     return sensor

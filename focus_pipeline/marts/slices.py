@@ -83,6 +83,14 @@ def due_slices(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart]) -> 
     ]
 
 
+def computed_months(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    """Mart -> the months that its table has. Raises duckdb.Error."""
+    found: dict[str, set[str]] = {}
+    for mart, month in connection.execute("SELECT Mart, Month FROM focus.mart_months").fetchall():
+        found.setdefault(mart, set()).add(month)
+    return found
+
+
 def compute_slices(
     warehouse: Warehouse, marts: Sequence[Mart], months: Collection[str] | None, memory_limit: str | None = None
 ) -> list[ComputedSlice]:

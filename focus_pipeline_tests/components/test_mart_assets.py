@@ -92,6 +92,24 @@ def test_a_broken_mart_fails_its_run_by_name_and_is_asked_for_again_when_somethi
     assert computed(mended, compute(mended, request)) == [("broken", recent[0])]
 
 
+def test_marts_that_a_new_dagster_storage_does_not_know_are_computed_once_more(
+    with_marts: Callable[..., Site], recent: list[str]
+) -> None:
+    site = with_marts(SERVICES, CHANGES)
+    site.deliver(recent[0])
+    site.tick_and_load()
+    (request,) = site.look_at_marts().run_requests
+    compute(site, request)
+    assert not site.look_at_marts().run_requests
+    with dg.DagsterInstance.ephemeral() as storage:
+        site.instance = storage
+        site.cursors.clear()
+        (request,) = site.look_at_marts().run_requests
+        run = compute(site, request)
+        assert computed(site, run) == [("services", recent[0]), ("changes", recent[0])]
+        assert not site.look_at_marts().run_requests
+
+
 def test_a_person_computes_one_mart_of_one_month(with_marts: Callable[..., Site], recent: list[str]) -> None:
     site = with_marts(SERVICES, CHANGES)
     site.deliver(recent[0], rows=3, ServiceName="Colocation")
