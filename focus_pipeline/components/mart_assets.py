@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import dagster as dg
 import duckdb
@@ -24,6 +25,13 @@ JOB = "focus_marts"
 
 # A mart that was asked for and is still due has failed: by its SQL, which a person has to mend, or by the machine.
 ASK_AGAIN = timedelta(hours=1)
+
+_AT_WORK = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
 
 _CHECKS = {
     "grain": "The columns of the grain tell the rows apart.",
@@ -138,6 +146,9 @@ def due_marts_sensor(job: dg.JobDefinition, marts: Sequence[Mart], warehouse: Wa
                 skip_reason=f"{said}, and a run was asked for at {at:%H:%M} UTC. If it failed, it says why; the next "
                 f"is asked for after {at + ASK_AGAIN:%H:%M} UTC"
             )
+        if context.instance.get_run_records(dg.RunsFilter(job_name=JOB, statuses=_AT_WORK), limit=1):
+            # It takes whatever is due when it begins; the next look asks for the rest.
+            return dg.SensorResult(skip_reason=f"{said}; another run of {JOB} is at work")
         # One run. It computes whatever is due when it begins, of all months; or else all of its months.
         tags = names.range_tags(months[0], months[-1])
         if len(due) == len(wanted):
@@ -211,7 +222,7 @@ def _metadata(mart: Mart, one: ComputedSlice) -> dict[str, object]:
     shown: dict[str, object] = {
         "dagster/row_count": one.rows,
         "dagster/column_schema": schema,
-        "dagster/column_lineage": _column_lineage(mart, tuple(one.columns)),
+        "dagster/column_lineage": _column_lineage(mart.sql, tuple(one.columns)),
         "Seconds": round(one.seconds, 3),
         "SQL": dg.MetadataValue.md(f"```sql\nFROM marts.{mart.name} WHERE Month = '{one.month}';\n```"),
     }
@@ -228,8 +239,9 @@ def _table(records: Sequence[dict[str, str | None]]) -> dg.MetadataValue:
     )
 
 
-def _column_lineage(mart: Mart, columns: Sequence[str]) -> dg.TableColumnLineage:
-    """Column of the mart -> the columns of the table that its value is made of."""
+@cache
+def _column_lineage(sql: str, columns: tuple[str, ...]) -> dg.TableColumnLineage:
+    """Column of the mart -> the columns of the table that its value is made of: the same for all of its months."""
     # Imported here: loading the code location need not wait for it.
     from sqlglot.errors import SqlglotError
     from sqlglot.lineage import lineage
@@ -239,7 +251,7 @@ def _column_lineage(mart: Mart, columns: Sequence[str]) -> dg.TableColumnLineage
     deps: dict[str, list[dg.TableColumnDep]] = {}
     for column in columns:
         try:
-            root = lineage(column.lower(), mart.sql, schema=schema, dialect="duckdb")
+            root = lineage(column.lower(), sql, schema=schema, dialect="duckdb")
         except SqlglotError:  # what it cannot follow is shown without a source
             continue
         read = {node.name.rpartition(".")[2].strip('"').lower() for node in root.walk() if not node.downstream}

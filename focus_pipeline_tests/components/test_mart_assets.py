@@ -67,6 +67,17 @@ def test_a_published_month_has_its_marts_computed_and_no_other(
     ]
 
 
+def test_while_a_run_is_at_work_no_other_is_asked_for(with_marts: Callable[..., Site], recent: list[str]) -> None:
+    site = with_marts(SERVICES)
+    site.deliver(recent[0])
+    site.tick_and_load()
+    job = site.definitions.resolve_job_def("focus_marts")
+    waiting = site.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert "another run of focus_marts is at work" in site.look_at_marts().skip_reason.skip_message
+    site.instance.report_run_failed(waiting)
+    assert len(site.look_at_marts().run_requests) == 1
+
+
 def test_a_broken_mart_fails_its_run_by_name_and_is_asked_for_again_when_something_changes(
     with_marts: Callable[..., Site], recent: list[str]
 ) -> None:
