@@ -72,7 +72,8 @@ def backfill(table: Table, project: Project) -> None:
 
 def many_backfills(table: Table, root: Path) -> None:
     """36 months of 5 connections, clicked one after the other, to the last month that is published."""
-    months = months_back(current_month(), 35)
+    # Partitions begin with 2024-01 until a sensor has seen what the provider shows.
+    months = [month for month in months_back(current_month(), 35) if month >= "2024-01"]
     connections = [f"connection_{number}" for number in range(5)]
     for name in connections:
         deliver_months(root / name, months)
@@ -88,7 +89,7 @@ def many_backfills(table: Table, root: Path) -> None:
         )
         loaded = max(run["endTime"] for run in dagster.runs() if run["jobName"] == "__ASSET_JOB" and run["endTime"])
         await_true(lambda: published_months(project) == len(months) * len(connections), 300, "not published", 1)
-        row(table, "backfill of 36 months of 5 connections: click to last month loaded", [loaded - click])
+        row(table, f"backfill of {len(months)} months of 5 connections: click to last month loaded", [loaded - click])
         row(table, "… to last month published", [time.time() - click])
 
 
