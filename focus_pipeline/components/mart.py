@@ -22,11 +22,26 @@ def resolve_sql(context: dg.ResolutionContext, file: str) -> str:
         raise ValueError(f"the file {file} cannot be read: {error}") from None
 
 
+def as_written(context: dg.ResolutionContext, value: object) -> object:
+    """Takes a value as the YAML has it.
+
+    Dagster would compile each text as a Jinja template, which takes most of the time of loading a mart.
+    """
+    return value
+
+
+Text = Annotated[str, dg.Resolver(as_written, model_field_type=str, inject_before_resolve=False)]
+Texts = Annotated[list[str], dg.Resolver(as_written, model_field_type=list[str], inject_before_resolve=False)]
+TextByName = Annotated[
+    dict[str, str], dg.Resolver(as_written, model_field_type=dict[str, str], inject_before_resolve=False)
+]
+
+
 class Check(dg.Model, dg.Resolvable):
     """A SELECT of the rows that are wrong."""
 
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", description="Name of the asset check.")]
-    description: Annotated[str, Field(description="What is true of every row where the check passes.")]
+    description: Annotated[Text, Field(description="What is true of every row where the check passes.")]
     sql: Annotated[
         str, Field(description="SELECT of the rows that are wrong: `FROM marts.<name> WHERE Month = $month …`.")
     ]
@@ -49,13 +64,13 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
         dg.Resolver(resolve_sql, model_field_type=str),
         Field(description="The SQL file beside this one: a SELECT of the rows of $month, `YYYY-MM`."),
     ]
-    description: Annotated[str, Field(description="What the mart answers, and by which of the months a row goes.")]
+    description: Annotated[Text, Field(description="What the mart answers, and by which of the months a row goes.")]
     grain: Annotated[
-        list[str],
+        Texts,
         Field(min_length=1, description="Columns that tell the rows apart. A check holds the table to it."),
     ]
     columns: Annotated[
-        dict[str, str],
+        TextByName,
         Field(description="Column -> what it means: for the Columns tab, and as a comment in the warehouse."),
     ] = {}  # noqa: RUF012  (pydantic copies defaults)
     months_back: Annotated[

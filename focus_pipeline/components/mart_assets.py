@@ -9,7 +9,7 @@ from functools import cache
 import dagster as dg
 import duckdb
 
-from focus_pipeline.components import names
+from focus_pipeline.components import metadata, names
 from focus_pipeline.components.ingestion import MONTHS_PER_RUN, WAREHOUSE_RETRIES, named_failures
 from focus_pipeline.components.month_events import Event, events_of, materialization
 from focus_pipeline.focus.canonical import CANONICAL
@@ -231,12 +231,8 @@ def _metadata(mart: Mart, one: ComputedSlice) -> dict[str, object]:
     return shown
 
 
-def _table(records: Sequence[dict[str, str | None]]) -> dg.MetadataValue:
-    columns = [dg.TableColumn(name) for name in records[0]]
-    return dg.MetadataValue.table(
-        [dg.TableRecord({name: value or "" for name, value in record.items()}) for record in records],
-        schema=dg.TableSchema(columns=columns),
-    )
+def _table(rows: Sequence[dict[str, str | None]]) -> dg.TableMetadataValue:
+    return metadata.table([{name: value or "" for name, value in row.items()} for row in rows], rows[0])
 
 
 @cache

@@ -59,16 +59,14 @@ def of_landed(landed: LandedDelivery, ignored: Sequence[Ignored]) -> dict[str, o
         "Unchanged files": landed.reused,
         "Token": landed.token,
         **landed.facts,
-        "Delivered": _table(
+        "Delivered": table(
             [
                 {"file": file.key, "bytes": file.size, "etag": file.etag, "kept as": file.path.name}
                 for file in landed.files[:_SHOWN_FILES]
             ],
             ("file", "bytes", "etag", "kept as"),
         ),
-        "Ignored": _table(
-            [{"object": i.key, "reason": i.reason} for i in ignored[:_SHOWN_FILES]], ("object", "reason")
-        ),
+        "Ignored": table([{"object": i.key, "reason": i.reason} for i in ignored[:_SHOWN_FILES]], ("object", "reason")),
     }
 
 
@@ -83,7 +81,7 @@ def of_staged(staged: StagedMonth, *, accepted: bool) -> dict[str, object]:
         "FOCUS version": ", ".join(sorted({layout.focus_version for layout in staged.rows_of})) or "no rows",
         "Files": len(staged.accepted_files),
         "Rejected files": len(staged.rejected_files),
-        "Totals": _table(
+        "Totals": table(
             [
                 {
                     "currency": total.currency or "none",
@@ -95,7 +93,7 @@ def of_staged(staged: StagedMonth, *, accepted: bool) -> dict[str, object]:
             ],
             ("currency", "rows", "BilledCost", "EffectiveCost"),
         ),
-        "File verdicts": _table(
+        "File verdicts": table(
             [
                 {
                     "file": file.key,
@@ -108,7 +106,7 @@ def of_staged(staged: StagedMonth, *, accepted: bool) -> dict[str, object]:
             ("file", "rows", "FOCUS", "verdict"),
         ),
         "Columns of its own": len({own for layout in staged.rows_of for own in layout.own}),
-        "Changed values": _table(
+        "Changed values": table(
             [{"column": column, "what": what, "rows": rows} for (column, what), rows in _changed(staged).items()],
             ("column", "what", "rows"),
         ),
@@ -175,8 +173,8 @@ def _broken_rules(failures: Sequence[Failure]) -> dict[str, object]:
         for example in failure.examples
     ]
     return {
-        "Broken rules": _table(rules, ("rule", "level", "severity", "violations", "rows", "what", "what to do")),
-        "Examples": _table(examples, ("rule", "file", "place", "values")),
+        "Broken rules": table(rules, ("rule", "level", "severity", "violations", "rows", "what", "what to do")),
+        "Examples": table(examples, ("rule", "file", "place", "values")),
     }
 
 
@@ -194,7 +192,7 @@ def of_published(published: PublishedMonth, shown: Sequence[Shown], warehouse: W
         "BilledCost": _in_words(billed),
         "EffectiveCost": _in_words(effective),
         "Rows": f"{rows:,}",
-        "Connections": _table(
+        "Connections": table(
             [
                 {
                     "connection": one.connection,
@@ -207,7 +205,7 @@ def of_published(published: PublishedMonth, shown: Sequence[Shown], warehouse: W
             ],
             ("connection", "rows", "currency", "BilledCost", "EffectiveCost"),
         ),
-        "Replaced now": _table(
+        "Replaced now": table(
             [
                 {
                     "connection": one.connection,
@@ -284,7 +282,7 @@ def in_words_undefined(undefined: Mapping[str, Mapping[str, int]]) -> str:
 def of_delivered_twice(twice: DeliveredTwice) -> dict[str, object]:
     names = ("provider", "billing account", "sub-account", "connections")
     rows = [dict(zip(names, (*account, ", ".join(found)), strict=True)) for *account, found in twice.first]
-    return {"Accounts": twice.count, "Delivered twice": _table(rows, names)}
+    return {"Accounts": twice.count, "Delivered twice": table(rows, names)}
 
 
 def data_sources_preview(warehouse: duckdb.DuckDBPyConnection) -> dict[str, object]:
@@ -294,7 +292,7 @@ def data_sources_preview(warehouse: duckdb.DuckDBPyConnection) -> dict[str, obje
         f"FROM focus.data_sources LIMIT {_SHOWN_FILES}"
     ).fetchall()
     count = warehouse.execute("SELECT count(DISTINCT DataSourceId) FROM focus.data_sources").fetchone()[0]
-    return {"Data sources": count, "Preview": _table(_records(names, rows), names)}
+    return {"Data sources": count, "Preview": table(_records(names, rows), names)}
 
 
 def _plotted(
@@ -326,14 +324,15 @@ def _preview(staged: StagedMonth) -> dg.TableMetadataValue:
             f"SELECT {', '.join(f'CAST({quoted(name)} AS VARCHAR)' for name in _PREVIEW)} "
             f"FROM {rows_of_month(staged)} LIMIT {_SHOWN_ROWS}"
         ).fetchall()
-    return _table(_records(_PREVIEW, rows), _PREVIEW)
+    return table(_records(_PREVIEW, rows), _PREVIEW)
 
 
 def _records(names: Sequence[str], rows: Iterable[Sequence[str | None]]) -> list[dict[str, str]]:
     return [{name: value or "" for name, value in zip(names, row, strict=True)} for row in rows]
 
 
-def _table(records: Iterable[dict], names: tuple[str, ...]) -> dg.TableMetadataValue:
+def table(records: Iterable[dict], names: Iterable[str]) -> dg.TableMetadataValue:
+    """What the UI shows as a table. names: its columns."""
     return dg.MetadataValue.table(
         records=[dg.TableRecord(record) for record in records],
         schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in names]),

@@ -1,8 +1,8 @@
-"""What a meter of an AI service counts: model, direction, tier, unit. The rules and words are in ai_meters.toml.
+"""Tells what the meter of an AI service counts: model, direction, tier, unit. Rules and words are in ai_meters.toml.
 
-Rules are asked first, in their order: they know what is no usage, and what is not counted in tokens. Then what the row
-says itself, in the keys of SkuPriceDetails that FOCUS 1.5 announces. Then the words of the meter, by the grammar that
-providers' names have in common.
+Rules come first, in their order: they tell charges that are not usage, and usage that is not counted in tokens. Next
+come the keys of SkuPriceDetails that FOCUS 1.5 announces. Last come the words of the meter, by the grammar that all
+providers share.
 """
 
 import re
@@ -102,38 +102,53 @@ class RulesUnusable(ValueError):
     """A file of rules has a fault. The message names file, rule and fault."""
 
 
+@dataclass(frozen=True)
+class _Charge:
+    """texts: FIELDS that have a value, and `meter`. words: each word of the meter as written, and its meaning:
+    None if the word is part of a name.
+    """
+
+    texts: Mapping[str, str]
+    words: Sequence[tuple[str, str | None]]
+
+    def text(self, name: str) -> str:
+        return self.texts.get(name, "")
+
+
 def meter_of(charge: Mapping[str, object], own: Path | None = None) -> Meter:
     """What a charge is for. charge: FIELDS, and SkuPriceDetails as a dictionary. own: a file of further rules.
 
     Raises RulesUnusable.
     """
-    details = charge.get("SkuPriceDetails")
     texts = {name: str(value).strip() for name, value in charge.items() if name in FIELDS and value not in (None, "")}
     texts["meter"] = _meter(texts)
+    words = _words(texts)
+    read = _Charge(texts, [(word, words.get(word.lower())) for word in _split(texts["meter"], azure=_is_azure(texts))])
     for rule in (*(own_rules(own) if own else ()), *_rules()):
         if (groups := rule.groups(texts)) is not None:
-            return _by_rule(rule, groups, texts)
-    return _by_details(details, texts) if isinstance(details, Mapping) else _by_words(texts)
+            return _by_rule(rule, groups, read)
+    details = charge.get("SkuPriceDetails")
+    return _by_details(details, read) if isinstance(details, Mapping) else _by_words(read)
 
 
-def _by_rule(rule: _Rule, groups: Mapping[str, str], texts: Mapping[str, str]) -> Meter:
-    words = _by_words(texts)
-    named = _model(texts)
+def _by_rule(rule: _Rule, groups: Mapping[str, str], charge: _Charge) -> Meter:
+    words = _by_words(charge)
+    named = _model(charge)
     if rule.model is not None and ("{model}" not in rule.model or "model" in groups):
-        named = _joined(_split(rule.model.format(**groups), azure=_is_azure(texts)), texts)
+        named = _joined(_split(rule.model.format(**groups), azure=_is_azure(charge.texts)), charge.texts)
     no_usage = rule.direction in (NOT_AI, NOT_USAGE) and rule.unit is None
     return Meter(
         model="" if rule.direction in (NOT_AI, NOT_USAGE) else named,
         direction=rule.direction or words.direction,
         unit="" if no_usage else rule.unit or words.unit,
-        per=0 if no_usage else rule.per or _per(texts, rule.unit or words.unit),
-        tier=_tier_of(texts) if rule.tier is None else rule.tier.format(**groups),
+        per=0 if no_usage else rule.per or _per(charge.texts, rule.unit or words.unit),
+        tier=_tier(charge) if rule.tier is None else rule.tier.format(**groups),
         by=rule.name,
     )
 
 
-def _by_details(details: Mapping[str, object], texts: Mapping[str, str]) -> Meter:
-    words = _by_words(texts)
+def _by_details(details: Mapping[str, object], charge: _Charge) -> Meter:
+    words = _by_words(charge)
     if not (model := details.get("ModelId") or details.get("ModelFamily")):
         return words
     said = str(details.get("TokenDirection", "")).lower()
@@ -141,34 +156,28 @@ def _by_details(details: Mapping[str, object], texts: Mapping[str, str]) -> Mete
     direction = f"cache {action}" if action in ("read", "write") else said if said in ("input", "output") else ""
     if not direction:
         return replace(words, model=str(model), by="SkuPriceDetails")
-    return Meter(str(model), direction, "tokens", _per(texts, "tokens"), _tier_of(texts), "SkuPriceDetails")
+    return Meter(str(model), direction, "tokens", _per(charge.texts, "tokens"), _tier(charge), "SkuPriceDetails")
 
 
-def _by_words(texts: Mapping[str, str]) -> Meter:
-    words = _words(texts)
-    given = _split(texts["meter"], azure=_is_azure(texts))
-    kinds = {kind for word in given if (kind := words.get(word.lower()))}
-    direction = _direction(kinds)
-    if direction is None and any(_TOKENS.search(texts.get(name, "")) for name in ("meter", "PricingUnit")):
+def _by_words(charge: _Charge) -> Meter:
+    direction = _direction({meaning for _, meaning in charge.words if meaning})
+    if direction is None and any(_TOKENS.search(charge.text(name)) for name in ("meter", "PricingUnit")):
         direction = "input and output"
     if direction is None:
-        edition = _EDITION.match(texts.get("ServiceName", ""))
+        edition = _EDITION.match(charge.text("ServiceName"))
         return Meter(edition["model"] if edition else "", UNCLASSIFIED, "", 0, "", UNCLASSIFIED)
-    unit = "tokens"
-    return Meter(_model(texts), direction, unit, _per(texts, unit), _tier_of(texts), "words")
+    return Meter(_model(charge), direction, "tokens", _per(charge.texts, "tokens"), _tier(charge), "words")
 
 
-def _model(texts: Mapping[str, str]) -> str:
+def _model(charge: _Charge) -> str:
     """The model that a charge names: as its Marketplace product, or with what is left of the words of its meter."""
-    if edition := _EDITION.match(texts.get("ServiceName", "")):
+    if edition := _EDITION.match(charge.text("ServiceName")):
         return edition["model"]
-    words = _words(texts)
-    given = _split(texts["meter"], azure=_is_azure(texts))
     of_model: set[str | None] = {None}
-    if "embedding" in {words.get(word.lower()) for word in given}:
+    if "embedding" in {meaning for _, meaning in charge.words}:
         of_model = {None, "embedding", "image", "text"}  # such as Titan Embedding V2 Text
-    left = ["image" if word == "Img" else word for word in given if words.get(word.lower()) in of_model]
-    return "unknown" if _is_amazon(texts) and not left else _joined(left, texts)
+    left = ["image" if word == "Img" else word for word, meaning in charge.words if meaning in of_model]
+    return "unknown" if _is_amazon(charge.texts) and not left else _joined(left, charge.texts)
 
 
 def _direction(kinds: set[str]) -> str | None:
@@ -184,12 +193,10 @@ def _direction(kinds: set[str]) -> str | None:
     return None
 
 
-def _tier_of(texts: Mapping[str, str]) -> str:
-    words = _words(texts)
-    meant = [words.get(word.lower(), "") for word in _split(texts["meter"], azure=_is_azure(texts))]
-    said = list(dict.fromkeys(meaning for meaning in meant if meaning in _tiers()))
-    if texts.get("service_tier", "standard") not in ("standard", *said):
-        said.append(texts["service_tier"])
+def _tier(charge: _Charge) -> str:
+    said = list(dict.fromkeys(meaning for _, meaning in charge.words if meaning in _tiers()))
+    if charge.texts.get("service_tier", "standard") not in ("standard", *said):
+        said.append(charge.text("service_tier"))
     return ",".join(sorted(said, key=_place)) or "standard"
 
 

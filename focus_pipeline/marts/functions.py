@@ -1,4 +1,4 @@
-"""SQL functions that marts may call beside DuckDB's own."""
+"""SQL functions for marts, beside DuckDB's own."""
 
 import hashlib
 import json
@@ -50,9 +50,12 @@ def functions(connection: duckdb.DuckDBPyConnection, own_rules: Path | None = No
 
 
 def fingerprint_of_functions(own_rules: Path | None = None) -> str:
-    """Changes with whatever the functions give."""
+    """Changes with what the functions return."""
+    own = own_rules.read_text("utf-8") if own_rules is not None and own_rules.exists() else ""
+    return hashlib.sha256("\0".join([*_own_sources(), own]).encode()).hexdigest()[:20]
+
+
+@cache
+def _own_sources() -> tuple[str, ...]:
     package = resources.files(__package__)
-    content = [package.joinpath(name).read_text("utf-8") for name in ("ai_meters.py", "ai_meters.toml")]
-    if own_rules is not None and own_rules.exists():
-        content.append(own_rules.read_text("utf-8"))
-    return hashlib.sha256("\0".join(content).encode()).hexdigest()[:20]
+    return tuple(package.joinpath(name).read_text("utf-8") for name in ("ai_meters.py", "ai_meters.toml"))

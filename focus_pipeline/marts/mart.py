@@ -1,4 +1,4 @@
-"""What a mart is: one SELECT over the unified table, what its columns mean, and what is checked of its rows."""
+"""A mart: one SELECT over the unified table, the meaning of its columns, and the checks of its rows."""
 
 import hashlib
 import json
@@ -17,13 +17,13 @@ MONTH = "Month"
 
 Parameter = str | int | float | bool | list[str]
 
-# What the pipeline gives to a SELECT by itself.
+# The pipeline passes these to every SELECT.
 _OWN_PARAMETERS = ("month", "first_month")
 
 
 @dataclass(frozen=True)
 class MartCheck:
-    """A SELECT of the rows that are wrong: the check passes where it gives none.
+    """A SELECT of the rows that are wrong: the check passes if it returns none.
 
     sql: takes $month, as the mart does, and reads the mart as `marts.<name>`. severity: "ERROR" or "WARN".
     """
@@ -38,10 +38,10 @@ class MartCheck:
 class Mart:
     """One table of schema `marts`.
 
-    sql: a SELECT of the rows of $month; where it looks back, of those from $first_month on. months_back: how many
-    months before its own a month reads. grain: columns that tell its rows apart. columns: name -> meaning. covers: each
-    row of the table is in it once, so that its BilledCost and EffectiveCost add up to the table's. parameters: values
-    that the SELECT takes as $name.
+    sql: a SELECT of the rows of $month, or of $first_month to $month if the mart looks back. months_back: how many
+    months before its own a month reads. grain: columns that tell its rows apart. columns: name -> meaning. covers: the
+    mart counts each row of the table once, so that its BilledCost and EffectiveCost add up to the table's. parameters:
+    values that the SELECT takes as $name.
     ai_rules: file of further rules for the function ai_meter, see ai_meters.py.
     """
 
@@ -63,7 +63,7 @@ class Mart:
 
     @property
     def definition(self) -> str:
-        """Changes with whatever the mart is made of."""
+        """A fingerprint of everything that the mart is made from."""
         content = asdict(self) | {"ai_rules": None}
         if calls_functions(self.sql):
             content["ai_rules"] = fingerprint_of_functions(self.ai_rules)
@@ -71,7 +71,7 @@ class Mart:
 
 
 def check_mart(mart: Mart) -> None:
-    """Raises ValueError for a mart that no month could be computed of, and says what to write instead."""
+    """Raises ValueError for a mart that could never be computed. The message says what to write instead."""
     where = f"the SQL of the mart {mart.name}"
     used = _parameters(mart.sql, where)
     if "month" not in used:
@@ -95,13 +95,13 @@ def check_mart(mart: Mart) -> None:
 
 
 def parameters_of(mart: Mart, month: str, first_month: str) -> dict[str, Parameter]:
-    """The values that the mart's SELECT takes for a month."""
+    """The values that the mart's SELECT takes for a month: only those that it names."""
     given = {"month": month, "first_month": first_month, **mart.parameters}
     return {name: given[name] for name in _parameters(mart.sql, f"the SQL of the mart {mart.name}")}
 
 
 def _parameters(sql: str, where: str) -> set[str]:
-    """The parameters of what has to be one SELECT. Raises ValueError."""
+    """The parameters of an SQL text. Raises ValueError if it is not one SELECT."""
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:

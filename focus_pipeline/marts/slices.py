@@ -1,4 +1,4 @@
-"""Computes the months of marts: which are due, and puts a month in the place of what the mart had of it."""
+"""Finds the months of marts that are due, computes them, and replaces what the marts had of them."""
 
 import hashlib
 import logging
@@ -23,12 +23,12 @@ SHOWN_ROWS = 10
 
 
 class MartBroken(Exception):
-    """A mart's SQL cannot be run, or gives something else than its YAML says. The message says which and what."""
+    """A mart's SQL fails, or returns something else than its YAML promises. The message names mart and fault."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A month of a mart. loaded: fingerprint of the loads that it is made of."""
+    """A month of a mart. loaded: fingerprint of the loads that it is made from."""
 
     mart: str
     month: str
@@ -37,7 +37,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class CheckedMart:
-    """What came of a check. count: rows or groups that break it. examples: some of them, as text by column."""
+    """The result of a check. count: rows or groups that break it. examples: some of them, as text by column."""
 
     name: str
     severity: str
@@ -52,9 +52,9 @@ class CheckedMart:
 
 @dataclass(frozen=True)
 class ComputedSlice:
-    """A month of a mart as it was computed, or why it was not.
+    """A month of a mart as it was computed, or why it could not be.
 
-    columns: name -> DuckDB type. preview: its first rows, as text. failed: then the mart stays as it was.
+    columns: name -> DuckDB type. preview: its first rows, as text. failed: why; the mart then stays as it was.
     """
 
     mart: str
@@ -68,73 +68,67 @@ class ComputedSlice:
 
 
 def due_slices(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart]) -> list[Slice]:
-    """The months of marts that are not made of what the table shows now, or by another definition.
+    """The months of marts that were made from something else than the table shows now, or by another definition.
 
     connection: of warehouse.reading() or writing(). Raises duckdb.Error.
     """
-    loaded = _loaded(connection)
-    return [
-        Slice(mart.name, month, fingerprint)
-        for mart in marts
-        for known in [_computed(connection, mart.name)]
-        for month in loaded
-        for fingerprint in [_fingerprint(mart, month, loaded)]
-        if known.get(month) != (mart.definition, fingerprint)
-    ]
+    return _asked(_known(connection), marts, None)
 
 
 def computed_months(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
     """Mart -> the months that its table has. Raises duckdb.Error."""
-    found: dict[str, set[str]] = {}
-    for mart, month in connection.execute("SELECT Mart, Month FROM focus.mart_months").fetchall():
-        found.setdefault(mart, set()).add(month)
-    return found
+    return {mart: set(months) for mart, months in _known(connection).computed.items()}
 
 
 def compute_slices(
     warehouse: Warehouse, marts: Sequence[Mart], months: Collection[str] | None, memory_limit: str | None = None
 ) -> list[ComputedSlice]:
-    """Computes these months of the marts; without months, what is due. What it gives is in the order of the marts.
+    """Computes these months of the marts, or all that is due if `months` is None. Results are in the order of `marts`.
 
-    A mart whose definition has changed is computed of all months: its rows never come of two definitions. All months of
-    a mart are replaced in one transaction, and a mart that cannot be computed stays as it was and stops no other.
-    Raises WarehouseUnusable, FileNotFoundError where nothing was published yet, and MachineFault.
+    If a mart's definition has changed, all of its months are computed, so that its rows never mix two definitions. All
+    months of a mart are replaced in one transaction. A mart that fails stays as it was and stops no other.
+    Raises WarehouseUnusable, FileNotFoundError if nothing was published yet, and MachineFault.
     """
     try:
         with warehouse.reading() as connection:
-            if not _asked(connection, marts, months) and not any(_gone(connection, mart) for mart in marts):
+            known = _known(connection)
+            if not _asked(known, marts, months) and not any(known.gone(mart) for mart in marts):
                 return []
     except duckdb.CatalogException:  # of an earlier version, which writing brings up to date
         pass
     computed: list[ComputedSlice] = []
     with warehouse.writing() as connection, machine_faults("computing marts", memory_limit):
-        asked = _asked(connection, marts, months)
+        known = _known(connection)
         by_name = {mart.name: mart for mart in marts}
         for mart in marts:
-            _forget_gone(connection, mart)
-        for name, slices in groupby(asked, key=lambda one: one.mart):
+            for month in known.gone(mart):
+                _forget(connection, mart, month)
+        for name, slices in groupby(_asked(known, marts, months), key=lambda one: one.mart):
             computed += _replaced(connection, by_name[name], list(slices))
     return computed
 
 
-def _asked(connection: duckdb.DuckDBPyConnection, marts: Sequence[Mart], months: Collection[str] | None) -> list[Slice]:
-    due = due_slices(connection, marts)
-    if months is None:
-        return due
-    loaded = _loaded(connection)
-    asked = []
-    for mart in marts:
-        definitions = {definition for definition, _ in _computed(connection, mart.name).values()}
-        changed = bool(definitions - {mart.definition})
-        asked += [
-            Slice(mart.name, month, _fingerprint(mart, month, loaded)) for month in loaded if changed or month in months
-        ]
-    return asked
+@dataclass(frozen=True)
+class _Known:
+    """What a warehouse has.
+
+    loaded: month -> fingerprint of what the table shows of it. computed: mart -> month -> the definition and the
+    fingerprint that its rows were made from.
+    """
+
+    loaded: Mapping[str, str]
+    computed: Mapping[str, Mapping[str, tuple[str, str]]]
+
+    def of(self, mart: Mart) -> Mapping[str, tuple[str, str]]:
+        return self.computed.get(mart.name, {})
+
+    def gone(self, mart: Mart) -> list[str]:
+        """Months that the mart has and the table no longer shows."""
+        return sorted(self.of(mart).keys() - self.loaded.keys())
 
 
-def _loaded(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Month -> fingerprint of what the table shows of it, in order."""
-    rows = connection.execute(
+def _known(connection: duckdb.DuckDBPyConnection) -> _Known:
+    loaded = connection.execute(
         """
         SELECT
             Month,
@@ -148,7 +142,25 @@ def _loaded(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         ORDER BY Month
         """
     ).fetchall()
-    return dict(rows)
+    computed: dict[str, dict[str, tuple[str, str]]] = {}
+    for mart, month, *made_of in connection.execute(
+        "SELECT Mart, Month, Definition, Loaded FROM focus.mart_months"
+    ).fetchall():
+        computed.setdefault(mart, {})[month] = tuple(made_of)
+    return _Known(dict(loaded), computed)
+
+
+def _asked(known: _Known, marts: Sequence[Mart], months: Collection[str] | None) -> list[Slice]:
+    asked = []
+    for mart in marts:
+        definition, computed = mart.definition, known.of(mart)
+        has_changed = any(former != definition for former, _ in computed.values())
+        for month in known.loaded:
+            fingerprint = _fingerprint(mart, month, known.loaded)
+            is_due = computed.get(month) != (definition, fingerprint)
+            if is_due if months is None else has_changed or month in months:
+                asked.append(Slice(mart.name, month, fingerprint))
+    return asked
 
 
 def _fingerprint(mart: Mart, month: str, loaded: Mapping[str, str]) -> str:
@@ -156,25 +168,11 @@ def _fingerprint(mart: Mart, month: str, loaded: Mapping[str, str]) -> str:
     return hashlib.sha256(",".join(f"{one}={loaded[one]}" for one in read).encode()).hexdigest()[:20]
 
 
-def _computed(connection: duckdb.DuckDBPyConnection, mart: str) -> dict[str, tuple[str, str]]:
-    """Month -> the definition and the loads that the mart's rows of it come of."""
-    rows = connection.execute(
-        "SELECT Month, Definition, Loaded FROM focus.mart_months WHERE Mart = $mart", {"mart": mart}
-    ).fetchall()
-    return {month: (definition, loaded) for month, definition, loaded in rows}
-
-
-def _gone(connection: duckdb.DuckDBPyConnection, mart: Mart) -> list[str]:
-    """Months that the mart has, and the table no more."""
-    return sorted(_computed(connection, mart.name).keys() - _loaded(connection).keys())
-
-
-def _forget_gone(connection: duckdb.DuckDBPyConnection, mart: Mart) -> None:
-    for month in _gone(connection, mart):
-        with transaction(connection):
-            connection.execute(f"DELETE FROM {mart.table} WHERE {quoted(MONTH)} = $month", {"month": month})
-            _note(connection, mart, Slice(mart.name, month, ""), computed=False)
-        logger.info("%s: nothing is published of %s any more", mart.name, month)
+def _forget(connection: duckdb.DuckDBPyConnection, mart: Mart, month: str) -> None:
+    with transaction(connection):
+        connection.execute(f"DELETE FROM {mart.table} WHERE {quoted(MONTH)} = $month", {"month": month})
+        _note(connection, mart, Slice(mart.name, month, ""), computed=False)
+    logger.info("%s: nothing is published of %s any more", mart.name, month)
 
 
 def _replaced(connection: duckdb.DuckDBPyConnection, mart: Mart, slices: Sequence[Slice]) -> list[ComputedSlice]:
@@ -209,7 +207,7 @@ def _replace(connection: duckdb.DuckDBPyConnection, mart: Mart, one: Slice) -> C
     if _columns_of_table(connection, mart) != columns:
         connection.execute(f"DROP TABLE IF EXISTS {mart.table}")
         connection.execute(f"CREATE TABLE {mart.table} AS FROM temp.slice LIMIT 0")
-        # Of whatever other months it had nothing is left: they are due again.
+        # This drops its other months: they are due again.
         connection.execute("DELETE FROM focus.mart_months WHERE Mart = $mart", {"mart": mart.name})
     key = {"month": one.month}
     connection.execute(f"DELETE FROM {mart.table} WHERE {quoted(MONTH)} = $month", key)
@@ -227,7 +225,7 @@ def _replace(connection: duckdb.DuckDBPyConnection, mart: Mart, one: Slice) -> C
 
 
 def _comment(connection: duckdb.DuckDBPyConnection, mart: Mart) -> None:
-    """What the mart and its columns mean, for whoever looks at the table in a client. Changes nothing that is there."""
+    """Comments the mart and its columns, for readers in any SQL client. Writes only comments that differ."""
     of_table = "database_name = current_database() AND schema_name = 'marts' AND table_name = $name"
     name = {"name": mart.name}
     (known,) = only_row(connection.execute(f"SELECT comment FROM duckdb_tables() WHERE {of_table}", name))
@@ -244,7 +242,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str
 
 
 def _columns_of_table(connection: duckdb.DuckDBPyConnection, mart: Mart) -> dict[str, str]:
-    """None of a mart that has no table yet."""
+    """Empty for a mart that has no table yet."""
     exists = connection.execute(
         "SELECT 1 FROM duckdb_tables() "
         "WHERE database_name = current_database() AND schema_name = 'marts' AND table_name = $name",
@@ -254,7 +252,7 @@ def _columns_of_table(connection: duckdb.DuckDBPyConnection, mart: Mart) -> dict
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, mart: Mart, month: str, columns: Mapping[str, str]) -> None:
-    """Raises MartBroken for a slice that does not have the columns of the YAML, or rows of other months."""
+    """Raises MartBroken for a slice that lacks a column of the YAML, or has rows of another month."""
     asked = [MONTH, *mart.grain, *mart.columns, *(("BilledCost", "EffectiveCost", "BillingCurrency") * mart.covers)]
     if lacking := [name for name in asked if name not in columns]:
         raise MartBroken(f"its SQL gives no column {lacking[0]}; it gives {', '.join(columns)}")

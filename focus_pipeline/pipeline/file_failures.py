@@ -7,9 +7,7 @@ from focus_pipeline.focus.specification import contract, judged_as
 from focus_pipeline.pipeline.examples import EXAMPLES, named
 from focus_pipeline.pipeline.known_gaps import gap_of_file
 from focus_pipeline.records.staged import CORRECT_IT, Broken, Layout, StagedFile, StagedMonth
-from focus_pipeline.records.verdicts import (
-    Failure,
-)
+from focus_pipeline.records.verdicts import Failure
 
 REPORTED_FILES = 50
 """Of those that are rejected, each with a sentence of its own."""

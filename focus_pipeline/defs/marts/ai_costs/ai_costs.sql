@@ -1,11 +1,11 @@
 -- AI costs by model and direction.
 --
--- Which rows: those of an AI service by its name or FOCUS category, and Marketplace charges whose operation is Bedrock's;
--- of services that are neither, and of no category that counts tokens of its own, those whose meter ai_meter knows. What
--- ai_meter tells to be something else ("not AI") is left out.
--- Quantity: ConsumedQuantity where it is in tokens already; otherwise PricingQuantity times the block that the meter is
--- priced in. Azure calls 1,000 tokens "Units", so that its ConsumedUnit says nothing.
--- Tax, credits and adjustments of an AI service are part of its cost, and not of its price per token.
+-- Rows: charges of AI services, told by their name or FOCUS category, and Marketplace charges with an operation of
+-- Bedrock. Of other services, charges whose meter ai_meter can name; not of Identity and Security, whose tokens are no
+-- words. Charges that ai_meter calls "not AI" are left out.
+-- Quantity: ConsumedQuantity if it counts tokens; otherwise PricingQuantity times the block that the meter is priced
+-- in. Azure calls 1,000 tokens "Units", so its ConsumedUnit says nothing. Tax, credits and adjustments of an AI
+-- service are part of its cost, but not of its price per token.
 -- Month: x_Month. Corrections count in the month of their invoice.
 WITH charges AS (
     SELECT
@@ -85,27 +85,6 @@ named AS (
         END AS Quantity
     FROM candidates
     LEFT JOIN meters USING (fields)
-),
-sums AS (
-    SELECT
-        Month,
-        Provider,
-        Seller,
-        ServiceName,
-        Model,
-        ModelFamily,
-        Direction,
-        Tier,
-        Unit,
-        sum(Quantity) AS Quantity,
-        BillingCurrency,
-        sum(BilledCost) AS BilledCost,
-        sum(EffectiveCost) AS EffectiveCost,
-        SubAccountId,
-        Tags
-    FROM named
-    WHERE Direction <> 'not AI' AND (is_of_ai_service OR Direction NOT IN ('unclassified', 'not usage (credit)'))
-    GROUP BY ALL
 )
 SELECT
     Month,
@@ -117,13 +96,15 @@ SELECT
     Direction,
     Tier,
     Unit,
-    Quantity,
+    sum(Quantity) AS Quantity,
     BillingCurrency,
-    BilledCost,
-    EffectiveCost,
-    CASE WHEN Unit = 'tokens' AND Quantity <> 0
-        THEN CAST(EffectiveCost AS DOUBLE) / CAST(Quantity AS DOUBLE) * 1000000 END AS CostPerMillionTokens,
+    sum(BilledCost) AS BilledCost,
+    sum(EffectiveCost) AS EffectiveCost,
+    CAST(sum(EffectiveCost) AS DOUBLE)
+        / nullif(CAST(sum(Quantity) FILTER (Unit = 'tokens') AS DOUBLE), 0) * 1000000 AS CostPerMillionTokens,
     SubAccountId,
     Tags
-FROM sums
-ORDER BY EffectiveCost DESC
+FROM named
+WHERE Direction <> 'not AI' AND (is_of_ai_service OR Direction NOT IN ('unclassified', 'not usage (credit)'))
+GROUP BY ALL
+ORDER BY sum(EffectiveCost) DESC

@@ -1,8 +1,8 @@
 -- Costs by tag.
 --
--- Every row of the table stands once under each key: under its value, or under null where it has none. An empty value
--- tells nobody who pays: it counts as untagged. Credits and refunds are negative and count as they are.
--- Tags are the row's own; what an untagged row should be charged to is not guessed.
+-- Each row of the table counts once under each key: under its value, or under null without one. An empty value names
+-- nobody and counts as untagged. Credits and refunds are negative and count as they are.
+-- Only the row's own tags count; nothing guesses who should pay for an untagged row.
 WITH tagged AS (
     SELECT
         x_Month AS Month,

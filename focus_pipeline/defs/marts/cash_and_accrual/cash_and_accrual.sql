@@ -1,8 +1,8 @@
 -- Cash beside accrual.
 --
--- A purchase of a commitment has its price in BilledCost and 0 in EffectiveCost; the usage that it covers has it the
--- other way round. PrepaidChange is therefore what the month adds to, or takes from, what is paid for in advance.
--- IsCorrection: ChargeClass is null for what is no correction.
+-- The purchase of a commitment has its price in BilledCost and 0 in EffectiveCost; the usage that it covers has the
+-- reverse. So PrepaidChange is what the month adds to, or takes from, prepaid costs.
+-- IsCorrection: ChargeClass is null unless a charge is a correction.
 SELECT
     x_Month AS Month,
     ServiceProviderName AS Provider,

@@ -3,9 +3,9 @@
 -- Both at ContractedCost, the price without a commitment: EffectiveCost of covered usage is lower, and coverage by it
 -- would fall the more a commitment saves.
 -- Eligible: usage at PricingCategory 'Standard' or 'Committed' of a service that some commitment covers in this month.
--- Spot and other dynamic prices cannot be committed to, and what is unused of a commitment is no usage. From FOCUS 1.4
--- on CommitmentProgramEligibilityDetails says which usage is eligible; where a provider sends it, that counts.
--- Corrections count in the month of their invoice.
+-- No commitment covers spot and other dynamic prices, and the unused part of a commitment is not usage. From FOCUS 1.4
+-- on, CommitmentProgramEligibilityDetails says which usage is eligible; if a provider sends it for a service, it
+-- decides. Corrections count in the month of their invoice.
 WITH usage AS (
     SELECT
         x_Month AS Month,

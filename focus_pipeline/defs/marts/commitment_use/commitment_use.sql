@@ -1,7 +1,7 @@
 -- Use and waste of commitments.
 --
--- Used and unused: rows of ChargeCategory 'Usage' by CommitmentDiscountStatus; their EffectiveCost is the commitment's
--- price spread over them. Purchases (ChargeCategory 'Purchase') have it in BilledCost: adding both up counts it twice.
+-- Used and unused: rows of ChargeCategory 'Usage', by CommitmentDiscountStatus. Their EffectiveCost is the price of the
+-- commitment, spread over them. Purchases have the same price in BilledCost: adding both counts it twice.
 -- Corrections count in the month of their invoice.
 WITH committed AS (
     SELECT

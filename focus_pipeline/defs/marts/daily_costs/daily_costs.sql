@@ -1,7 +1,7 @@
 -- Costs by day.
 --
--- Day: of ChargePeriodStart, which is in UTC. A charge that lasts longer than a day counts on its first one.
--- IsCorrection: ChargeClass is null for what is no correction, so `ChargeClass <> 'Correction'` would drop every row.
+-- Day: that of ChargePeriodStart, which is in UTC. A charge for a longer period counts on its first day.
+-- IsCorrection: ChargeClass is null unless a charge is a correction, so `ChargeClass <> 'Correction'` drops every row.
 SELECT
     x_Month AS Month,
     CAST(ChargePeriodStart AS DATE) AS Day,

@@ -1,7 +1,7 @@
 -- Sum of BilledCost by invoice.
 --
--- Rounding: an invoice is rounded to cents for each line or as a whole, and the table is not. A difference of some
--- cents is that.
+-- Rounding: providers round an invoice to cents, per line or as a whole; the table is exact. Expect a difference of a
+-- few cents.
 SELECT
     x_Month AS Month,
     InvoiceIssuerName,

@@ -1,9 +1,9 @@
 -- Marketplace, credits, refunds and corrections.
 --
--- Corrections: ChargeClass; they come before the other kinds, for a corrected credit is a correction. They count in the
--- month of their invoice, and CorrectedMonth has the month of their charge period.
--- Refund: a negative BilledCost of something else than a credit or a correction.
--- Marketplace: the publisher is neither the provider, nor who sends the invoice, nor a provider's own name.
+-- Correction (ChargeClass) comes first, because a corrected credit is a correction. It counts in the month of its
+-- invoice; CorrectedMonth is the month of its charge period.
+-- Refund: a negative BilledCost that is neither a credit nor a correction.
+-- Marketplace: the publisher is not the provider, not the invoice issuer, and not one of the providers' own names.
 WITH charges AS (
     SELECT
         x_Month AS Month,

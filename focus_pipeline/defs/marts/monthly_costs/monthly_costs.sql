@@ -1,7 +1,8 @@
 -- Costs by provider, service, sub-account and region.
 --
 -- Month: x_Month, the month of the invoice. Corrections carry the charge period of an older month and count here, too.
--- Names: an id can have several in a month; the greatest of them is shown, so that a name never splits a cost.
+-- Names: an id can have several names in a month. The alphabetically last one is shown, so that a name never splits a
+-- cost.
 SELECT
     x_Month AS Month,
     ServiceProviderName AS Provider,

@@ -1,10 +1,10 @@
 -- Change of EffectiveCost against the month before.
 --
--- For usage that has a quantity in both months: QuantityChange = CostBefore x (Quantity / QuantityBefore) - CostBefore,
--- PriceChange = Change - QuantityChange. What is new or gone changes by its quantity alone. What has no quantity in one
--- of the months (tax, credits, fees) is split no further: both parts are null.
--- The price is EffectiveCost / PricingQuantity: one that falls because a commitment covers more is a price change, too.
--- Without the month before, as in the first one, everything would be new: there is no row then.
+-- For usage that has a quantity in both months: QuantityChange = CostBefore x (Quantity / QuantityBefore) -
+-- CostBefore, PriceChange = Change - QuantityChange. Usage that is new or gone changes by quantity only. Charges
+-- without a quantity in one of the months (tax, credits, fees) are not split: both parts are null. The price is
+-- EffectiveCost / PricingQuantity: if a commitment covers more, that is a price change, too. Without a month before,
+-- as in the first month, there are no rows: everything would be new.
 WITH charges AS (
     SELECT
         x_Month = $month AS is_now,

@@ -1,7 +1,7 @@
 -- Restatements, from focus.loads and focus.load_services.
 --
--- The first load of a month is none. Loads that were published by a version before focus.load_services are not in it.
--- What changes in a load without moving the costs of a service, such as tags, is not here either.
+-- The first load of a month is not a restatement. Loads by versions without focus.load_services are not included, nor
+-- are changes that leave the costs of a service as they were, such as tags.
 SELECT
     moved.Month,
     moved.Connection,

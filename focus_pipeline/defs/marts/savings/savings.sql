@@ -1,10 +1,10 @@
 -- Savings on usage: list price -> negotiated price -> effective cost.
 --
--- Scope: ChargeCategory 'Usage', what is unused of a commitment included, for it takes away from what the commitment
--- saves. Purchases are left out: EffectiveCost spreads them over the usage. Tax, credits and adjustments have no price.
--- Without a list price: no ListCost, or a ListCost of 0 for something that costs (Marketplace, for example). With it in
--- the rate, the rate would say that nothing, or less than nothing, is saved.
--- EffectiveSavingsRate is of sums: rates of rows cannot be averaged.
+-- Scope: ChargeCategory 'Usage', with the unused part of commitments, because it reduces what they save. Purchases are
+-- left out, because EffectiveCost spreads them over the usage. Tax, credits and adjustments have no price.
+-- Without a list price: no ListCost, or a ListCost of 0 for a charge that costs something (Marketplace, for example).
+-- Such charges would make the rate too low.
+-- EffectiveSavingsRate is a rate of sums: rates of rows cannot be averaged.
 WITH usage AS (
     SELECT
         x_Month AS Month,
