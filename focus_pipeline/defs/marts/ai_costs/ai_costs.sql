@@ -74,8 +74,7 @@ named AS (
         candidates.*,
         CASE WHEN is_no_usage THEN NULL ELSE meter.Model END AS Model,
         CASE WHEN is_no_usage THEN NULL ELSE meter.ModelFamily END AS ModelFamily,
-        CASE WHEN is_no_usage AND meter.Direction <> 'not AI' THEN 'not usage (credit)' ELSE meter.Direction END
-            AS Direction,
+        CASE WHEN is_no_usage THEN 'not usage (credit)' ELSE meter.Direction END AS Direction,
         CASE WHEN is_no_usage THEN NULL ELSE meter.Tier END AS Tier,
         CASE WHEN is_no_usage THEN NULL ELSE meter.Unit END AS Unit,
         CASE
