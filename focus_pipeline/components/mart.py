@@ -7,8 +7,8 @@ import dagster as dg
 from pydantic import Field, model_validator
 
 from focus_pipeline.components.scaffolding import MartScaffolder
+from focus_pipeline.marts.mart import Figure, MartCheck, check_mart
 from focus_pipeline.marts.mart import Mart as MartOfSql
-from focus_pipeline.marts.mart import MartCheck, check_mart
 
 
 def resolve_sql(context: dg.ResolutionContext, file: str) -> str:
@@ -46,6 +46,16 @@ class Check(dg.Model, dg.Resolvable):
         str, Field(description="SELECT of the rows that are wrong: `FROM marts.<name> WHERE Month = $month …`.")
     ]
     severity: Annotated[Literal["WARN", "ERROR"], Field(description="How serious a row of it is.")] = "WARN"
+
+
+class FigureOfMart(dg.Model, dg.Resolvable):
+    """A number of a month."""
+
+    name: Annotated[str, Field(min_length=1, description="Name in the metadata of the asset, where Dagster plots it.")]
+    sql: Annotated[
+        str,
+        Field(description="SELECT of the number alone, or of one for each BillingCurrency, the currency first."),
+    ]
 
 
 @dg.scaffold_with(MartScaffolder)
@@ -91,7 +101,7 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
         Field(description="Values that the SELECT takes as $name."),
     ] = {}  # noqa: RUF012
     checks: Annotated[list[Check], Field(description="Further checks, each a SELECT of the rows that are wrong.")] = []  # noqa: RUF012
-
+    figures: Annotated[list[FigureOfMart], Field(description="Numbers of a month that Dagster plots.")] = []  # noqa: RUF012
     ai_rules: Annotated[
         Path | None,
         dg.Resolver(lambda context, file: context.resolve_source_relative_path(file), model_field_type=str | None),
@@ -115,6 +125,7 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
             covers=self.covers,
             parameters=self.parameters,
             checks=tuple(MartCheck(**check.model_dump()) for check in self.checks),
+            figures=tuple(Figure(**figure.model_dump()) for figure in self.figures),
             ai_rules=self.ai_rules,
         )
 

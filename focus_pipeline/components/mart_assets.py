@@ -223,6 +223,7 @@ def _metadata(mart: Mart, one: ComputedSlice) -> dict[str, object]:
         "dagster/row_count": one.rows,
         "dagster/column_schema": schema,
         "dagster/column_lineage": _column_lineage(mart.sql, tuple(one.columns)),
+        **one.figures,
         "Seconds": round(one.seconds, 3),
         "SQL": dg.MetadataValue.md(f"```sql\nFROM marts.{mart.name} WHERE Month = '{one.month}';\n```"),
     }

@@ -22,6 +22,7 @@ FIELDS = (
     "ChargeDescription",
     "ConsumedUnit",
     "PricingUnit",
+    "ResourceType",
     "ServiceName",
     "SkuMeter",
     "SkuPriceId",
@@ -136,12 +137,13 @@ def _by_rule(rule: _Rule, groups: Mapping[str, str], charge: _Charge) -> Meter:
     named = _model(charge)
     if rule.model is not None and ("{model}" not in rule.model or "model" in groups):
         named = _joined(_split(rule.model.format(**groups), azure=_is_azure(charge.texts)), charge.texts)
+    unit = words.unit if rule.unit is None else rule.unit
     no_usage = rule.direction in (NOT_AI, NOT_USAGE) and rule.unit is None
     return Meter(
         model="" if rule.direction in (NOT_AI, NOT_USAGE) else named,
         direction=rule.direction or words.direction,
-        unit="" if no_usage else rule.unit or words.unit,
-        per=0 if no_usage else rule.per or _per(charge.texts, rule.unit or words.unit),
+        unit="" if no_usage else unit,
+        per=0 if no_usage or not unit else rule.per or _per(charge.texts, unit),
         tier=_tier(charge) if rule.tier is None else rule.tier.format(**groups),
         by=rule.name,
     )
@@ -234,7 +236,8 @@ def _meter(texts: Mapping[str, str]) -> str:
 
 def _split(meter: str, *, azure: bool = False) -> list[str]:
     """The words of a meter, as they are written."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", " ", meter) if not azure else meter
+    borders = r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])|(?<=[a-z]{3})(?=[0-9]+\.[0-9])"
+    apart = re.sub(borders, " ", meter) if not azure else meter
     joined = re.sub(r"(?i)\bdata zone\b", "datazone", re.sub(r"[^\w.]+|_|(?<![0-9])\.|\.(?![0-9])", " ", apart))
     joined = re.sub(r"(?i)\b(cross region|custom model|long ctx)\b", lambda found: found[0].replace(" ", ""), joined)
     joined = re.sub(r"(?i)\bcache write(?=[0-9])", "cache write ", joined)
@@ -260,8 +263,9 @@ def _joined(left: Sequence[str], texts: Mapping[str, str]) -> str:
             name = re.sub(alias["written"], alias["meant"], name)
         for family in _data()["families"]:
             where = texts.get("x_SkuMeterSubcategory") or texts.get("ServiceName", "")
-            if re.search(family["subcategory"], where) and re.search(family["where"], name):
-                return f"{family['prefix']}-{name}"
+            if (found := re.search(family["subcategory"], where)) and re.search(family["where"], name):
+                prefix = family["prefix"].format(**found.groupdict()).lower()
+                return name if name.startswith(prefix) else f"{prefix}-{name}"
         return name
     vendors = ("anthropic", "openai", "amazon", "meta", "mistralai")
     words = [word for number, word in enumerate(left) if number or word.lower() not in vendors]

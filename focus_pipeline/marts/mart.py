@@ -35,6 +35,17 @@ class MartCheck:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A number of a month, which Dagster plots over the months.
+
+    sql: a SELECT of the number alone, or of one for each BillingCurrency: the currency first. It takes $month.
+    """
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True)
 class Mart:
     """One table of schema `marts`.
 
@@ -54,6 +65,7 @@ class Mart:
     covers: bool = False
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     checks: tuple[MartCheck, ...] = ()
+    figures: tuple[Figure, ...] = ()
     ai_rules: Path | None = None
 
     @property
@@ -90,14 +102,20 @@ def check_mart(mart: Mart) -> None:
     for check in mart.checks:
         if check.name in ("grain", "covers") or named.count(check.name) > 1:
             raise ValueError(f"the mart {mart.name} has two checks named {check.name!r}; give one another name")
-        if other := sorted(_parameters(check.sql, f"the check {check.name} of the mart {mart.name}") - {"month"}):
-            raise ValueError(f"the check {check.name} of the mart {mart.name} takes ${other[0]}; it has $month alone")
+        _check_month_alone(check.sql, f"the check {check.name} of the mart {mart.name}")
+    for figure in mart.figures:
+        _check_month_alone(figure.sql, f"the figure {figure.name} of the mart {mart.name}")
 
 
 def parameters_of(mart: Mart, month: str, first_month: str) -> dict[str, Parameter]:
     """The values that the mart's SELECT takes for a month: only those that it names."""
     given = {"month": month, "first_month": first_month, **mart.parameters}
     return {name: given[name] for name in _parameters(mart.sql, f"the SQL of the mart {mart.name}")}
+
+
+def _check_month_alone(sql: str, where: str) -> None:
+    if other := sorted(_parameters(sql, where) - {"month"}):
+        raise ValueError(f"{where} takes ${other[0]}; it has $month alone")
 
 
 def _parameters(sql: str, where: str) -> set[str]:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -12,7 +12,7 @@ import duckdb
 
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.marts.functions import calls_functions, functions
-from focus_pipeline.marts.mart import MONTH, Mart, MartCheck, parameters_of
+from focus_pipeline.marts.mart import MONTH, Figure, Mart, MartCheck, parameters_of
 from focus_pipeline.months import months_back
 from focus_pipeline.sql import literal, only_row, quoted, transaction
 from focus_pipeline.warehouse.warehouse import Warehouse
@@ -54,7 +54,8 @@ class CheckedMart:
 class ComputedSlice:
     """A month of a mart as it was computed, or why it could not be.
 
-    columns: name -> DuckDB type. preview: its first rows, as text. failed: why; the mart then stays as it was.
+    columns: name -> DuckDB type. preview: its first rows, as text. figures: name, with the currency if there is one for
+    each -> number. failed: why; the mart then stays as it was.
     """
 
     mart: str
@@ -64,6 +65,7 @@ class ComputedSlice:
     columns: Mapping[str, str] = field(default_factory=dict)
     preview: tuple[dict[str, str | None], ...] = ()
     checks: tuple[CheckedMart, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
     failed: Exception | None = None
 
 
@@ -219,8 +221,9 @@ def _replace(connection: duckdb.DuckDBPyConnection, mart: Mart, one: Slice) -> C
         checks.append(_covers(connection, mart, one.month))
     checks += [_own_check(connection, mart, check, one.month) for check in mart.checks]
     preview = _records(connection, f"FROM temp.slice LIMIT {SHOWN_ROWS}")
+    figures = {name: value for figure in mart.figures for name, value in _figures(connection, figure, one.month)}
     return ComputedSlice(
-        mart.name, one.month, rows, time.perf_counter() - begun, columns, tuple(preview), tuple(checks)
+        mart.name, one.month, rows, time.perf_counter() - begun, columns, tuple(preview), tuple(checks), figures
     )
 
 
@@ -307,6 +310,22 @@ def _covers(connection: duckdb.DuckDBPyConnection, mart: Mart, month: str) -> Ch
     if count:
         said = f"its costs do not add up to the table's in {count:,} currencies; rows are left out or counted twice"
     return CheckedMart("covers", "ERROR", count, said, examples)
+
+
+def _figures(connection: duckdb.DuckDBPyConnection, figure: Figure, month: str) -> Iterator[tuple[str, float]]:
+    try:
+        rows = _selected(connection, figure.sql, month).fetchall()
+        for *currency, value in rows:
+            if value is not None:
+                yield " ".join([figure.name, *map(str, currency)]), float(value)
+    except (duckdb.Error, ValueError, TypeError) as error:
+        said = str(error).partition("\n")[0]
+        raise MartBroken(f"its figure {figure.name} cannot be worked out: {said}") from error
+
+
+def _selected(connection: duckdb.DuckDBPyConnection, sql: str, month: str) -> duckdb.DuckDBPyConnection:
+    (statement,) = connection.extract_statements(sql)
+    return connection.execute(statement, {"month": month} if statement.named_parameters else None)
 
 
 def _own_check(connection: duckdb.DuckDBPyConnection, mart: Mart, check: MartCheck, month: str) -> CheckedMart:

@@ -352,6 +352,7 @@ AI_METERS: dict[str, dict] = {
         "Tier": "standard",
         "Unit": "tokens",
         "per": 1000,
+        "public": "0.2",
     },
     "USE1-MP:USE1_OutputTokenCount-Units": {
         "Model": "unknown",
@@ -368,6 +369,7 @@ AI_METERS: dict[str, dict] = {
         "Tier": "data zone,batch",
         "Unit": "tokens",
         "per": 1000,
+        "public": "0.1",
     },
     "Gemini 2.5 Flash Lite Text Input - Predictions": {
         "Model": "gemini-2.5-flash-lite",
@@ -376,6 +378,7 @@ AI_METERS: dict[str, dict] = {
         "Tier": "standard",
         "Unit": "tokens",
         "per": 1,
+        "public": "0.1",
     },
     "cache_creation": {
         "Model": "claude-opus-4-6",
@@ -384,6 +387,7 @@ AI_METERS: dict[str, dict] = {
         "Tier": "standard",
         "Unit": "tokens",
         "per": "consumed",
+        "public": "6.25",
     },
     "USE1-Host:ml.m5.xlarge": {
         "Model": None,
@@ -416,9 +420,7 @@ def ai_costs(rows: list[Row], month: str) -> list[Row]:
             "Seller": row["PublisherName"],
             "ServiceName": row["ServiceName"] or "Amazon Bedrock",
             **{name: meter[name] for name in ("Model", "ModelFamily", "Direction", "Tier", "Unit")},
-            "BillingCurrency": row["BillingCurrency"],
-            "SubAccountId": row["SubAccountId"],
-            "Tags": row["Tags"],
+            **{name: row[name] for name in ("BillingCurrency", "SkuId", "SkuMeter", "SubAccountId", "Tags")},
         }
 
     answer = []
@@ -432,8 +434,25 @@ def ai_costs(rows: list[Row], month: str) -> list[Row]:
         per_million = None
         if named["Unit"] == "tokens" and quantity:
             per_million = Fraction(costs["EffectiveCost"]) / Fraction(quantity) * 1_000_000
-        answer.append(named | costs | {"Quantity": quantity, "CostPerMillionTokens": per_million})
+        public = AI_METERS[named["SkuMeter"]].get("public") if named["Unit"] == "tokens" else None
+        factors = [one for row in members if public and (one := _factor(row, Fraction(public))) is not None]
+        compared = {
+            "PublicPricePerMillionTokens": public and Fraction(public),
+            "PriceFactor": max(factors, key=lambda factor: max(factor, 1 / factor), default=None),
+            "UnitErrors": sum(factor >= 100 or factor <= Fraction(1, 100) for factor in factors),
+        }
+        answer.append(named | costs | compared | {"Quantity": quantity, "CostPerMillionTokens": per_million})
     return answer
+
+
+def _factor(row: Row, public: Fraction) -> Fraction | None:
+    """The price of a row per million tokens, in USD, against the public one."""
+    if row["BillingCurrency"] != "USD":
+        return None
+    cost, tokens = row["ListCost"] or row["EffectiveCost"], _units(row)
+    if not tokens or cost is None or cost / tokens <= 0:
+        return None
+    return Fraction(cost) / Fraction(tokens) * 1_000_000 / public
 
 
 def _units(row: Row) -> Decimal | None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,12 +33,76 @@ def test_direction_unit_and_block_of_every_meter_are_right() -> None:
 
 
 def test_the_model_of_97_in_100_meters_is_right() -> None:
-    """What is wrong is a date that one list keeps and another leaves out, or a name that no meter has.
-
-    Nothing was held out as the words were written: what shows the grammar are the meters further below.
-    """
+    """What is wrong is a date that one list keeps and another leaves out, or a name that no meter has."""
     right = [row for row in meters() if meter_of(row["charge"]).model == row["model"]]
     assert len(right) / len(meters()) >= 0.97
+
+
+def renamed(text: str, family: str, name: str) -> str:
+    """The text with another name for a family of models, written as the family is."""
+
+    def written(found: re.Match) -> str:
+        return name.upper() if found[0].isupper() else name.capitalize() if found[0][0].isupper() else name
+
+    return re.sub(rf"(?i)(?<![a-z]){family}(?![a-z])", written, text)
+
+
+def test_families_that_no_list_has_are_read_as_well() -> None:
+    """The rules were written with all meters at hand, so none of those is held out. This holds every family out: each
+    meter is read again with a family that does not exist. What goes by the names of families is wrong here."""
+    right, wrong = 0, []
+    for row in meters():
+        if not row["model"] or row["unit"] != "tokens":
+            continue
+        family = next(iter(re.findall("[a-z]+", row["model"].lower().removeprefix("fw-"))), "")
+        fields = {name: value for name, value in row["charge"].items() if isinstance(value, str)}
+        # Azure's subcategories of OpenAI are no family.
+        theirs = {name: value for name, value in fields.items() if not value.startswith("Azure OpenAI")}
+        other = {name: renamed(value, family, "zorvex") for name, value in theirs.items()}
+        if other == theirs:
+            continue
+        found, model = meter_of(row["charge"] | other), renamed(row["model"], family, "zorvex")
+        read = (found.model.lower(), found.direction, found.unit, str(found.per))
+        if read == (model.lower(), row["direction"], row["unit"], row["per"]):
+            right += 1
+        else:
+            wrong.append((other, found))
+    assert right + len(wrong) > 250
+    assert right / (right + len(wrong)) >= 0.93, wrong
+
+
+@pytest.mark.parametrize(
+    ("model", "named", "direction"),
+    [
+        ("gpt-4o", "gpt-4o", "input and output"),
+        ("azure/gpt-4.1-mini", "gpt-4.1-mini", "input and output"),
+        ("openai/text-embedding-3-small", "text-embedding-3-small", "embedding"),
+        ("vertex_ai/gemini-2.5-flash", "gemini-2.5-flash", "input and output"),
+    ],
+)
+def test_litellm_names_the_model_and_counts_nothing(
+    make_table: Callable[[], Table], shipped_marts: list[Mart], model: str, named: str, direction: str
+) -> None:
+    """Each of its rows is one request, whatever it holds, and each day is a billing period."""
+    table = make_table()
+    table.marts = [mart for mart in shipped_marts if mart.name == "ai_costs"]
+    of_model = dict.fromkeys(("ChargeDescription", "ResourceId", "ResourceName", "ResourceType"), model)
+    requests = {"ConsumedQuantity": "1", "ConsumedUnit": "Requests", "PricingQuantity": "1", "PricingUnit": "Requests"}
+    row = focus_row(
+        ServiceCategory="AI and Machine Learning",
+        ServiceName="chat",
+        SkuMeter="",
+        BillingPeriodStart="2026-03-05T00:00:00Z",
+        BillingPeriodEnd="2026-03-06T00:00:00Z",
+        ChargePeriodStart="2026-03-05T00:00:00Z",
+        ChargePeriodEnd="2026-03-06T00:00:00Z",
+        **of_model,
+        **requests,
+    )
+    table.publish("litellm", "2026-03", [row])
+    table.compute()
+    asked = "SELECT Model, Direction, Unit, Quantity, CostPerMillionTokens, EffectiveCost > 0 FROM marts.ai_costs"
+    assert table.query(asked) == [(named, direction, None, None, None, True)]
 
 
 def test_what_is_no_ai_is_told_from_it() -> None:

@@ -143,9 +143,10 @@ def test_every_mart_gives_the_answer_that_is_worked_out_by_hand(
     computed = table.compute()
     assert [str(one.failed) for one in computed if one.failed] == []
     broken = [(one.mart, one.month, check.said) for one in computed for check in one.checks if not check.passed]
-    # The rows of a service that nobody knows are more than 5 %.
-    assert {(mart, said.partition(":")[0]) for mart, _, said in broken} == {
-        ("ai_costs", "No more than 5 % of the EffectiveCost in a currency is unclassified")
+    # The rows of a service that nobody knows are more than 5 %, and prices are at random.
+    assert {(mart, said.partition(",")[0].partition(":")[0]) for mart, _, said in broken} == {
+        ("ai_costs", "No more than 5 % of the EffectiveCost in a currency is unclassified"),
+        ("ai_costs", "No price per token is 100 times the public one or a hundredth of it; near 1"),
     }
     assert ANSWERS.keys() == {mart.name for mart in shipped_marts}
     rows = table.staged_rows()

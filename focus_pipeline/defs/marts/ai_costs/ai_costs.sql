@@ -6,6 +6,10 @@
 -- Quantity: ConsumedQuantity if it counts tokens; otherwise PricingQuantity times the block that the meter is priced
 -- in. Azure calls 1,000 tokens "Units", so its ConsumedUnit says nothing. Tax, credits and adjustments of an AI
 -- service are part of its cost, but not of its price per token.
+-- PriceFactor: the price of each charge per million tokens, divided by the public one. The price is ListCost /
+-- Quantity, or EffectiveCost / Quantity where there is no list cost, as on a marketplace. Only charges in USD are
+-- compared, by PricingCurrency where the bill is in another currency. A factor of $unit_error or more, up or down, is
+-- counted in UnitErrors: no discount and no tier explains it.
 -- Month: x_Month. Corrections count in the month of their invoice.
 WITH charges AS (
     SELECT
@@ -27,6 +31,11 @@ WITH charges AS (
             OR coalesce((x_ProviderColumns ->> '$.x_Operation') LIKE 'InvokeModel%', false) AS is_of_ai_service,
         PricingQuantity,
         CASE WHEN lower(ConsumedUnit) IN ('token', 'tokens') THEN ConsumedQuantity END AS ConsumedTokens,
+        CASE
+            WHEN BillingCurrency = 'USD' THEN coalesce(nullif(ListCost, 0), EffectiveCost)
+            WHEN PricingCurrency = 'USD' THEN PricingCurrencyEffectiveCost
+        END AS CostInUSD,
+        SkuId,
         BillingCurrency,
         coalesce(BilledCost, 0) AS BilledCost,
         coalesce(EffectiveCost, 0) AS EffectiveCost,
@@ -35,6 +44,7 @@ WITH charges AS (
         CAST(json_object(
             'ConsumedUnit', CASE WHEN ConsumedQuantity IS NOT NULL THEN ConsumedUnit END,
             'PricingUnit', PricingUnit,
+            'ResourceType', CASE WHEN ResourceType = ChargeDescription THEN ResourceType END,
             'ServiceName', ServiceName,
             'SkuMeter', SkuMeter,
             'SkuPriceId', CASE WHEN contains(SkuPriceId, '|') THEN SkuPriceId END,
@@ -84,6 +94,21 @@ named AS (
         END AS Quantity
     FROM candidates
     LEFT JOIN meters USING (fields)
+),
+prices AS MATERIALIZED (
+    SELECT Model, Direction, ai_public_price(Model, Direction, $month) AS PublicPrice
+    FROM (SELECT DISTINCT Model, Direction FROM named WHERE Unit = 'tokens' AND Model IS NOT NULL)
+),
+compared AS (
+    SELECT
+        named.*,
+        PublicPrice,
+        CASE
+            WHEN Unit = 'tokens' AND Quantity <> 0 AND PublicPrice > 0 AND CostInUSD / Quantity > 0
+            THEN CAST(CostInUSD AS DOUBLE) / CAST(Quantity AS DOUBLE) * 1000000 / PublicPrice
+        END AS Factor
+    FROM named
+    LEFT JOIN prices USING (Model, Direction)
 )
 SELECT
     Month,
@@ -101,9 +126,14 @@ SELECT
     sum(EffectiveCost) AS EffectiveCost,
     CAST(sum(EffectiveCost) AS DOUBLE)
         / nullif(CAST(sum(Quantity) FILTER (Unit = 'tokens') AS DOUBLE), 0) * 1000000 AS CostPerMillionTokens,
+    any_value(PublicPrice) AS PublicPricePerMillionTokens,
+    arg_max(Factor, abs(ln(Factor))) AS PriceFactor,
+    count(*) FILTER (Factor >= $unit_error OR Factor <= 1 / $unit_error) AS UnitErrors,
+    SkuId,
+    SkuMeter,
     SubAccountId,
     Tags
-FROM named
+FROM compared
 WHERE Direction <> 'not AI' AND (is_of_ai_service OR Direction NOT IN ('unclassified', 'not usage (credit)'))
 GROUP BY ALL
 ORDER BY sum(EffectiveCost) DESC
