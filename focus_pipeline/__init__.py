@@ -10,6 +10,7 @@ _COMPONENTS = {
     "AwsDataExport": "focus_pipeline.components.aws_data_export",
     "AzureCostExport": "focus_pipeline.components.azure_cost_export",
     "GcpBigQueryExport": "focus_pipeline.components.gcp_bigquery_export",
+    "ExchangeRates": "focus_pipeline.components.exchange_rates",
     "Mart": "focus_pipeline.components.mart",
     "MonthFolders": "focus_pipeline.components.month_folders",
     "OciReports": "focus_pipeline.components.oci_reports",

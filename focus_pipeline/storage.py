@@ -3,6 +3,7 @@
     landing/<connection>/<YYYY-MM>/<token>/     the delivered files
     staged/<connection>/<YYYY-MM>/              Parquet files of its rows
     warehouse.duckdb                            unless the settings name another warehouse
+    exchange_rates/                             the rates that marts convert costs by
     lake/                                       the files of a DuckLake, unless they name another folder
 
 and beside them the records of records/.
@@ -54,6 +55,11 @@ class DataDir:
     def demo(self) -> Path:
         """What the providers of the demo deliver."""
         return self.root / "demo"
+
+    @property
+    def exchange_rates(self) -> Path:
+        """The file of rates that was last taken over."""
+        return self.root / "exchange_rates"
 
     @property
     def scratch(self) -> Path:

@@ -37,6 +37,7 @@ from dagster_shared.yaml_utils.source_position import (
 from pydantic import ValidationError
 
 from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.exchange_rates import WHAT, ExchangeRates
 from focus_pipeline.components.mart import Mart
 from focus_pipeline.components.not_loaded import NotLoaded, NotLoadedError
 from focus_pipeline.components.yaml_faults import document_faults, sentence, syntax_fault
@@ -45,7 +46,8 @@ from focus_pipeline.secrets_filter import without_secrets
 __all__ = ["ConnectionTree", "NotLoadedError"]
 
 # What is loaded once to see that it can be, and has a name of its own -> what it is called.
-_OURS: dict[type, str] = {ConnectionComponent: "connection", Mart: "mart"}
+_OURS: dict[type, str] = {ConnectionComponent: "connection", Mart: "mart", ExchangeRates: WHAT}
+_BY_TYPE = {"focus_pipeline.Mart": "mart", "focus_pipeline.ExchangeRates": WHAT}
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,19 @@ class _Place:
     @property
     def what(self) -> str:
         """What the document says that it is."""
-        is_mart = isinstance(self.tree.value, dict) and self.tree.value.get("type") == "focus_pipeline.Mart"
-        return _OURS[Mart if is_mart else ConnectionComponent]
+        kind = self.tree.value.get("type") if isinstance(self.tree.value, dict) else None
+        return _BY_TYPE.get(str(kind), "connection")
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        """The document's attributes as they are written, if it has any."""
+        attributes = self.tree.value.get("attributes") if isinstance(self.tree.value, dict) else None
+        return attributes if isinstance(attributes, dict) else {}
 
     @property
     def name(self) -> str | None:
         """What the document says that its connection or mart is called."""
-        attributes = self.tree.value.get("attributes") if isinstance(self.tree.value, dict) else None
-        name = attributes.get("name") if isinstance(attributes, dict) else None
+        name = self.attributes.get("name")
         return name if isinstance(name, str) else None
 
 
@@ -165,22 +172,28 @@ class ConnectionTree(ComponentTree):
         return decl
 
     def _without_namesakes(self, root: ComponentDecl) -> ComponentDecl:
-        """Of several connections, or marts, of one name none is loaded: they would replace each other's rows."""
+        """Of several connections, or marts, of one name none is loaded: they would replace each other's rows.
+
+        Nor is any of several files of exchange rates.
+        """
         found: dict[tuple[str, str], list[tuple[YamlFileDecl, int, YamlDecl]]] = {}
         for file in _files(root):
             for number, decl in enumerate(file.decls):
                 for kind, what in _OURS.items():
                     if isinstance(decl, YamlDecl) and issubclass(decl.component_type, kind):
-                        name = decl.component_file_model.attributes["name"]
+                        name = decl.component_file_model.attributes.get("name", "")
                         found.setdefault((what, name), []).append((file, number, decl))
         for (what, name), namesakes in found.items():
             for file, number, decl in namesakes if len(namesakes) > 1 else ():
                 other = next(one for _, _, one in namesakes if one is not decl)
                 place = _Place(decl.context, self._named(decl), decl.source_tree)
-                line = decl.source_tree.source_position_tree.lookup(["attributes", "name"]).start.line
+                keys = ["attributes", "name"] if name else ["attributes"]
+                line = decl.source_tree.source_position_tree.lookup(keys).start.line
                 said = (
                     f"`name`: {self._named(other)} has the name {name!r}, too: two {what}s are named {name!r}; "
                     "give one of them another name"
+                    if name
+                    else f"{self._named(other)} is a {what}, too, and a project has one; remove one of them"
                 )
                 file.decls[number] = _not_loaded(place, [sentence(place.file, line, said)])
         return root
@@ -217,6 +230,7 @@ def _not_loaded(place: _Place, sentences: list[str]) -> _NotLoadedDecl:
         folder=(*folder.parts, *([str(number + 1)] if number else [])),
         name=place.name or folder.name,
         what=place.what,
+        attributes=place.attributes,
         sentences=tuple(map(without_secrets, sentences)),
     )
     return _NotLoadedDecl(

@@ -100,6 +100,13 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
         dict[str, str | int | float | bool | list[str]],
         Field(description="Values that the SELECT takes as $name."),
     ] = {}  # noqa: RUF012
+    amounts: Annotated[
+        list[str],
+        Field(
+            description="Columns in BillingCurrency. With a `focus_pipeline.ExchangeRates` in the project, the mart "
+            "has each of them in its currency, too."
+        ),
+    ] = []  # noqa: RUF012
     checks: Annotated[list[Check], Field(description="Further checks, each a SELECT of the rows that are wrong.")] = []  # noqa: RUF012
     figures: Annotated[list[FigureOfMart], Field(description="Numbers of a month that Dagster plots.")] = []  # noqa: RUF012
     ai_rules: Annotated[
@@ -127,6 +134,7 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
             checks=tuple(MartCheck(**check.model_dump()) for check in self.checks),
             figures=tuple(Figure(**figure.model_dump()) for figure in self.figures),
             ai_rules=self.ai_rules,
+            amounts=tuple(self.amounts),
         )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

@@ -36,6 +36,7 @@ _AT_WORK = [
 _CHECKS = {
     "grain": "The columns of the grain tell the rows apart.",
     "covers": "BilledCost and EffectiveCost add up to those of the table, in each currency.",
+    "rates": "Every amount could be converted: the file of exchange rates has a rate for its currency and month.",
 }
 
 
@@ -184,7 +185,8 @@ def _spec(mart: Mart) -> dg.AssetSpec:
 
 def _checks(mart: Mart) -> dict[str, str]:
     """Name -> description of the mart's checks."""
-    usual = {name: said for name, said in _CHECKS.items() if name != "covers" or mart.covers}
+    has = {"grain": True, "covers": mart.covers, "rates": bool(mart.converted)}
+    usual = {name: said for name, said in _CHECKS.items() if has[name]}
     return usual | {check.name: check.description for check in mart.checks}
 
 
@@ -217,12 +219,12 @@ def _evaluation(key: dg.AssetKey, month: str, check: CheckedMart) -> dg.AssetChe
 
 def _metadata(mart: Mart, one: ComputedSlice) -> dict[str, object]:
     schema = dg.TableSchema(
-        columns=[dg.TableColumn(name, kind, mart.columns.get(name)) for name, kind in one.columns.items()]
+        columns=[dg.TableColumn(name, kind, mart.meanings.get(name)) for name, kind in one.columns.items()]
     )
     shown: dict[str, object] = {
         "dagster/row_count": one.rows,
         "dagster/column_schema": schema,
-        "dagster/column_lineage": _column_lineage(mart.sql, tuple(one.columns)),
+        "dagster/column_lineage": _column_lineage(mart.sql, tuple(one.columns), tuple(mart.converted.items())),
         **one.figures,
         "Seconds": round(one.seconds, 3),
         "SQL": dg.MetadataValue.md(f"```sql\nFROM marts.{mart.name} WHERE Month = '{one.month}';\n```"),
@@ -237,7 +239,9 @@ def _table(rows: Sequence[dict[str, str | None]]) -> dg.TableMetadataValue:
 
 
 @cache
-def _column_lineage(sql: str, columns: tuple[str, ...]) -> dg.TableColumnLineage:
+def _column_lineage(
+    sql: str, columns: tuple[str, ...], converted: tuple[tuple[str, str], ...]
+) -> dg.TableColumnLineage:
     """Column of the mart -> the columns of the table that its value is made of: the same for all of its months."""
     # Imported here: loading the code location need not wait for it.
     from sqlglot.errors import SqlglotError
@@ -254,4 +258,5 @@ def _column_lineage(sql: str, columns: tuple[str, ...]) -> dg.TableColumnLineage
         read = {node.name.rpartition(".")[2].strip('"').lower() for node in root.walk() if not node.downstream}
         sources = sorted(spelled[name] for name in read if name in spelled)
         deps[column] = [dg.TableColumnDep(asset_key=names.UNIFIED, column_name=source) for source in sources]
+    deps |= {name: deps[amount] for amount, name in converted if amount in deps}
     return dg.TableColumnLineage(deps_by_column=deps)

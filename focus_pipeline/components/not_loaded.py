@@ -1,7 +1,8 @@
-"""What the UI shows in the place of a connection or a mart whose defs.yaml cannot be used."""
+"""What the UI shows in the place of a connection, a mart or a file of exchange rates whose defs.yaml cannot be used."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import dagster as dg
 
@@ -14,13 +15,14 @@ class NotLoadedError(Exception):
 class NotLoaded(dg.Component):
     """
     folder: where it is, below defs/. name: its own, or that of its folder where it says none. sentences: what is wrong,
-    each with file and line. what: "connection" or "mart".
+    each with file and line. what: "connection", "mart" or another such word. attributes: as they are written.
     """
 
     folder: tuple[str, ...]
     name: str
     sentences: tuple[str, ...]
     what: str = "connection"
+    attributes: Mapping[str, object] = field(default_factory=dict)
 
     def build_defs(self, context: dg.ComponentLoadContext | None) -> dg.Definitions:
         """An asset that stands for it, with a check that fails, and a sensor that fails until it is mended."""

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 import focus_pipeline
 from focus_pipeline.components.connection import ConnectionComponent
+from focus_pipeline.components.exchange_rates import CURRENCY
 from focus_pipeline.connections.auth import Auth, from_environment, resolved
 from focus_pipeline.connections.store_urls import InvalidUrl, auth_type
 
@@ -118,6 +119,8 @@ def _allowed(annotation: object, constraints: Sequence[object]) -> str:
     kinds = [annotation] if not get_args(annotation) or get_origin(annotation) is list else list(get_args(annotation))
     if any(get_origin(kind) is list for kind in kinds):
         return "a list of texts, such as ['a', 'b']"
+    if any(getattr(one, "pattern", None) == CURRENCY for one in constraints):
+        return "three capital letters, such as USD"
     if bool in kinds:
         return "true or false"
     if int in kinds:

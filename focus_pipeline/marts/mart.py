@@ -67,6 +67,22 @@ class Mart:
     checks: tuple[MartCheck, ...] = ()
     figures: tuple[Figure, ...] = ()
     ai_rules: Path | None = None
+    amounts: tuple[str, ...] = ()
+    convert_to: str | None = None
+
+    @property
+    def converted(self) -> Mapping[str, str]:
+        """Amount -> the column that has it in the currency `convert_to`; empty without one."""
+        return {name: f"{name}{self.convert_to}" for name in self.amounts} if self.convert_to else {}
+
+    @property
+    def meanings(self) -> Mapping[str, str]:
+        """Column -> what it means, converted ones included."""
+        said = {
+            column: f"{amount} in {self.convert_to}, at the rate of the month, rounded to 6 decimals; null without one."
+            for amount, column in self.converted.items()
+        }
+        return {**self.columns, **said}
 
     @property
     def table(self) -> str:
@@ -96,11 +112,13 @@ def check_mart(mart: Mart) -> None:
         raise ValueError(f"the mart {mart.name} cannot have a parameter {taken[0]!r}: the pipeline gives it")
     if unused := sorted({*mart.parameters} - used):
         raise ValueError(f"{where} does not use its parameter ${unused[0]}")
+    if mart.amounts and (lacking := [name for name in ("BillingCurrency", *mart.amounts) if name not in mart.columns]):
+        raise ValueError(f"the mart {mart.name} has `amounts`, and no {lacking[0]} among its `columns`")
     if mart.ai_rules is not None:
         own_rules(mart.ai_rules)
     named = [check.name for check in mart.checks]
     for check in mart.checks:
-        if check.name in ("grain", "covers") or named.count(check.name) > 1:
+        if check.name in ("grain", "covers", "rates") or named.count(check.name) > 1:
             raise ValueError(f"the mart {mart.name} has two checks named {check.name!r}; give one another name")
         _check_month_alone(check.sql, f"the check {check.name} of the mart {mart.name}")
     for figure in mart.figures:

@@ -11,6 +11,7 @@ from itertools import groupby
 import duckdb
 
 from focus_pipeline.machine import machine_faults
+from focus_pipeline.marts.exchange_rates import rates_of
 from focus_pipeline.marts.functions import calls_functions, functions
 from focus_pipeline.marts.mart import MONTH, Figure, Mart, MartCheck, parameters_of
 from focus_pipeline.months import months_back
@@ -115,11 +116,12 @@ class _Known:
     """What a warehouse has.
 
     loaded: month -> fingerprint of what the table shows of it. computed: mart -> month -> the definition and the
-    fingerprint that its rows were made from.
+    fingerprint that its rows were made from. rates: see rates_of().
     """
 
     loaded: Mapping[str, str]
     computed: Mapping[str, Mapping[str, tuple[str, str]]]
+    rates: Mapping[tuple[str, str], str]
 
     def of(self, mart: Mart) -> Mapping[str, tuple[str, str]]:
         return self.computed.get(mart.name, {})
@@ -149,7 +151,7 @@ def _known(connection: duckdb.DuckDBPyConnection) -> _Known:
         "SELECT Mart, Month, Definition, Loaded FROM focus.mart_months"
     ).fetchall():
         computed.setdefault(mart, {})[month] = tuple(made_of)
-    return _Known(dict(loaded), computed)
+    return _Known(dict(loaded), computed, rates_of(connection))
 
 
 def _asked(known: _Known, marts: Sequence[Mart], months: Collection[str] | None) -> list[Slice]:
@@ -158,16 +160,19 @@ def _asked(known: _Known, marts: Sequence[Mart], months: Collection[str] | None)
         definition, computed = mart.definition, known.of(mart)
         has_changed = any(former != definition for former, _ in computed.values())
         for month in known.loaded:
-            fingerprint = _fingerprint(mart, month, known.loaded)
+            fingerprint = _fingerprint(mart, month, known)
             is_due = computed.get(month) != (definition, fingerprint)
             if is_due if months is None else has_changed or month in months:
                 asked.append(Slice(mart.name, month, fingerprint))
     return asked
 
 
-def _fingerprint(mart: Mart, month: str, loaded: Mapping[str, str]) -> str:
-    read = [one for one in months_back(month, mart.months_back) if one in loaded]
-    return hashlib.sha256(",".join(f"{one}={loaded[one]}" for one in read).encode()).hexdigest()[:20]
+def _fingerprint(mart: Mart, month: str, known: _Known) -> str:
+    """Of what a month of a mart is made from: the loads that it reads, and the rates that convert it."""
+    read = [f"{one}={known.loaded[one]}" for one in months_back(month, mart.months_back) if one in known.loaded]
+    if mart.convert_to:
+        read.append(known.rates.get((month, mart.convert_to), "no rates"))
+    return hashlib.sha256(",".join(read).encode()).hexdigest()[:20]
 
 
 def _forget(connection: duckdb.DuckDBPyConnection, mart: Mart, month: str) -> None:
@@ -206,6 +211,9 @@ def _replace(connection: duckdb.DuckDBPyConnection, mart: Mart, one: Slice) -> C
     )
     columns = _columns(connection, "temp.slice")
     _check_columns(connection, mart, one.month, columns)
+    if mart.converted:
+        _convert(connection, mart, list(columns))
+        columns = _columns(connection, "temp.slice")
     if _columns_of_table(connection, mart) != columns:
         connection.execute(f"DROP TABLE IF EXISTS {mart.table}")
         connection.execute(f"CREATE TABLE {mart.table} AS FROM temp.slice LIMIT 0")
@@ -219,11 +227,37 @@ def _replace(connection: duckdb.DuckDBPyConnection, mart: Mart, one: Slice) -> C
     checks = [_grain(connection, mart)]
     if mart.covers:
         checks.append(_covers(connection, mart, one.month))
+    if mart.converted:
+        checks.append(_rates(connection, mart))
     checks += [_own_check(connection, mart, check, one.month) for check in mart.checks]
     preview = _records(connection, f"FROM temp.slice LIMIT {SHOWN_ROWS}")
     figures = {name: value for figure in mart.figures for name, value in _figures(connection, figure, one.month)}
     return ComputedSlice(
         mart.name, one.month, rows, time.perf_counter() - begun, columns, tuple(preview), tuple(checks), figures
+    )
+
+
+def _convert(connection: duckdb.DuckDBPyConnection, mart: Mart, columns: Sequence[str]) -> None:
+    """Puts the converted amounts beside the original ones."""
+    selected = []
+    for name in columns:
+        selected.append(f"slice.{quoted(name)}")
+        if name in mart.converted:
+            # A rate has fewer digits than a DOUBLE.
+            product = f"CAST(CAST(slice.{quoted(name)} AS DOUBLE) * CAST(Rate AS DOUBLE) AS DECIMAL(38, 6))"
+            selected.append(
+                f"CASE WHEN BillingCurrency = $to THEN round(slice.{quoted(name)}, 6) ELSE {product} END "
+                f"AS {quoted(mart.converted[name])}"
+            )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE slice AS
+        SELECT {", ".join(selected)}
+        FROM temp.slice AS slice
+        LEFT JOIN (FROM focus.exchange_rates WHERE ToCurrency = $to) AS rates
+            ON slice.BillingCurrency = rates.FromCurrency AND slice.{quoted(MONTH)} = rates.Month
+        """,
+        {"to": mart.convert_to},
     )
 
 
@@ -236,8 +270,8 @@ def _comment(connection: duckdb.DuckDBPyConnection, mart: Mart) -> None:
         connection.execute(f"COMMENT ON TABLE {mart.table} IS {literal(mart.description)}")
     rows = connection.execute(f"SELECT column_name, comment FROM duckdb_columns() WHERE {of_table}", name).fetchall()
     for column, said in rows:
-        if column in mart.columns and said != mart.columns[column]:
-            connection.execute(f"COMMENT ON COLUMN {mart.table}.{quoted(column)} IS {literal(mart.columns[column])}")
+        if (meaning := mart.meanings.get(column)) is not None and said != meaning:
+            connection.execute(f"COMMENT ON COLUMN {mart.table}.{quoted(column)} IS {literal(meaning)}")
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
@@ -310,6 +344,25 @@ def _covers(connection: duckdb.DuckDBPyConnection, mart: Mart, month: str) -> Ch
     if count:
         said = f"its costs do not add up to the table's in {count:,} currencies; rows are left out or counted twice"
     return CheckedMart("covers", "ERROR", count, said, examples)
+
+
+def _rates(connection: duckdb.DuckDBPyConnection, mart: Mart) -> CheckedMart:
+    amounts = " AND ".join(f"{quoted(name)} IS NULL" for name in mart.converted.values())
+    original = " OR ".join(f"{quoted(name)} <> 0" for name in mart.converted)
+    lacking = f"""
+        SELECT {quoted(MONTH)} AS Month, BillingCurrency AS "From", {literal(mart.convert_to or "")} AS "To",
+            count(*) AS "Rows"
+        FROM temp.slice
+        WHERE ({original}) AND {amounts}
+        GROUP BY ALL
+        ORDER BY BillingCurrency
+    """
+    count, examples = _broken(connection, lacking)
+    said = f"every amount is converted to {mart.convert_to}"
+    if count:
+        currencies = ", ".join(str(example["From"]) for example in examples)
+        said = f"no rate to {mart.convert_to} for {currencies} in this month; add it to the file of exchange rates"
+    return CheckedMart("rates", "WARN", count, said, examples)
 
 
 def _figures(connection: duckdb.DuckDBPyConnection, figure: Figure, month: str) -> Iterator[tuple[str, float]]:

@@ -11,7 +11,15 @@ from focus_pipeline.sql import literal, only_row, quoted, transaction
 from focus_pipeline.warehouse.faults import WarehouseUnusable
 from focus_pipeline.warehouse.warehouse import Warehouse
 
-_TABLES = ("loads", "load_services", "conformance", "rejected_files", "data_source_months", "month_states")
+_TABLES = (
+    "loads",
+    "load_services",
+    "conformance",
+    "rejected_files",
+    "data_source_months",
+    "month_states",
+    "exchange_rates",
+)
 _ALL = ("cost_and_usage", *_TABLES)
 
 

@@ -91,6 +91,14 @@ CREATE TABLE IF NOT EXISTS focus.mart_months (
     Loaded VARCHAR NOT NULL
 );
 
+-- What one unit of FromCurrency is in ToCurrency, in a month.
+CREATE TABLE IF NOT EXISTS focus.exchange_rates (
+    Month VARCHAR NOT NULL,
+    FromCurrency VARCHAR NOT NULL,
+    ToCurrency VARCHAR NOT NULL,
+    Rate DECIMAL(38, 18) NOT NULL
+);
+
 -- Of every month of a connection: which delivery the table shows (null where none was accepted yet), and on which one
 -- the verdict in focus.conformance is. An identity changes with the delivery and with the code that reads it.
 CREATE TABLE IF NOT EXISTS focus.month_states (

@@ -11,7 +11,7 @@ import pytest
 
 from focus_pipeline.components import names
 from focus_pipeline.components.mart_assets import ASK_AGAIN, mart_definitions
-from focus_pipeline.marts.mart import Mart
+from focus_pipeline.marts.mart import Figure, Mart
 from focus_pipeline_tests.components.conftest import NAME, Site
 from focus_pipeline_tests.marts.test_slices import CHANGES, SERVICES
 
@@ -122,7 +122,8 @@ def test_marts_that_a_new_dagster_storage_does_not_know_are_computed_once_more(
 
 
 def test_a_person_computes_one_mart_of_one_month(with_marts: Callable[..., Site], recent: list[str]) -> None:
-    site = with_marts(SERVICES, CHANGES)
+    figure = Figure("Services", "SELECT count(DISTINCT ServiceName) FROM marts.services WHERE Month = $month")
+    site = with_marts(replace(SERVICES, figures=(figure,)), CHANGES)
     site.deliver(recent[0], rows=3, ServiceName="Colocation")
     site.tick_and_load()
     run = site.definitions.resolve_job_def("focus_marts").execute_in_process(
@@ -140,6 +141,7 @@ def test_a_person_computes_one_mart_of_one_month(with_marts: Callable[..., Site]
     checks = {check.check_name: check for check in site.evaluations(run)}
     assert {name: check.passed for name, check in checks.items()} == {"grain": True, "covers": True}
     assert {check.partition for check in checks.values()} == {recent[0]}
+    assert shown["Services"].value == 1.0
 
 
 def test_a_run_of_everything_computes_the_marts_of_its_month(

@@ -10,6 +10,7 @@ import pytest
 
 from focus_pipeline.components.connection import ConnectionComponent, connections
 from focus_pipeline.components.connection_tree import ConnectionTree, NotLoadedError
+from focus_pipeline.components.exchange_rates import converted_to
 from focus_pipeline.components.mart import marts
 from focus_pipeline.definitions import definitions_of
 
@@ -262,3 +263,43 @@ def test_two_marts_of_one_name_stop_each_other_and_nobody_else(tree: Loaded, tmp
     assert marts(loaded) == []
     said = loaded.not_loaded()[0].sentences[0]
     assert "some_defs/two/defs.yaml has the name 'bad', too: two marts are named 'bad'" in said
+
+
+RATES = "type: focus_pipeline.ExchangeRates\nattributes:\n  url: file:///rates/rates.csv\n  convert_to: EUR\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (
+            RATES.replace("/rates.csv", "/"),
+            "3: `url`: the url has to be that of the file",
+        ),
+        (RATES + "  auth: {profile: a}\n", "5: `auth`: the auth does not fit the url"),
+        (RATES + "  name: rates\n", "5: there is no attribute `name`"),
+    ],
+)
+def test_rates_that_cannot_be_used_leave_marts_what_they_are(tree: Loaded, written: str, said: str) -> None:
+    loaded = tree(rates=written)
+    (bad,) = loaded.not_loaded()
+    assert said in bad.sentences[0]
+    assert (bad.what, bad.name) == ("file of exchange rates", "rates")
+    assert converted_to(loaded) == "EUR"
+    assert list(connections(loaded)) == ["good"]
+    definitions = definitions_of(loaded)
+    node = definitions.resolve_asset_graph().get(dg.AssetKey(["rates", "not_loaded"]))
+    assert node.description.startswith("The file of exchange rates rates is not loaded.")
+
+
+def test_a_currency_that_is_none_is_told(tree: Loaded) -> None:
+    (bad,) = tree(rates=RATES.replace("EUR", "euro")).not_loaded()
+    assert "4: `convert_to` is 'euro'; allowed is three capital letters, such as USD" in bad.sentences[0]
+
+
+def test_a_project_has_one_file_of_rates(tree: Loaded) -> None:
+    assert converted_to(tree()) is None
+    assert converted_to(tree(one=RATES)) == "EUR"
+    loaded = tree(one=RATES, two=RATES)
+    assert [bad.what for bad in loaded.not_loaded()] == ["file of exchange rates"] * 2
+    said = loaded.not_loaded()[0].sentences[0]
+    assert "some_defs/two/defs.yaml is a file of exchange rates, too, and a project has one; remove one" in said

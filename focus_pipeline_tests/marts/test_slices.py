@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from focus_pipeline.marts.mart import Mart, MartCheck, check_mart
+from focus_pipeline.marts.mart import Figure, Mart, MartCheck, check_mart
 from focus_pipeline.warehouse.move import move_warehouse
 from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.marts.conftest import Table
@@ -161,6 +161,21 @@ def test_checks_name_what_breaks_the_grain_and_the_sums(months: Table) -> None:
     assert by_month[FEBRUARY]["grain"].passed
 
 
+def test_figures_are_numbers_of_the_month_one_or_one_by_currency(months: Table) -> None:
+    rows = Figure("Rows", "SELECT count(*) FROM marts.services WHERE Month = $month")
+    by_currency = Figure(
+        "Cost", "SELECT BillingCurrency, sum(BilledCost) FROM marts.services WHERE Month = $month GROUP BY ALL"
+    )
+    nothing = Figure("Nothing", "SELECT NULL")
+    months.marts = [replace(SERVICES, figures=(rows, by_currency, nothing))]
+    figures = {one.month: one.figures for one in months.compute()}
+    assert figures[FEBRUARY] == {"Rows": 1.0, "Cost USD": 2.0}
+    months.marts = [replace(SERVICES, figures=(Figure("Broken", "SELECT 'a', 'b'"),))]
+    assert "its figure Broken cannot be worked out: could not convert string to float" in str(
+        months.compute()[0].failed
+    )
+
+
 @pytest.mark.parametrize("cost", ["BilledCost", "EffectiveCost"])
 def test_a_mart_that_says_it_covers_the_table_is_held_to_both_costs(months: Table, cost: str) -> None:
     sql = SERVICES.sql.replace(f"sum({cost}) AS", f"sum({cost}) + 0.000000000000000001 AS")
@@ -216,6 +231,7 @@ def test_marts_are_computed_anew_in_a_warehouse_that_was_moved(months: Table) ->
         ({"parameters": {"month": "2025-01"}}, "the pipeline gives it"),
         ({"checks": (MartCheck("grain", "", "SELECT 1"),)}, "two checks named 'grain'"),
         ({"checks": (MartCheck("own", "", "SELECT $year"),)}, "takes $year; it has $month alone"),
+        ({"figures": (Figure("Rows", "SELECT $year"),)}, "takes $year; it has $month alone"),
     ],
 )
 def test_a_mart_that_could_not_be_computed_is_refused(change: dict, said: str) -> None:
