@@ -9,8 +9,12 @@ import pytest
 
 from focus_pipeline.components.connection_tree import ConnectionTree
 from focus_pipeline.components.mart import marts
+from focus_pipeline.connections.aws_data_export import AwsDataExport
+from focus_pipeline.connections.azure_cost_export import AzureCostExport
 from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.connections.month_folders import MonthFolders
+from focus_pipeline.connections.oci_reports import OciReports
+from focus_pipeline.demo.deliveries import write_deliveries
 from focus_pipeline.marts.mart import Mart
 from focus_pipeline.marts.slices import ComputedSlice, Slice, compute_slices, due_slices
 from focus_pipeline.pipeline.month import ingest_month
@@ -22,6 +26,8 @@ from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.warehouse import warehouse_of
 from focus_pipeline_tests.month_files import Row, write_csv
 from focus_pipeline_tests.warehouses import publish, url_of
+
+DEMO_MONTHS = ("2025-01", "2025-02", "2025-03")
 
 
 @dataclass
@@ -100,3 +106,26 @@ def table(request: pytest.FixtureRequest, make_table: Callable[[str], Table], tm
 def shipped_marts() -> Sequence[Mart]:
     """Those of defs/marts/."""
     return marts(ConnectionTree.for_project(PROJECT_ROOT / "focus_pipeline"))
+
+
+@pytest.fixture(scope="session")
+def demo_table(tmp_path_factory: pytest.TempPathFactory, compiled_rules: Path, shipped_marts: Sequence[Mart]) -> Table:
+    """The demo's data of DEMO_MONTHS, published, with all shipped marts computed. Tests only read it."""
+    folder = tmp_path_factory.mktemp("demo_table")
+    (folder / "data").mkdir()
+    (folder / "data" / "cache").symlink_to(compiled_rules)
+    table, root = Table(DataDir(folder / "data"), folder / "delivered", list(shipped_marts)), folder / "demo"
+    connections = {
+        "aws_main": AwsDataExport("aws_main", str(root / "aws_main" / "focus-daily")),
+        "azure_main": AzureCostExport("azure_main", str(root / "azure_main" / "focus-costs")),
+        "colo_costs": MonthFolders("colo_costs", str(root / "colo_costs")),
+        "google_main": MonthFolders("google_main", str(root / "google_main"), month_rule=False),
+        "oracle_main": OciReports("oracle_main", str(root / "oracle_main")),
+        "saas_tools": MonthFolders("saas_tools", str(root / "saas_tools")),
+    }
+    for delivery in write_deliveries(root, DEMO_MONTHS):
+        table.load(connections[delivery.connection], delivery.month)
+    computed = table.compute()
+    assert [str(one.failed) for one in computed if one.failed] == []
+    assert [(one.mart, check.said) for one in computed for check in one.checks if not check.passed] == []
+    return table
