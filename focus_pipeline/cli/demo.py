@@ -1,7 +1,7 @@
 """The command `focus-pipeline demo`."""
 
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 import click
@@ -35,10 +35,10 @@ def demo() -> None:
     months = months_back(current_month(), DEMO_MONTHS_BACK)
     with _progress() as progress:
         task = progress.add_task("writing deliveries", total=1)
-        deliveries = write_deliveries(settings.storage.demo, months)
+        deliveries = write_deliveries(settings.storage.demo, months, with_late_invoice=False)
         progress.update(task, completed=1)
         task = progress.add_task("starting Dagster", total=1)
-        failed = _ingest(deliveries, progress, task)
+        failed = _ingest(deliveries, lambda: write_deliveries(settings.storage.demo, months), progress, task)
     try:
         _print_summary(warehouse_of(settings.storage))
     except (WarehouseUnusable, MachineFault, FileNotFoundError) as error:
@@ -48,10 +48,16 @@ def demo() -> None:
         sys.exit(1)
 
 
-def _ingest(deliveries: "Collection[DemoDelivery]", progress: Progress, starting: TaskID) -> list[str]:
+def _ingest(
+    deliveries: "Collection[DemoDelivery]",
+    redeliver: "Callable[[], Collection[DemoDelivery]]",
+    progress: Progress,
+    starting: TaskID,
+) -> list[str]:
     """Runs `<connection>_ingest` for every connection, `focus_publish` and `focus_marts`, as backfills would.
 
-    Returns what failed.
+    redeliver: writes the deliveries as they are some days later; months that are restated are loaded and published
+    again. Returns what failed.
     """
     from focus_pipeline.components.ingestion import MONTHS_PER_RUN
     from focus_pipeline.definitions import defs
@@ -60,19 +66,25 @@ def _ingest(deliveries: "Collection[DemoDelivery]", progress: Progress, starting
     failed = []
     with dagster_instance() as instance:
         progress.update(starting, completed=1)
+        task = progress.add_task("", total=None)
+
+        def run(jobs: list[tuple[str, set[str]]]) -> None:
+            for job, found in jobs:
+                for some in runs_of_months(found, MONTHS_PER_RUN):
+                    progress.update(task, description=f"{job} {in_words(some)}")
+                    if why := failure_of_run(job, some, definitions, instance):
+                        failed.append(why)
+                    progress.advance(task)
+
         months: dict[str, set[str]] = {}
         for delivery in deliveries:
             months.setdefault(delivery.connection, set()).add(delivery.month)
-        jobs = {f"{name}_ingest": found for name, found in months.items()}
-        jobs["focus_publish"] = jobs["focus_marts"] = set().union(*months.values())
-        runs = [(job, some) for job, found in jobs.items() for some in runs_of_months(found, MONTHS_PER_RUN)]
-        task = progress.add_task("", total=len(runs))
-        for job, some in runs:
-            progress.update(task, description=f"{job} {in_words(some)}")
-            if why := failure_of_run(job, some, definitions, instance):
-                failed.append(why)
-            progress.advance(task)
-        progress.update(task, description="ingested, published and computed")
+        of_all = set().union(*months.values())
+        run([*((f"{name}_ingest", found) for name, found in months.items()), ("focus_publish", of_all)])
+        for one in set(redeliver()) - set(deliveries):
+            run([(f"{one.connection}_ingest", {one.month}), ("focus_publish", {one.month})])
+        run([("focus_marts", of_all)])
+        progress.update(task, description="ingested, published and computed", total=progress.tasks[task].completed)
     return failed
 
 

@@ -268,6 +268,8 @@ FROM (SELECT amount_between(150, 750, 'credit') AS amount);
 INSERT INTO aws_main BY NAME
 SELECT
     'Correction' AS ChargeClass, 'Refund of requests that were billed twice last month' AS ChargeDescription,
+    getvariable('month_start') - INTERVAL 1 MONTH AS ChargePeriodStart,
+    getvariable('month_start') AS ChargePeriodEnd,
     -amount AS BilledCost, -amount AS EffectiveCost, -amount AS ListCost, -amount AS ContractedCost,
     'Storage' AS ServiceCategory, 'Amazon Simple Storage Service' AS ServiceName,
     'Object Storage' AS ServiceSubcategory, 'AmazonS3' AS x_ServiceCode,

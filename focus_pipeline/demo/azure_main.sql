@@ -184,6 +184,31 @@ SELECT
 FROM metered
 ORDER BY day, name, service, meter;
 
+-- Throughput of AI models that is provisioned by the month, used or not.
+INSERT INTO azure_main BY NAME
+SELECT
+    'Azure OpenAI - Az-Provisioned Throughput Units' AS ChargeDescription, 'Recurring' AS ChargeFrequency,
+    units AS ConsumedQuantity, 'Units' AS ConsumedUnit,
+    units AS PricingQuantity, 'Units/Month' AS PricingUnit, 'Standard' AS PricingCategory,
+    260.0000 AS ListUnitPrice, units * 260.0000 AS ListCost,
+    247.0000 AS ContractedUnitPrice, units * 247.0000 AS ContractedCost,
+    units * 247.0000 AS EffectiveCost, units * 247.0000 AS BilledCost,
+    region AS RegionId, region_name AS RegionName,
+    format('{}/resourcegroups/{}/providers/microsoft.cognitiveservices/accounts/{}', id, resource_group, name)
+        AS ResourceId,
+    name || '-accounts' AS ResourceName, 'Azure OpenAI' AS ResourceType,
+    'microsoft.cognitiveservices/accounts' AS x_ResourceType,
+    'AI and Machine Learning' AS ServiceCategory, 'Azure OpenAI Service' AS ServiceName,
+    guid('provisioned throughput') AS SkuId, SkuId || '_' || region AS SkuPriceId,
+    id AS SubAccountId, name AS SubAccountName, 'Subscription' AS SubAccountType, tags AS Tags,
+    cost_center AS x_CostCenter, name AS x_InvoiceSectionName, resource_group AS x_ResourceGroupName,
+    247.0000 AS x_BilledUnitPrice, 247.0000 AS x_EffectiveUnitPrice, '1/Month' AS x_PricingUnitDescription,
+    'Azure OpenAI Service' AS x_SkuMeterCategory, SkuId AS x_SkuMeterId,
+    'Az-Provisioned Throughput Units' AS x_SkuMeterName, 'Azure OpenAI' AS x_SkuMeterSubcategory,
+    'AI + Machine Learning' AS x_SkuServiceFamily, region AS x_SkuRegion
+FROM subscriptions CROSS JOIN (SELECT CAST(15 AS DECIMAL(18, 4)) AS units)
+WHERE name = 'copilot-pilot';
+
 -- Reservations, each for a year and paid at its start: one in March, one in September. Then come the days: what was
 -- used of them at the reserved price, and what was not. Over the year, used and unused add up to what was paid.
 INSERT INTO azure_main BY NAME
@@ -274,6 +299,9 @@ WHERE name = 'intranet';
 INSERT INTO azure_main BY NAME
 SELECT
     charge AS ChargeCategory, class AS ChargeClass, description AS ChargeDescription, 'One-Time' AS ChargeFrequency,
+    -- A correction has the period of what it corrects.
+    getvariable('month_start') - to_months(if(class = 'Correction', 1, 0)) AS ChargePeriodStart,
+    if(class = 'Correction', getvariable('month_start'), getvariable('month_end')) AS ChargePeriodEnd,
     -amount AS BilledCost, -amount AS EffectiveCost, -amount AS ListCost, -amount AS ContractedCost,
     category AS ServiceCategory, service AS ServiceName,
     id AS SubAccountId, name AS SubAccountName, 'Subscription' AS SubAccountType, cost_center AS x_CostCenter

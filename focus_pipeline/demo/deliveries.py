@@ -94,8 +94,10 @@ class DemoDelivery:
     rows: int
 
 
-def write_deliveries(root: Path, months: Sequence[str]) -> list[DemoDelivery]:
+def write_deliveries(root: Path, months: Sequence[str], *, with_late_invoice: bool = True) -> list[DemoDelivery]:
     """Writes every connection's deliveries of `months` (`YYYY-MM`, oldest first) below `root`, and lists them.
+
+    with_late_invoice: the invoice that restates the last month but one has arrived; once there, it stays.
 
     A file that has these bytes already is not touched: whoever watches the folder sees no change. Half a year shows
     how the costs grow. Raises ValueError when the months are fewer than two, not in order, or not spelled like that.
@@ -116,11 +118,12 @@ def write_deliveries(root: Path, months: Sequence[str]) -> list[DemoDelivery]:
                 connection.execute(_sql(name))
                 files = files_of(month)
                 if name == LATE_CONNECTION:
-                    if month == months[-2]:
+                    late = root / name / month / LATE_FILE
+                    if month == months[-2] and (with_late_invoice or late.exists()):
                         files |= {f"{month}/{LATE_FILE}": LATE_ROWS}
-                    else:
+                    elif month != months[-2]:
                         # There since a former run, when this month was the last but one.
-                        (root / name / month / LATE_FILE).unlink(missing_ok=True)
+                        late.unlink(missing_ok=True)
                 rows = {file: _write(connection, root / name / file, source, scratch) for file, source in files.items()}
                 _write_manifest(connection, root / name, name, month, rows)
                 paths = tuple(root / name / file for file in files)

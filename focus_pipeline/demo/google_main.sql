@@ -7,20 +7,31 @@ WITH resources AS (
         ('ml-training', 'Compute Engine', 'A2 Instance Core running in Netherlands', 'Hours', 12.0, 1.4120, 'data'),
         ('web-pool', 'Kubernetes Engine', 'Autopilot Pod mCPU Requests', 'Hours', 220.0, 0.0445, 'web'),
         ('events', 'BigQuery', 'Analysis (europe-west4)', 'TiB', 1.4, 6.2500, 'data'),
-        ('assets', 'Cloud Storage', 'Standard Storage Netherlands', 'GiB-Months', 84.0, 0.0200, 'web')
+        ('assets', 'Cloud Storage', 'Standard Storage Netherlands', 'GiB-Months', 84.0, 0.0200, 'web'),
+        ('search-assistant', 'Vertex AI', 'Gemini 2.5 Flash Text Input - Predictions', 'count', 88000000,
+            0.000000276, 'web'),
+        ('search-assistant', 'Vertex AI', 'Gemini 2.5 Flash Text Input Caching', 'count', 61000000, 0.000000028, 'web'),
+        ('search-assistant', 'Vertex AI', 'Gemini 2.5 Flash Text Output - Predictions', 'count', 9500000,
+            0.0000023, 'web'),
+        ('labelling', 'Vertex AI', 'Gemini 2.5 Flash Text Input - Batch Predictions', 'count', 130000000,
+            0.000000138, 'data')
     ) AS resources(name, service, sku, unit, daily, price, team)
 ),
 charges AS (
     SELECT
-        day, next_day, name, service, sku, unit, team, CAST(price AS DECIMAL(12, 4)) AS price,
-        CAST(daily * growth(2.0) * around_one(name || day) * on_workdays(day, 0.70) AS DECIMAL(14, 5)) AS quantity
+        day, next_day, name, service, sku, unit, team, CAST(price AS DECIMAL(14, 9)) AS price,
+        CAST(daily * growth(2.0) * around_one(name || day) * on_workdays(day, 0.70) AS DECIMAL(20, 5)) AS quantity
     FROM days CROSS JOIN resources
 ),
 priced AS (
     -- BigQuery writes each NUMERIC with nine decimals.
     SELECT
-        * REPLACE (CAST(quantity AS DECIMAL(38, 9)) AS quantity, CAST(price AS DECIMAL(38, 9)) AS price),
-        CAST(quantity * price AS DECIMAL(38, 9)) AS cost
+        -- Tokens are counted one by one.
+        * REPLACE (
+            CAST(if(unit = 'count', round(quantity), quantity) AS DECIMAL(38, 9)) AS quantity,
+            CAST(price AS DECIMAL(38, 9)) AS price
+        ),
+        CAST(if(unit = 'count', round(quantity), quantity) * price AS DECIMAL(38, 9)) AS cost
     FROM charges
 )
 SELECT
@@ -74,4 +85,4 @@ SELECT
     [{'Key': '', 'Value': ''}][:0] AS x_Tags,
     CAST(NULL AS VARCHAR) AS x_SubscriptionInstanceId
 FROM priced
-ORDER BY day, name;
+ORDER BY day, name, sku;

@@ -9,7 +9,9 @@ WITH instances AS (
         ('analytics', 'VM.Standard.E5.Flex', 'COMPUTE', 'Compute', 'OCPU Hours', 48.0, 0.0300),
         ('warehouse', 'Autonomous Data Warehouse', 'ADW', 'Databases', 'ECPU Hours', 96.0, 0.3360),
         ('archive', 'Object Storage', 'OBJECT_STORAGE', 'Storage', 'GB-Months', 410.0, 0.0255),
-        ('backups', 'Block Volume', 'BLOCK_STORAGE', 'Storage', 'GB-Months', 150.0, 0.0255)
+        ('backups', 'Block Volume', 'BLOCK_STORAGE', 'Storage', 'GB-Months', 150.0, 0.0255),
+        ('contracts', 'OCI Generative AI - Large Cohere', 'GENERATIVE_AI', 'AI and Machine Learning',
+            '10,000 Transactions', 640.0, 0.0156)
     ) AS instances(name, sku, service, category, unit, daily, price)
 ),
 charges AS (
@@ -27,7 +29,7 @@ SELECT
     strftime(getvariable('month_end') - INTERVAL 1 MILLISECOND, '%Y-%m-%dT%H:%M:%S.%gZ') AS BillingPeriodEnd,
     strftime(getvariable('month_start'), '%Y-%m-%dT%H:%M:%S.%gZ') AS BillingPeriodStart,
     'Usage' AS ChargeCategory,
-    sku || ', ' || unit AS ChargeDescription,
+    if(service = 'GENERATIVE_AI', sku, sku || ', ' || unit) AS ChargeDescription,
     'Usage-Based' AS ChargeFrequency,
     without_seconds(next_day) AS ChargePeriodEnd,
     without_seconds(day) AS ChargePeriodStart,
@@ -51,8 +53,9 @@ SELECT
     service AS ResourceType,
     category AS ServiceCategory,
     service AS ServiceName,
-    'B' || left(CAST(md5_number_lower(sku) AS VARCHAR), 5) AS SkuId,
-    'B' || left(CAST(md5_number_lower(sku) AS VARCHAR), 5) || '.P1' AS SkuPriceId,
+    if(service = 'GENERATIVE_AI', 'B108077', 'B' || left(CAST(md5_number_lower(sku) AS VARCHAR), 5)) AS SkuId,
+    if(service = 'GENERATIVE_AI', 'B108077', 'B' || left(CAST(md5_number_lower(sku) AS VARCHAR), 5)) || '.P1'
+        AS SkuPriceId,
     'ocid1.tenancy.oc1..aaaa' AS SubAccountId,
     'acmecorp' AS SubAccountName,
     '{"team": "' || CASE WHEN name IN ('archive', 'backups') THEN 'platform' ELSE 'data' END || '"}' AS Tags,

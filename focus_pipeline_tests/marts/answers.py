@@ -139,6 +139,15 @@ def _has_list_price(row: Row) -> bool:
     return row["ListCost"] != 0 or not row["EffectiveCost"]
 
 
+def _without_commitment(row: Row) -> Decimal:
+    """What a charge costs without a commitment. Some providers send no ContractedCost."""
+    if row["ContractedCost"] is not None:
+        return row["ContractedCost"]
+    if row["CommitmentDiscountId"] is not None and row["ListCost"] is not None:
+        return row["ListCost"]
+    return row["EffectiveCost"] or ZERO
+
+
 def savings(rows: list[Row], month: str) -> list[Row]:
     usage = [row for row in of_month(rows, month) if row["ChargeCategory"] == "Usage"]
     answer = []
@@ -147,7 +156,7 @@ def savings(rows: list[Row], month: str) -> list[Row]:
     ):
         priced = [row for row in members if _has_list_price(row)]
         unpriced = [row for row in members if not _has_list_price(row)]
-        listed, contracted = total(priced, "ListCost"), total(priced, "ContractedCost")
+        listed, contracted = total(priced, "ListCost"), sum(map(_without_commitment, priced), ZERO)
         effective, without = total(priced, "EffectiveCost"), total(unpriced, "EffectiveCost")
         answer.append(
             {
@@ -216,7 +225,7 @@ def commitment_coverage(rows: list[Row], month: str) -> list[Row]:
         if told:
             eligible = [row for row in members if row in covered or row in told]
         if eligible:
-            covered_cost, eligible_cost = total(covered, "ContractedCost"), total(eligible, "ContractedCost")
+            covered_cost, eligible_cost = (sum(map(_without_commitment, some), ZERO) for some in (covered, eligible))
             answer.append(
                 {
                     **named,

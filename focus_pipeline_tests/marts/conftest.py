@@ -123,8 +123,11 @@ def demo_table(tmp_path_factory: pytest.TempPathFactory, compiled_rules: Path, s
         "oracle_main": OciReports("oracle_main", str(root / "oracle_main")),
         "saas_tools": MonthFolders("saas_tools", str(root / "saas_tools")),
     }
-    for delivery in write_deliveries(root, DEMO_MONTHS):
+    first = write_deliveries(root, DEMO_MONTHS, with_late_invoice=False)
+    for delivery in first:
         table.load(connections[delivery.connection], delivery.month)
+    (restated,) = set(write_deliveries(root, DEMO_MONTHS)) - set(first)
+    table.load(connections[restated.connection], restated.month)
     computed = table.compute()
     assert [str(one.failed) for one in computed if one.failed] == []
     assert [(one.mart, check.said) for one in computed for check in one.checks if not check.passed] == []

@@ -1,7 +1,8 @@
 -- Coverage by commitments: covered / eligible.
 --
 -- Both at ContractedCost, the price without a commitment: EffectiveCost of covered usage is lower, and coverage by it
--- would fall the more a commitment saves.
+-- would fall the more a commitment saves. A charge without ContractedCost has its EffectiveCost, or if a commitment
+-- covers it, its ListCost.
 -- Eligible: usage at PricingCategory 'Standard' or 'Committed' of a service that some commitment covers in this month.
 -- No commitment covers spot and other dynamic prices, and the unused part of a commitment is not usage. From FOCUS 1.4
 -- on, CommitmentProgramEligibilityDetails says which usage is eligible; if a provider sends it for a service, it
@@ -12,7 +13,9 @@ WITH usage AS (
         ServiceProviderName AS Provider,
         ServiceName,
         BillingCurrency,
-        coalesce(ContractedCost, 0) AS ContractedCost,
+        coalesce(
+            ContractedCost, CASE WHEN CommitmentDiscountId IS NULL THEN EffectiveCost ELSE ListCost END, EffectiveCost, 0
+        ) AS ContractedCost,
         CommitmentDiscountStatus IS NOT DISTINCT FROM 'Used' AS is_covered,
         CommitmentProgramEligibilityDetails IS NOT NULL AS says_eligible,
         bool_or(CommitmentDiscountStatus IS NOT DISTINCT FROM 'Used') OVER of_service AS has_commitments,

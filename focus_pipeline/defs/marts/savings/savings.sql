@@ -4,6 +4,7 @@
 -- left out, because EffectiveCost spreads them over the usage. Tax, credits and adjustments have no price.
 -- Without a list price: no ListCost, or a ListCost of 0 for a charge that costs something (Marketplace, for example).
 -- Such charges would make the rate too low.
+-- Without a contracted price, as in Oracle's exports: what a charge saves is negotiated, unless a commitment covers it.
 -- EffectiveSavingsRate is a rate of sums: rates of rows cannot be averaged.
 WITH usage AS (
     SELECT
@@ -12,7 +13,9 @@ WITH usage AS (
         ServiceName,
         BillingCurrency,
         coalesce(ListCost, 0) AS ListCost,
-        coalesce(ContractedCost, 0) AS ContractedCost,
+        coalesce(
+            ContractedCost, CASE WHEN CommitmentDiscountId IS NULL THEN EffectiveCost ELSE ListCost END, EffectiveCost, 0
+        ) AS ContractedCost,
         coalesce(EffectiveCost, 0) AS EffectiveCost,
         CommitmentDiscountStatus IS NOT DISTINCT FROM 'Unused'
             OR coalesce(ListCost, 0) <> 0
