@@ -89,6 +89,9 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
             ge=0, le=120, description="How many months before its own a month reads; the SELECT has $first_month then."
         ),
     ] = 0
+    reads: Annotated[
+        list[str], Field(description="Names of other marts that the SELECT reads, of the same months.")
+    ] = []  # noqa: RUF012
     covers: Annotated[
         bool,
         Field(
@@ -135,6 +138,7 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
             figures=tuple(Figure(**figure.model_dump()) for figure in self.figures),
             ai_rules=self.ai_rules,
             amounts=tuple(self.amounts),
+            reads=tuple(self.reads),
         )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

@@ -174,7 +174,7 @@ def _asked(cursor: str | None) -> tuple[set[str], datetime]:
 def _spec(mart: Mart) -> dg.AssetSpec:
     return dg.AssetSpec(
         names.mart(mart.name),
-        deps=[names.UNIFIED],
+        deps=[names.UNIFIED, *map(names.mart, mart.reads)],
         kinds={"duckdb", "sql"},
         skippable=True,
         code_version=mart.definition,

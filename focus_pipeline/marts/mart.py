@@ -3,8 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import duckdb
@@ -53,6 +54,7 @@ class Mart:
     months before its own a month reads. grain: columns that tell its rows apart. columns: name -> meaning. covers: the
     mart counts each row of the table once, so that its BilledCost and EffectiveCost add up to the table's. parameters:
     values that the SELECT takes as $name.
+    reads: names of other marts that the SELECT reads, of the same months.
     ai_rules: file of further rules for the function ai_meter, see ai_meters.py.
     """
 
@@ -67,6 +69,7 @@ class Mart:
     checks: tuple[MartCheck, ...] = ()
     figures: tuple[Figure, ...] = ()
     ai_rules: Path | None = None
+    reads: tuple[str, ...] = ()
     amounts: tuple[str, ...] = ()
     convert_to: str | None = None
 
@@ -123,6 +126,16 @@ def check_mart(mart: Mart) -> None:
         _check_month_alone(check.sql, f"the check {check.name} of the mart {mart.name}")
     for figure in mart.figures:
         _check_month_alone(figure.sql, f"the figure {figure.name} of the mart {mart.name}")
+
+
+def in_order(marts: Sequence[Mart]) -> list[Mart]:
+    """Each mart after those that it reads. Raises ValueError for marts that read each other."""
+    by_name = {mart.name: mart for mart in marts}
+    sorter = TopologicalSorter({mart.name: [name for name in mart.reads if name in by_name] for mart in marts})
+    try:
+        return [by_name[name] for name in sorter.static_order()]
+    except CycleError as error:
+        raise ValueError(f"marts read each other: {', '.join(error.args[1])}") from None
 
 
 def parameters_of(mart: Mart, month: str, first_month: str) -> dict[str, Parameter]:

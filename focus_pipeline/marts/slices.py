@@ -6,14 +6,13 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import groupby
 
 import duckdb
 
 from focus_pipeline.machine import machine_faults
 from focus_pipeline.marts.exchange_rates import rates_of
 from focus_pipeline.marts.functions import calls_functions, functions
-from focus_pipeline.marts.mart import MONTH, Figure, Mart, MartCheck, parameters_of
+from focus_pipeline.marts.mart import MONTH, Figure, Mart, MartCheck, in_order, parameters_of
 from focus_pipeline.months import months_back
 from focus_pipeline.sql import literal, only_row, quoted, transaction
 from focus_pipeline.warehouse.warehouse import Warehouse
@@ -101,14 +100,14 @@ def compute_slices(
         pass
     computed: list[ComputedSlice] = []
     with warehouse.writing() as connection, machine_faults("computing marts", memory_limit):
-        known = _known(connection)
-        by_name = {mart.name: mart for mart in marts}
-        for mart in marts:
+        for mart in in_order(marts):
+            known = _known(connection)  # with the marts before, which this one may read
             for month in known.gone(mart):
                 _forget(connection, mart, month)
-        for name, slices in groupby(_asked(known, marts, months), key=lambda one: one.mart):
-            computed += _replaced(connection, by_name[name], list(slices))
-    return computed
+            if slices := _asked(known, [mart], months):
+                computed += _replaced(connection, mart, slices)
+    order = {mart.name: number for number, mart in enumerate(marts)}
+    return sorted(computed, key=lambda one: (order[one.mart], one.month))
 
 
 @dataclass(frozen=True)
@@ -168,8 +167,12 @@ def _asked(known: _Known, marts: Sequence[Mart], months: Collection[str] | None)
 
 
 def _fingerprint(mart: Mart, month: str, known: _Known) -> str:
-    """Of what a month of a mart is made from: the loads that it reads, and the rates that convert it."""
-    read = [f"{one}={known.loaded[one]}" for one in months_back(month, mart.months_back) if one in known.loaded]
+    """Of what a month of a mart is made from: the loads and the marts that it reads, and the rates that convert it."""
+    months = months_back(month, mart.months_back)
+    read = [f"{one}={known.loaded[one]}" for one in months if one in known.loaded]
+    for name in mart.reads:
+        of_mart = known.computed.get(name, {})
+        read += [f"{name}/{one}={'/'.join(of_mart[one])}" for one in months if one in of_mart]
     if mart.convert_to:
         read.append(known.rates.get((month, mart.convert_to), "no rates"))
     return hashlib.sha256(",".join(read).encode()).hexdigest()[:20]

@@ -161,6 +161,37 @@ def test_checks_name_what_breaks_the_grain_and_the_sums(months: Table) -> None:
     assert by_month[FEBRUARY]["grain"].passed
 
 
+def test_a_mart_is_computed_after_those_that_it_reads_and_whenever_they_change(months: Table) -> None:
+    totals = Mart(
+        name="a_total",  # its name comes before theirs
+        sql="SELECT $month AS Month, sum(BilledCost) AS Cost FROM marts.services "
+        "WHERE Month BETWEEN $first_month AND $month",
+        description="Cost of two months.",
+        grain=("Month",),
+        months_back=1,
+        reads=("services",),
+    )
+    months.marts = [totals, SERVICES]
+    computed = [(one.mart, one.month) for one in months.compute()]
+    assert computed[:3] == [("a_total", JANUARY), ("a_total", FEBRUARY), ("a_total", MARCH)]
+    assert months.query("FROM marts.a_total ORDER BY Month") == [(JANUARY, 1), (FEBRUARY, 3), (MARCH, 6)]
+    months.publish("colo_costs", FEBRUARY, costs(FEBRUARY, "20"))
+    computed = [(one.mart, one.month) for one in months.compute()]
+    assert computed == [("a_total", FEBRUARY), ("a_total", MARCH), ("services", FEBRUARY)]
+    assert months.query("FROM marts.a_total ORDER BY Month") == [(JANUARY, 1), (FEBRUARY, 21), (MARCH, 24)]
+    twice = SERVICES.sql.replace("sum(BilledCost)", "2 * sum(BilledCost)")
+    months.marts = [totals, replace(SERVICES, sql=twice, covers=False)]
+    months.compute()
+    assert months.query("FROM marts.a_total ORDER BY Month") == [(JANUARY, 2), (FEBRUARY, 42), (MARCH, 48)]
+    assert months.due() == []
+
+
+def test_marts_that_read_each_other_are_refused(months: Table) -> None:
+    months.marts = [replace(SERVICES, reads=("changes",)), replace(CHANGES, reads=("services",))]
+    with pytest.raises(ValueError, match=r"marts read each other: (services, changes|changes, services)"):
+        months.compute()
+
+
 def test_figures_are_numbers_of_the_month_one_or_one_by_currency(months: Table) -> None:
     rows = Figure("Rows", "SELECT count(*) FROM marts.services WHERE Month = $month")
     by_currency = Figure(
