@@ -1,7 +1,6 @@
 """The code location: everything in defs/, run in one process per run."""
 
 import os
-import warnings
 from pathlib import Path
 
 import dagster as dg
@@ -12,9 +11,6 @@ from focus_pipeline.components.tidying import tidy_job, tidy_schedule
 from focus_pipeline.files import keep_files_private
 from focus_pipeline.run_workers import locked_in_process_executor, missed_retries
 from focus_pipeline.settings import load_settings
-
-# Partitioned checks are a preview of Dagster 1.13; components/ingestion.py says why they are used.
-warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*AssetCheckSpec.*")
 
 
 @dg.definitions

@@ -3,6 +3,7 @@
     landing/<connection>/<YYYY-MM>/<token>/     the delivered files
     staged/<connection>/<YYYY-MM>/              Parquet files of its rows
     warehouse.duckdb                            unless the settings name another warehouse
+    reports/<YYYY-MM>.html                      the report of a month
     exchange_rates/                             the rates that marts convert costs by
     lake/                                       the files of a DuckLake, unless they name another folder
 
@@ -60,6 +61,11 @@ class DataDir:
     def exchange_rates(self) -> Path:
         """The file of rates that was last taken over."""
         return self.root / "exchange_rates"
+
+    @property
+    def reports(self) -> Path:
+        """One page for each month."""
+        return self.root / "reports"
 
     @property
     def scratch(self) -> Path:

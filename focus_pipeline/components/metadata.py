@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 import dagster as dg
 import duckdb
@@ -9,9 +10,13 @@ import duckdb
 from focus_pipeline.connections.delivery import Ignored
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
+from focus_pipeline.pictures.drawing import drawn, in_markdown
+from focus_pipeline.pictures.picture import Drawable
 from focus_pipeline.pipeline.examples import in_words, place_within
 from focus_pipeline.pipeline.publish import PublishedMonth
 from focus_pipeline.pipeline.staged_rows import rows_of_month
+from focus_pipeline.pipeline.status import STATES, MonthStatus
+from focus_pipeline.pipeline.status_grid import drawn_grid, in_cells, worst_first
 from focus_pipeline.records.landed import LandedDelivery
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.records.verdicts import CheckVerdict, Failure, Verdict
@@ -221,6 +226,37 @@ def of_published(published: PublishedMonth, shown: Sequence[Shown], warehouse: W
         **_plotted(rows, billed, effective),
         "Tokens": {one.connection: one.token for one in shown},
     }
+
+
+def pictures(drawables: Iterable[Drawable]) -> dict[str, dg.MarkdownMetadataValue]:
+    """Title -> the picture, or why there is none."""
+    shown = {}
+    for one in drawables:
+        name = f"{one.picture.title} ({one.currency})" if one.currency else one.picture.title
+        if one.fault:
+            shown[name] = dg.MetadataValue.md(f"The picture cannot be drawn: {one.fault}")
+        else:
+            shown[name] = dg.MetadataValue.md(_drawn(one))
+    return shown
+
+
+def of_statuses(statuses: Sequence[MonthStatus]) -> dict[str, object]:
+    """The status grid as a picture, and as a table, what needs a person first."""
+    if not statuses:
+        return {}
+    rows = [in_cells(one) for one in worst_first(statuses)[:_SHOWN_FILES]]
+    counts = {state: sum(one.state == state for one in statuses) for state in STATES}
+    said = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
+    return {
+        "Status": dg.MetadataValue.md(in_markdown(drawn_grid(statuses), f"Status of each month: {said}")),
+        "Status of months": table(rows, rows[0]),
+    }
+
+
+@lru_cache(maxsize=64)
+def _drawn(one: Drawable) -> str:
+    """Cached: pictures of several months are the same on each month of a run."""
+    return in_markdown(drawn(one), one.title)
 
 
 def unified_description(warehouse: Warehouse) -> str:

@@ -8,6 +8,7 @@ from focus_pipeline.settings import load_settings
 
 UNIFIED = dg.AssetKey(["focus", "cost_and_usage"])
 DATA_SOURCES = dg.AssetKey(["focus", "data_sources"])
+REPORT = dg.AssetKey(["focus", "report"])
 EXCHANGE_RATES = dg.AssetKey(["focus", "exchange_rates"])
 
 DELIVERY_TAG = "focus_pipeline/delivery"

@@ -10,8 +10,10 @@ from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.ingestion import MONTHS_PER_RUN, WAREHOUSE_RETRIES, named_failures, raise_failed
 from focus_pipeline.components.month_events import events_of, materialization
 from focus_pipeline.components.not_loaded import NotLoaded
-from focus_pipeline.months import in_words
+from focus_pipeline.months import current_month, in_words, months_back
+from focus_pipeline.pipeline.provider_costs import provider_costs
 from focus_pipeline.pipeline.publish import PublishedMonth, publish_months
+from focus_pipeline.pipeline.status import status_of
 from focus_pipeline.settings import load_settings
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.connections import DeliveredTwice, delivered_twice, rows_of_connections
@@ -95,17 +97,19 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str], data_dir: 
         with named_failures("focus", in_words(months)):
             if names.UNIFIED in context.selected_asset_keys:
                 published = publish_months(months, data_dir, warehouse)
+            statuses = status_of([*connections, *not_loaded], data_dir, months_back(current_month(), 1)[0])
             with warehouse.reading() as connection:
                 held = rows_of_connections(connection)
                 defined = {*connections, *not_loaded}
                 undefined = {name: rows for name, rows in held.items() if rows and name not in defined}
                 sources = metadata.data_sources_preview(connection)
+                pictures = metadata.pictures(provider_costs(connection)) | metadata.of_statuses(statuses)
                 for month in months:
                     one = published.get(month)
                     if one is not None and one.failed:
                         failed[month] = dg.Failure("; ".join(map(str, one.failed.values())), allow_retries=False)
                     elif one is not None:
-                        shown = metadata.of_published(one, shown_of(connection, month), warehouse)
+                        shown = pictures | metadata.of_published(one, shown_of(connection, month), warehouse)
                         yield from events_of(context, materialization(names.UNIFIED, month, shown))
                     if names.DATA_SOURCES in context.selected_asset_keys:
                         yield from events_of(context, materialization(names.DATA_SOURCES, month, sources))
