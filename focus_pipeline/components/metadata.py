@@ -183,8 +183,10 @@ def _broken_rules(failures: Sequence[Failure]) -> dict[str, object]:
     }
 
 
-def of_published(published: PublishedMonth, shown: Sequence[Shown], warehouse: Warehouse) -> dict[str, object]:
-    """Where the table is and how to ask it comes first, what only the pipeline needs last."""
+def of_published(
+    published: PublishedMonth, shown: Sequence[Shown], warehouse: Warehouse, drawn: Mapping[str, object]
+) -> dict[str, object]:
+    """Where the table is and how to ask it comes first, then what is drawn, and what only the pipeline needs last."""
     billed: dict[str | None, Decimal] = {}
     effective: dict[str | None, Decimal] = {}
     for one in shown:
@@ -194,6 +196,7 @@ def of_published(published: PublishedMonth, shown: Sequence[Shown], warehouse: W
     return {
         "Table": f"focus.cost_and_usage in {warehouse.place}",
         "Query": dg.MetadataValue.md(f"```sql\n{_query(published.month)}\n```"),
+        **drawn,
         "BilledCost": _in_words(billed),
         "EffectiveCost": _in_words(effective),
         "Rows": f"{rows:,}",

@@ -109,7 +109,7 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str], data_dir: 
                     if one is not None and one.failed:
                         failed[month] = dg.Failure("; ".join(map(str, one.failed.values())), allow_retries=False)
                     elif one is not None:
-                        shown = pictures | metadata.of_published(one, shown_of(connection, month), warehouse)
+                        shown = metadata.of_published(one, shown_of(connection, month), warehouse, pictures)
                         yield from events_of(context, materialization(names.UNIFIED, month, shown))
                     if names.DATA_SOURCES in context.selected_asset_keys:
                         yield from events_of(context, materialization(names.DATA_SOURCES, month, sources))
