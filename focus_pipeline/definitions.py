@@ -5,8 +5,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from focus_pipeline.components.connection import connections
 from focus_pipeline.components.connection_tree import ConnectionTree
 from focus_pipeline.components.not_loaded import NotLoadedError
+from focus_pipeline.components.policies import with_policies
 from focus_pipeline.components.tidying import tidy_job, tidy_schedule
 from focus_pipeline.files import keep_files_private
 from focus_pipeline.run_workers import locked_in_process_executor, missed_retries
@@ -35,7 +37,7 @@ def definitions_of(tree: ConnectionTree) -> dg.Definitions:
     """
     # A setting that cannot be used is no fault of a connection. Runs begin where this code location does.
     os.environ["FOCUS_START_MONTH"] = load_settings().start_month
-    loaded = tree.build_defs()
+    loaded = with_policies(tree.build_defs(), connections(tree), tree.sql_files())
     sentences = [said for bad in tree.not_loaded() for said in bad.sentences]
     if sentences and os.environ.get("DAGSTER_IS_DEFS_VALIDATION_CLI"):
         raise NotLoadedError("\n".join(sentences))

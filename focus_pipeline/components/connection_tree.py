@@ -97,6 +97,15 @@ class ConnectionTree(ComponentTree):
         ]
         return next((dict(attributes) for attributes in connections if attributes["name"] == name), {})
 
+    def sql_files(self) -> dict[str, Path]:
+        """Mart -> the file of its SELECT."""
+        found = {}
+        for decl in (decl for file in _files(self._get_filesystem_decl()) for decl in file.decls):
+            if isinstance(decl, YamlDecl) and issubclass(decl.component_type, Mart):
+                attributes = decl.component_file_model.attributes
+                found[attributes["name"]] = decl.context.path / attributes["sql"]
+        return found
+
     def _get_filesystem_decl(self) -> ComponentDecl:
         loc = ComponentPath.from_path(self.defs_module_path)
         if self.state_tracker.get_cache_data(loc).component_decl is None:

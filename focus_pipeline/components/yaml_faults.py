@@ -124,6 +124,8 @@ def _value_fault(name: str, field: FieldInfo, value: object) -> str | None:
         allowed = _allowed(annotation, constraints)
         if name == "name":
             return f"`name` is {value!r}; allowed are small letters, digits and _, a letter first, such as acme_costs"
+        if name == "owners":
+            allowed = "a list of email addresses, or of team:<name>"
         return f"`{name}` is {'empty' if value is None else repr(value)}; allowed is {allowed}"
     return None
 
