@@ -275,6 +275,38 @@ def test_a_mart_is_scaffolded_edited_and_computed_with_the_words_of_its_page(pro
         assert warehouse.sql(f"DESCRIBE marts.{name}").fetchall()[1][0] == "Team"
 
 
+def test_status_and_report_say_what_there_is(project: Project) -> None:
+    empty = typed(project, "focus-pipeline", "status")
+    assert (empty.returncode, "Nothing was fetched yet" in empty.stdout) == (0, True)
+    nothing = typed(project, "focus-pipeline", "report")
+    assert nothing.returncode == 1
+    assert "nothing is published yet; load a month, then publish it" in nothing.stderr
+    first, second = MONTHS[:2]
+    for month in (first, second):
+        assert load(project, month).returncode == 0
+    said = typed(project, "focus-pipeline", "status")
+    assert said.returncode == 0, said.stderr
+    assert f"{CONNECTION} {MONTHS[2]} is missing" in said.stdout
+    bill = project.root.parent / "bucket" / second / "expenses.csv"
+    bill.write_bytes(re.sub(rb"(?m)^[0-9.]+,", b"n/a,", bill.read_bytes()))
+    assert load(project, second).returncode != 0
+    said = typed(project, "focus-pipeline", "status", "--months", "3")
+    assert said.returncode == 1
+    assert f"{CONNECTION} {second} is rejected: " in said.stdout
+    assert "BilledCost" in said.stdout
+    missing = typed(project, "focus-pipeline", "report", "--month", first)
+    assert missing.returncode == 1
+    assert f"the marts have nothing of {first}; load and publish the month, then materialise" in missing.stderr
+    assert typed(project, "focus-pipeline", "report", "--month", "March").returncode == 2
+    marts = typed(project, "dg", "launch", "--assets", "group:marts", "--partition", first)
+    assert marts.returncode == 0, marts.stderr[-1000:]
+    written = typed(project, "focus-pipeline", "report", "--month", first)
+    assert written.returncode == 0, written.stderr
+    page = Path(written.stdout.strip()).read_text("utf-8")
+    assert f"<title>Costs of {first}</title>" in page
+    assert 'is <span class="state">rejected</span>' in page
+
+
 def test_dg_check_names_file_and_line_of_an_attribute_that_is_not_known(project: Project) -> None:
     yaml = project.root / "focus_pipeline" / "defs" / CONNECTION / "defs.yaml"
     yaml.write_text(yaml.read_text() + "  lookback: 3\n")

@@ -98,3 +98,5 @@ def test_it_has_a_part_for_each_currency(table: Table, shipped_marts: list[Mart]
     assert "3.00 EUR" in said
     assert "nothing to compare in 2025-02" in said
     assert "197.00" not in said, "currencies are never added up"
+    _, euros = said.split("EffectiveCost by provider, EUR")
+    assert "EC2" not in euros, "EUR has what was paid in EUR alone"

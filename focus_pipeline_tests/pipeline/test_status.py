@@ -68,6 +68,10 @@ def test_what_is_not_loaded_says_why(bills: Bills) -> None:
     bills.load("2025-02", published=False)
     assert bills.status()["2025-02"].state == "pending"
     bills.load("2025-02")
+    bills.deliver("2025-02", charges_of("2025-02", 4))
+    bills.load("2025-02", published=False)
+    assert (bills.status()["2025-02"].state, bills.status()["2025-02"].rows) == ("pending", 3)
+    bills.load("2025-02")
     bills.deliver("2025-01", [row | {"BilledCost": ""} for row in charges_of("2025-01", 3)])
     bills.load("2025-01")
     bills.deliver("2025-02", charges_of("2025-02", 1))
