@@ -1,10 +1,11 @@
-"""python -m focus_pipeline_tests.bench [backfill] [bigquery] [listing] [marts] [months]: without an argument, all."""
+"""python -m focus_pipeline_tests.bench [anomalies] [backfill] [bigquery] …: without an argument, all of SECTIONS."""
 
 import sys
 
-from focus_pipeline_tests.bench import backfill, bigquery, listing, marts, months
+from focus_pipeline_tests.bench import anomalies, backfill, bigquery, listing, marts, months
 
 SECTIONS = {
+    "anomalies": anomalies.main,
     "backfill": backfill.main,
     "bigquery": bigquery.main,
     "listing": listing.main,

@@ -3,11 +3,15 @@
 Each function takes all rows and a month, and gives the mart's rows by column. Shares and rates are exact fractions.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Context, Decimal
 from fractions import Fraction
+from statistics import median
+
+from focus_pipeline.months import month_bounds, months_back
 
 EXACT = Context(prec=100)
 ZERO = Decimal(0)
@@ -482,9 +486,204 @@ def first_day(month: str):
     return datetime.strptime(f"{month}-01", "%Y-%m-%d")
 
 
+FLOOR = 10.0
+"""The parameter least_difference of anomalies."""
+
+
+class DailySeries:
+    """Costs of one service or sub-account by day, from the first day of its provider on, and what they say of a day."""
+
+    def __init__(self, costs: dict[date, Decimal], first: date, last: date) -> None:
+        self.first, self.last, self.begins = first, last, min(costs)
+        self.exact = [costs.get(first + timedelta(at), ZERO) for at in range((last - first).days + 1)]
+        self.costs = [float(cost) for cost in self.exact]
+        places = range(len(self.costs))
+        self.usual = [self._same_weekday(at, 1, 8, least=4) for at in places]
+        self.near = [self._same_weekday(at, 4, 8, least=3) for at in places]
+        self.far = [self._same_weekday(at, 9, 13, least=3) for at in places]
+        self.deviation = [self._against(at, self.usual[at]) for at in places]
+        # Days on which something was expected.
+        expected = [at for at in places if (self.usual[at] or 0) > 0]
+        deviations_of = lambda at, days: [self.deviation[one] for one in expected if at - days <= one < at]  # noqa: E731
+        self.distance = {
+            at: abs(self.deviation[at] - median(recent)) for at in expected if (recent := deviations_of(at, 14))
+        }
+        self.centre = []
+        self.spread = []
+        for at in places:
+            past = deviations_of(at, 84)
+            self.centre.append(0.0 if len(past) < 14 else median(past))
+            distances = [self.distance[one] for one in expected if at - 84 <= one < at and one in self.distance]
+            self.spread.append(0.3 if len(distances) < 14 else max(1.4826 * median(distances), 0.05))
+
+    def day(self, at: int) -> date:
+        return self.first + timedelta(at)
+
+    def _same_weekday(self, at: int, weeks: int, to_weeks: int, least: int) -> float | None:
+        found = [self.costs[at - 7 * week] for week in range(weeks, to_weeks + 1) if at - 7 * week >= 0]
+        return max(median(found), 0.0) if len(found) >= least else None
+
+    def _against(self, at: int, other: float | None) -> float | None:
+        return None if other is None else math.log((max(self.costs[at], 0.0) + FLOOR) / (other + FLOOR))
+
+    def active(self, at: int) -> float:
+        past = self.costs[max(at - 84, 0) : at]
+        return sum(cost > 0 for cost in past) / len(past) if past else 0.0
+
+    def expected(self, at: int) -> float | None:
+        return None if self.usual[at] is None else (self.usual[at] + FLOOR) * math.exp(self.centre[at]) - FLOOR
+
+    def score(self, at: int) -> float:
+        return (self.deviation[at] - self.centre[at]) / self.spread[at]
+
+    def is_sudden(self, at: int) -> bool:
+        expected = self.expected(at)
+        if expected is None:
+            return False
+        difference = self.costs[at] - expected
+        return (
+            abs(self.score(at)) >= 4.5
+            and abs(difference) >= max(FLOOR, 0.4 * expected)
+            and (difference > 0 or self.active(at) >= 0.5)
+            and not self._is_habit(at, 1 if difference > 0 else -1)
+        )
+
+    def _is_habit(self, at: int, direction: int) -> bool:
+        elsewhere = 0
+        for one in range(at - 6):
+            settled = self.usual[one] is not None and (
+                self.begins == self.first or self.day(one) >= self.begins + timedelta(63)
+            )
+            as_dear = direction > 0 and self.costs[one] >= self.costs[at] / 1.5
+            alike = as_dear
+            if settled:
+                alike = direction * (self.deviation[one] - self.deviation[at]) >= -math.log(1.5)
+                more = direction > 0 and self.costs[one] - self.usual[one] >= (self.costs[at] - self.usual[at]) / 1.5
+                alike = alike or more
+            if not alike and not (as_dear and (at - one) % 7 == 0 and at - one <= 56):
+                continue
+            day, now = self.day(one), self.day(at)
+            to_end, now_to_end = ((month_bounds(f"{it:%Y-%m}")[1].date() - it).days - 1 for it in (day, now))
+            elsewhere += self.usual[one] is not None and day.day > 2 and to_end > 2
+            if months_back(f"{now:%Y-%m}", 1)[0] == f"{day:%Y-%m}" and (
+                abs(day.day - now.day) <= 2 or abs(to_end - now_to_end) <= 2
+            ):
+                return True
+        return elsewhere >= 2
+
+    def slow(self, at: int) -> float | None:
+        """How far the level of the week is above that of nine to thirteen weeks ago, if it moved slowly."""
+        if not self.far[at] or self.active(at) < 0.5:
+            return None
+        week = [one for one in range(max(at - 6, 0), at + 1) if self.costs[one] > 0]
+        compared = [one for one in week if self.far[one]]
+        if len(compared) < 4:
+            return None
+        above_far = median(self._against(one, self.far[one]) for one in compared)
+        near = [self._against(one, self.near[one]) for one in week if self.near[one] is not None]
+        more = median(self.costs[one] - self.far[one] for one in week if self.far[one] is not None)
+        enough = abs(above_far) >= max(math.log(1.7), 2 * self.spread[at]) and abs(more) >= FLOOR
+        along = near and abs(median(near)) >= math.log(1.15) and (median(near) > 0) == (above_far > 0)
+        return above_far if enough and along else None
+
+
+def anomalies(rows: list[Row], month: str) -> list[Row]:
+    months = months_back(month, 6)
+    begin, end = month_bounds(months[0])[0].date(), month_bounds(month)[1].date()
+    month_start = month_bounds(month)[0].date()
+    usage = [
+        row
+        for row in rows
+        if row["x_Month"] in months
+        and row["ChargeCategory"] == "Usage"
+        and row["ChargeClass"] != "Correction"
+        and begin <= row["ChargePeriodStart"].date() < end
+    ]
+    days_of: dict[str | None, list[date]] = defaultdict(list)
+    of_sub_account: dict[tuple, Decimal] = defaultdict(Decimal)
+    of_currency: dict[tuple, Decimal] = defaultdict(Decimal)
+    for row in usage:
+        provider, service, account = row["ServiceProviderName"], row["ServiceName"], row["SubAccountId"]
+        cost, currency = row["EffectiveCost"] or ZERO, row["BillingCurrency"]
+        days_of[provider].append(row["ChargePeriodStart"].date())
+        of_sub_account[provider, service, account, currency] += cost
+        of_currency[provider, currency] += cost
+    by_series: dict[tuple, dict[date, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for row in usage:
+        provider, service, account = row["ServiceProviderName"], row["ServiceName"], row["SubAccountId"]
+        cost, currency, day = row["EffectiveCost"] or ZERO, row["BillingCurrency"], row["ChargePeriodStart"].date()
+        by_series[provider, service, None, currency][day] += cost
+        siblings = [key for key in of_sub_account if (key[0], key[1], key[3]) == (provider, service, currency)]
+        part = of_sub_account[provider, service, account, currency]
+        if account is not None and len(siblings) > 1 and part >= Decimal("0.05") * of_currency[provider, currency]:
+            by_series[provider, service, account, currency][day] += cost
+    series = {
+        key: DailySeries(costs, min(days_of[key[0]]), max(days_of[key[0]]))
+        for key, costs in by_series.items()
+        if max(days_of[key[0]]) >= month_start and max(costs.values()) >= FLOOR
+    }
+    answer = []
+    for key, one in series.items():
+        since: dict[int, date] = {}
+        latest: dict[int, date] = {}
+        for at in range(len(one.costs)):
+            day = one.day(at)
+            if day < month_start - timedelta(45):
+                continue
+            sudden, slow = one.is_sudden(at), one.slow(at)
+            if not sudden and slow is None:
+                continue
+            expected = one.expected(at) if sudden else one.far[at]
+            direction = 1 if (one.costs[at] > expected if sudden else slow > 0) else -1
+            if direction < 0 and (one.last - day).days < 2 and _is_late(series, key[0], at):
+                continue
+            if direction not in latest or (day - latest[direction]).days > 7:
+                since[direction] = day
+            latest[direction] = day
+            if day < month_start:
+                continue
+            others = {currency for *name, currency in by_series if tuple(name) == key[:3]} - {key[3]}
+            if direction > 0 and (day - one.begins).days < 8:
+                kind = "new currency" if others else "new"
+            elif not sudden:
+                kind = "rising" if direction > 0 else "falling"
+            elif direction > 0:
+                kind = "high"
+            else:
+                kind = "missing" if one.costs[at] <= 0.05 * expected else "low"
+            said = rounded(Fraction(expected))
+            answer.append(
+                {
+                    "Month": month,
+                    "Day": day,
+                    "Provider": key[0],
+                    "ServiceName": key[1],
+                    "SubAccountId": key[2],
+                    "BillingCurrency": key[3],
+                    "Kind": kind,
+                    "Since": since[direction],
+                    "Cost": one.exact[at],
+                    "ExpectedCost": said,
+                    "Difference": one.exact[at] - said,
+                    "Score": Fraction(one.score(at) if sudden else slow / one.spread[at]),
+                }
+            )
+    return answer
+
+
+def _is_late(series: dict[tuple, DailySeries], provider: str | None, at: int) -> bool:
+    there = [
+        one.costs[at] >= 0.8 * one.usual[at]
+        for key, one in series.items()
+        if key[0] == provider and key[2] is None and one.active(at) >= 0.5 and (one.usual[at] or 0) >= FLOOR
+    ]
+    return bool(there) and sum(there) / len(there) < 0.5
+
+
 ANSWERS: dict[str, Answer] = {
     "ai_costs": ai_costs,
     "allocation": allocation,
+    "anomalies": anomalies,
     "cash_and_accrual": cash_and_accrual,
     "commitment_coverage": commitment_coverage,
     "commitment_use": commitment_use,

@@ -110,7 +110,8 @@ def test_every_amount_of_every_mart_is_converted(
     write(rates, f"month,from,to,rate\n2025-03,USD,EUR,{rate}\n")
     table.marts = [replace(mart, convert_to="EUR") for mart in shipped_marts]
     take_over(rates, "EUR", table.data_dir)
-    for one in table.compute("2025-03"):
+    # All months: some marts read what others have of the months before.
+    for one in table.compute():
         assert one.failed is None
     rows = table.staged_rows()
     for mart in table.marts:
