@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
+from typing import Any
 
 import duckdb
 from jinja2 import Environment, StrictUndefined
@@ -20,8 +21,9 @@ from focus_pipeline.sql import only_row
 _MOVERS = 5
 _SERVICES = 12
 _MODELS = 15
+_ANOMALIES = 10
 
-Row = Mapping[str, object]
+Row = Mapping[str, Any]
 
 
 class NothingToReport(Exception):
@@ -32,8 +34,8 @@ class NothingToReport(Exception):
 class InCurrency:
     """The month in one currency. Costs are EffectiveCost, but where a name says otherwise.
 
-    providers, categories, services: rows of name, cost, before and change. movers: sentences. models: rows of the AI
-    table. pictures: mart -> its pictures as SVG elements.
+    providers, categories, services: rows of name, cost, before and change. movers, anomalies: sentences. models: rows
+    of the AI table. pictures: mart -> its pictures as SVG elements.
     """
 
     currency: str
@@ -47,6 +49,7 @@ class InCurrency:
     movers: Sequence[str]
     models: Sequence[Row]
     savings: str
+    anomalies: Sequence[str]
     pictures: Mapping[str, Sequence[str]]
 
 
@@ -149,6 +152,7 @@ def _in_currency(
         _movers(connection, given) if "movers" in there else [],
         _models(connection, given) if "ai_costs" in there else [],
         _savings(connection, given) if "savings" in there else "",
+        _anomalies(connection, given) if "anomalies" in there else [],
         pictures.get(currency or "", {}),
     )
 
@@ -263,6 +267,31 @@ def _savings(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) ->
         f"an effective savings rate of {_share((listed - effective) / listed, signed=False)}. Negotiated prices saved "
         f"{_amount(negotiated)} {currency}, commitments {_amount(committed)} {currency}."
     )
+
+
+def _anomalies(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> list[str]:
+    rows = _rows(
+        connection,
+        """
+        SELECT
+            concat_ws(' of ', coalesce(ServiceName, 'What has no ServiceName'), Provider) AS name,
+            SubAccountId AS sub_account,
+            CAST(Day AS VARCHAR) AS day,
+            Kind AS kind,
+            CAST(Cost AS DOUBLE) AS cost,
+            CAST(ExpectedCost AS DOUBLE) AS expected
+        FROM marts.anomalies
+        WHERE Month = $month AND BillingCurrency IS NOT DISTINCT FROM $currency AND Day = Since
+        ORDER BY abs(Difference) DESC, name, sub_account
+        LIMIT $count
+        """,
+        {"month": given["month"], "currency": given["currency"], "count": _ANOMALIES},
+    )
+    return [
+        f"{row['day']}: {row['name']}{' in ' + str(row['sub_account']) if row['sub_account'] else ''} cost "
+        f"{_amount(row['cost'])} {given['currency']}, and {_amount(row['expected'])} was expected ({row['kind']})."
+        for row in rows
+    ]
 
 
 def _pictures(

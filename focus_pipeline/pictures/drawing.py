@@ -126,7 +126,7 @@ def _figure() -> "Iterator[Figure]":
 
 def _svg(figure: "Figure") -> str:
     file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = file.getvalue()
     element = text[text.index("<svg") :].replace(_TEXT, "currentColor")
     return element.replace(f"stroke: {_LINES}", "stroke: currentColor; stroke-opacity: 0.2")
