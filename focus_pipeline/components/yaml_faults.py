@@ -122,6 +122,8 @@ def _value_fault(name: str, field: FieldInfo, value: object) -> str | None:
         TypeAdapter(Annotated[annotation, *constraints] if constraints else annotation).validate_python(value)
     except (ValidationError, TypeError):
         allowed = _allowed(annotation, constraints)
+        if name == "channels":  # of alerts, whose URLs may hold secrets
+            return "`channels` has to hold names, each with a URL, such as finops: slack://…"
         if name == "name":
             return f"`name` is {value!r}; allowed are small letters, digits and _, a letter first, such as acme_costs"
         if name == "owners":
