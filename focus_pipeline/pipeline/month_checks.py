@@ -3,30 +3,28 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from focus_pipeline.limits import USUAL_LIMITS, Limits
 from focus_pipeline.months import months_back
 from focus_pipeline.pipeline.status import MonthStatus
-
-# A settled month moves by refunds and late charges: providers restate by less than this.
-MOVED_SHARE = Decimal("0.05")
 
 # Of the score of the month before, as a share of all rules.
 LOST_SCORE = 0.02
 
 CHECKS = {
-    "settled": f"The last load moved the BilledCost of no month that is over by more than {MOVED_SHARE:.0%}.",
+    "settled": "The last load moved a month that is over by no more than FOCUS_RESTATEMENT_LIMIT.",
     "grows": "The running month has not lost rows or BilledCost by its last load.",
     "conformance_kept": "No connection keeps fewer rules than in the month before.",
 }
 
 
 def suspicious(
-    month: str, running_month: str, statuses: Mapping[tuple[str, str], MonthStatus]
+    month: str, running_month: str, statuses: Mapping[tuple[str, str], MonthStatus], limits: Limits = USUAL_LIMITS
 ) -> dict[str, Sequence[str]]:
     """Check -> what it finds in a month, a sentence for each connection. statuses: by connection and month."""
     of_month = [one for (_, other), one in sorted(statuses.items()) if other == month]
     before = months_back(month, 1)[0]
     return {
-        "settled": [said for one in of_month if month < running_month and (said := _moved(one))],
+        "settled": [said for one in of_month if month < running_month and (said := _moved(one, limits))],
         "grows": [said for one in of_month if month >= running_month and (said := _fell(one))],
         "conformance_kept": [
             said for one in of_month if (said := _conforms_less(one, statuses.get((one.connection, before))))
@@ -34,7 +32,7 @@ def suspicious(
     }
 
 
-def _moved(one: MonthStatus) -> str:
+def _moved(one: MonthStatus, limits: Limits) -> str:
     if not one.rows_before:
         return ""
     before, after = dict(one.cost_before), dict(one.cost)
@@ -42,7 +40,7 @@ def _moved(one: MonthStatus) -> str:
         f"from {before.get(currency, Decimal(0)):,.2f} to {after.get(currency, Decimal(0)):,.2f} {currency}".strip()
         for currency in sorted(before | after)
         if abs(after.get(currency, Decimal(0)) - before.get(currency, Decimal(0)))
-        > MOVED_SHARE * abs(before.get(currency, Decimal(0)))
+        > Decimal(str(limits.restatement)) * abs(before.get(currency, Decimal(0)))
     ]
     if not moved:
         return ""

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from focus_pipeline.limits import Limits
 from focus_pipeline.pipeline.month_checks import CHECKS, suspicious
 from focus_pipeline.pipeline.status import MonthStatus
 
@@ -31,6 +32,9 @@ def test_a_month_that_is_over_and_moves_by_more_than_its_share_is_named() -> Non
         "settled": ["aws_main 2025-02 is over, and its last load moved BilledCost from 1,000.00 to 1,060.00 USD"]
     }
     assert "settled" in found(month("2025-02", "1000", "900"), of="2025-02")
+    one = month("2025-02", "1000", "1060")
+    wide = suspicious("2025-02", RUNNING, {("aws_main", "2025-02"): one}, Limits(restatement=0.1))
+    assert not wide["settled"]
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str], data_dir: 
                     if names.DATA_SOURCES in context.selected_asset_keys:
                         yield from events_of(context, materialization(names.DATA_SOURCES, month, sources))
                     twice = delivered_twice(connection, month, metadata.SHOWN_ACCOUNTS)
-                    found = suspicious(month, current_month(), by_month)
+                    found = suspicious(month, current_month(), by_month, data_dir.limits)
                     for check in _evaluations(month, twice, undefined, found):
                         if check.asset_check_key in context.selected_asset_check_keys:
                             yield from events_of(context, check)
