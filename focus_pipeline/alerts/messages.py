@@ -92,16 +92,9 @@ def _of_group(place: str, month: str, group: _Group, ui_url: str, now: datetime)
 
 def _digest(begun: Sequence[Problem], ended: Sequence[Told], ui_url: str) -> Wording:
     """Counts, and the first few in words."""
-    said = [
-        said
-        for said in (
-            begun and f"{_count(len(begun), 'problem')} began",
-            ended and f"{_count(len(ended), 'problem')} resolved"
-            if not begun
-            else ended and f"{len(ended):,} resolved",
-        )
-        if said
-    ]
+    said = [f"{_count(len(begun), 'problem')} began"] if begun else []
+    if ended:
+        said.append(f"{len(ended):,} resolved" if begun else f"{_count(len(ended), 'problem')} resolved")
     lines = []
     for word, problems in (("Began", begun), ("Resolved", ended)):
         counts = Counter(problem.place for problem in problems).most_common()
@@ -113,7 +106,7 @@ def _digest(begun: Sequence[Problem], ended: Sequence[Told], ui_url: str) -> Wor
         lines.append(f"{_where(problem.place, problem.month)}: {problem.title}. {_cut(problem.text, _DIGEST_TEXT)}")
     if len(begun) > _DIGEST_PROBLEMS:
         lines.append(f"And {len(begun) - _DIGEST_PROBLEMS:,} more; `focus-pipeline alert` lists them.")
-    return Wording(" and ".join(map(str, said)), _fitted(lines, [ui_url]), not begun)
+    return Wording(" and ".join(said), _fitted(lines, [ui_url]), not begun)
 
 
 def _fitted(lines: Sequence[str], pages: Sequence[str] = ()) -> str:

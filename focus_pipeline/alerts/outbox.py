@@ -101,7 +101,7 @@ def noted(
     now = now or datetime.now(UTC)
     problems = {problem.key: problem for problem in found.problems}
     begun = [problem for key, problem in problems.items() if key not in outbox.told]
-    over = [key for key in outbox.told if key not in problems and key not in found.undecided]
+    over = [key for key in outbox.told if key not in problems and found.decides(key, outbox.told[key].place)]
     others = {key: told for key, told in outbox.told.items() if key not in over}
     said = wordings(begun, [outbox.told[key] for key in over], list(others.values()), most=most, ui_url=ui_url, now=now)
     told = others | {

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from focus_pipeline.json_records import Record
 
+FOLDERS = "defs"
+"""Begins the place of a problem of a folder of defs/, all of which are seen with every look."""
+
 
 class Problem(Record):
     """Something that is not as it should be, until it ends.
@@ -41,7 +44,14 @@ def key_of(name: str, month: str) -> str:
 class Found:
     """What a look found. undecided: keys of problems of which it could not be told whether they are there, for a run
     that decides on them is at work: one that was told is not over, and one that was not is not told yet.
+    places: those that were looked at, None for all; what was told of another one is not over either.
     """
 
     problems: tuple[Problem, ...] = ()
     undecided: frozenset[str] = field(default_factory=frozenset)
+    places: frozenset[str] | None = None
+
+    def decides(self, key: str, place: str) -> bool:
+        """Whether a problem that was told is either among those found, or over."""
+        is_seen = self.places is None or place in self.places or place.startswith(f"{FOLDERS}/")
+        return key not in self.undecided and is_seen

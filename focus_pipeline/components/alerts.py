@@ -120,7 +120,9 @@ class Alerts(dg.Component, dg.Model, dg.Resolvable):
 
 def _sender(name: str, url: str) -> Send:
     if variable := unset_variable(from_environment(url)):
-        return lambda message: f"the environment lacks {variable} (for the channel {name}); set it there or in .env"
+        return lambda message: (
+            f"the environment lacks {variable} (for the channel {name}); set it there or in .env, and reload"
+        )
     return sender(name, from_environment(url))
 
 

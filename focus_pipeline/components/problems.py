@@ -16,7 +16,7 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
-from focus_pipeline.alerts.problems import Found, Problem, key_of
+from focus_pipeline.alerts.problems import FOLDERS, Found, Problem, key_of
 from focus_pipeline.components import names
 from focus_pipeline.components.runs import ended_at, last_words, sentence_of_failure
 from focus_pipeline.records.landed import current_token
@@ -32,8 +32,10 @@ _RETRIED_WITHIN = timedelta(minutes=10)
 
 _FAILED, _SUCCEEDED = AssetCheckExecutionRecordStatus.FAILED, AssetCheckExecutionRecordStatus.SUCCEEDED
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+# How raise_failed() begins, of a run over several months.
+_OF_MONTHS = re.compile(r"\d+ of \d+ months failed, ")
 _RUN_IDS_AT_ONCE = 200
-_EVALUATIONS_AT_ONCE = 1_000
+_EVALUATIONS_AT_ONCE = 200
 # Whose success, beside that of a later run of the job, ends the failure of the job.
 _ASSET_OF_JOB = {"focus_exchange_rates": names.EXCHANGE_RATES}
 
@@ -65,13 +67,17 @@ class Watched:
         }
         return sorted(named)
 
+    @property
+    def places(self) -> frozenset[str] | None:
+        """Those that are looked at; None for all that there can be, where everything in defs/ is loaded."""
+        assets = {check.asset_key for check in self.checks}
+        if not any(asset.path[-1] == "not_loaded" for asset in assets):
+            return None
+        return frozenset([*self.connections, *self.jobs, *(asset.to_user_string() for asset in assets)])
 
-@dataclass(frozen=True)
-class _Evaluation:
-    passed: bool
-    severity: str
-    description: str
-    run_id: str
+
+_Result = tuple[dg.AssetCheckKey, str | None, int]
+"""Check, month and number of an event: the latest result of the check for the month, or that one was planned."""
 
 
 class Looker:
@@ -82,7 +88,7 @@ class Looker:
 
     def __init__(self, chosen: Chosen, data_dir: DataDir) -> None:
         self._chosen, self._data_dir = chosen, data_dir
-        self._evaluations: dict[tuple[dg.AssetCheckKey, str | None, int], _Evaluation | None] = {}
+        self._results: dict[_Result, Problem | None] = {}
         self._why: dict[str, str] = {}
         self._latest: tuple[object, Found] | None = None
 
@@ -96,7 +102,7 @@ class Looker:
         ]
         # What keeps a month out comes before what is said of its rows.
         problems.sort(key=lambda one: (one.place, one.month, not _rejects(one), one.name))
-        return replace(found, problems=tuple(problems))
+        return replace(found, problems=tuple(problems), places=watched.places)
 
     def _in_dagster(self, instance: dg.DagsterInstance, watched: Watched, now: datetime) -> Found:
         # Events of assets and checks, and changes of the status of runs.
@@ -123,58 +129,61 @@ class Looker:
         ]
         planned = [info for info in latest if info.latest_execution_status not in (_FAILED, _SUCCEEDED)]
         runs = _runs_by_id(instance, {info.latest_planned_run_id for info in planned})
-        at_work = [info for info in planned if _is_at_work(runs.get(info.latest_planned_run_id))]
-        left_planned = [info for info in planned if info not in at_work]
-        evaluations = self._latest_evaluations(
-            instance, [info for info in latest if info.latest_execution_status == _FAILED], left_planned
-        )
-        problems = []
-        for (check, month, _), evaluation in evaluations.items():
-            if evaluation is not None and not evaluation.passed and self._is_told(check, evaluation):
-                problems.append(self._of_check(check, month or "", evaluation))
+        at_work, left_planned = [], []
+        for info in planned:
+            (at_work if _is_at_work(runs.get(info.latest_planned_run_id)) else left_planned).append(info)
+        failed = [info for info in latest if info.latest_execution_status == _FAILED]
+        self._results = self._read_results(instance, failed, left_planned)
+        problems = [problem for problem in self._results.values() if problem is not None]
         undecided = {key_of(_name(info.check_key), info.partition_key or "") for info in at_work}
         return Found(tuple(problems), frozenset(undecided))
 
-    def _is_told(self, check: dg.AssetCheckKey, evaluation: _Evaluation) -> bool:
-        return evaluation.severity == "ERROR" or _is_of(_name(check), self._chosen.warnings)
-
-    def _latest_evaluations(
+    def _read_results(
         self,
         instance: dg.DagsterInstance,
         failed: Iterable[AssetCheckPartitionInfo],
         left_planned: Iterable[AssetCheckPartitionInfo],
-    ) -> dict[tuple[dg.AssetCheckKey, str | None, int], _Evaluation | None]:
-        """Of checks that failed, and of those that a run which has ended did not come to. Read once each."""
-        known: dict[tuple[dg.AssetCheckKey, str | None, int], _Evaluation | None] = {}
+    ) -> dict[_Result, Problem | None]:
+        """What the latest results tell: of checks that failed, and of those that a run which has ended did not come to.
+
+        Each is read once.
+        """
+        known: dict[_Result, Problem | None] = {}
         storage = instance.event_log_storage
-        ever_failed: dict[dg.AssetCheckKey, set[str | None]] = {}
+        ever_failed: dict[dg.AssetCheckKey, list[str | None]] = {}
         for info, is_planned in [*((info, False) for info in failed), *((info, True) for info in left_planned)]:
             check, month = info.check_key, info.partition_key
             key = (check, month, info.latest_check_event_storage_id)
-            if key in self._evaluations:
-                known[key] = self._evaluations[key]
+            if key in self._results:
+                known[key] = self._results[key]
                 continue
             if is_planned:
                 if check not in ever_failed:
                     history = storage.get_asset_check_execution_history(check, _EVALUATIONS_AT_ONCE, status={_FAILED})
-                    ever_failed[check] = {record.partition for record in history}
-                if month not in ever_failed[check]:
+                    ever_failed[check] = [record.partition for record in history]
+                if len(ever_failed[check]) < _EVALUATIONS_AT_ONCE and month not in ever_failed[check]:
                     known[key] = None
                     continue
             records = storage.get_asset_check_execution_history(
                 check, 1, status={_FAILED, _SUCCEEDED}, partition_filter=PartitionKeyFilter(key=month)
             )
-            known[key] = _evaluation(records[0]) if records else None
-        self._evaluations = known
+            known[key] = self._of_check(check, month or "", records[0]) if records else None
         return known
 
-    def _of_check(self, check: dg.AssetCheckKey, month: str, evaluation: _Evaluation) -> Problem:
+    def _of_check(self, check: dg.AssetCheckKey, month: str, record: AssetCheckExecutionRecord) -> Problem | None:
+        """None of a check that passes, or whose warning is not told."""
+        event = record.event and record.event.dagster_event
+        evaluation = event and event.asset_check_evaluation_data
+        if evaluation is None or evaluation.passed:
+            return None
+        if evaluation.severity == dg.AssetCheckSeverity.WARN and not _is_of(_name(check), self._chosen.warnings):
+            return None
         *place, last = check.asset_key.path
         is_of_connection = last == "cost_and_usage" and place != ["focus"]
         title, extent = f"the check {check.name} fails", ""
         text = evaluation.description or f"the check {check.name} says no more than that it failed"
         if last == "not_loaded":
-            title = "not loaded"
+            title, place = "not loaded", [FOLDERS, *place]
         elif is_of_connection:
             if check.name == "accepted":
                 title = "held back" if text.startswith("held back") else "not accepted"
@@ -188,7 +197,7 @@ class Looker:
             title=title,
             text=text,
             extent=extent,
-            link=_run_page(evaluation.run_id),
+            link=_run_page(record.run_id),
         )
 
     # Runs
@@ -203,7 +212,8 @@ class Looker:
             for month, (run_id, _) in _attempts_without_result(instance, asset).items()
         }
         runs = _runs_by_id(instance, set(attempts.values()))
-        problems, undecided, passes_by_itself = [], set(), False
+        problems: list[Problem | None] = []
+        undecided, passes_by_itself = set(), False
         for (asset, month), run_id in attempts.items():
             place, record = assets[asset], runs.get(run_id)
             if record is None:
@@ -227,17 +237,22 @@ class Looker:
                 passes_by_itself = True
                 continue
             problems.append(self._of_run(instance, record, job, "", "its run failed"))
-        self._why = {run: why for run, why in self._why.items() if any(run in problem.link for problem in problems)}
-        return Found(tuple(problems), frozenset(undecided)), passes_by_itself
+        found = tuple(problem for problem in problems if problem is not None)
+        self._why = {run: why for run, why in self._why.items() if any(run in problem.link for problem in found)}
+        return Found(found, frozenset(undecided)), passes_by_itself
 
     def _of_run(
         self, instance: dg.DagsterInstance, record: dg.RunRecord, place: str, month: str, title: str
-    ) -> Problem:
+    ) -> Problem | None:
+        """month: "" for the run as a whole. None where the run failed for other months only."""
         run_id = record.dagster_run.run_id
         if run_id not in self._why:
             self._why[run_id] = sentence_of_failure(instance, record) or last_words(instance, record)
         why = self._why[run_id]
-        if month and (own := re.search(rf"(?:^|[.·] ){month}: (.*?)(?= · \d{{4}}-\d\d: |$)", why, re.DOTALL)):
+        if month and _OF_MONTHS.match(why):
+            own = re.search(rf"[.·] {month}: (.*?)(?= · \d{{4}}-\d\d: |$)", why, re.DOTALL)
+            if own is None:
+                return None  # the run had nothing to do for it
             why = own[1]
         return Problem(name=f"{place}/run", place=place, month=month, title=title, text=why, link=_run_page(run_id))
 
@@ -309,13 +324,6 @@ def _is_retried(record: dg.RunRecord, now: datetime) -> bool:
     tags = record.dagster_run.tags
     is_asked_for = tags.get(WILL_RETRY_TAG) == "true" and AUTO_RETRY_RUN_ID_TAG not in tags
     return is_asked_for and now - ended_at(record) < _RETRIED_WITHIN
-
-
-def _evaluation(record: AssetCheckExecutionRecord) -> _Evaluation | None:
-    if record.event is None:
-        return None
-    data = record.event.dagster_event.asset_check_evaluation_data
-    return _Evaluation(data.passed, data.severity.value, data.description or "", record.run_id)
 
 
 # Words

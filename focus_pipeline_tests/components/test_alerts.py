@@ -1,25 +1,40 @@
 """Alerts in Dagster, over live servers on loopback: what is told, once, and what is not."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import product
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import dagster as dg
 import pytest
 from apprise.plugins.email import NotifyEmail
-from apprise.plugins.slack import NotifySlack
 from click.testing import CliRunner
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 from focus_pipeline import cli
-from focus_pipeline.alerts import outbox
+from focus_pipeline.alerts import channels, outbox
 from focus_pipeline.alerts.outbox import read_outbox
 from focus_pipeline.components import ingestion, names, problems
 from focus_pipeline.components.alerts import Alerts
+from focus_pipeline.components.not_loaded import NotLoaded
 from focus_pipeline.connections.store_errors import AccessDenied
+from focus_pipeline.defs.focus.unified import unified_definitions
+from focus_pipeline.months import months_back
+from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.records import looks
+from focus_pipeline.storage import DataDir
 from focus_pipeline_tests.components.conftest import NAME, Site
-from focus_pipeline_tests.fakes.alert_receivers import MailServer, WebHook, mail_server, web_hook
+from focus_pipeline_tests.fakes.alert_receivers import (
+    MailServer,
+    WebHook,
+    mail_server,
+    web_hook,
+    web_hook_named,
+)
 
 TOKEN = "T0ken-that-is-secret"
 
@@ -53,15 +68,15 @@ def tell(site: Site, hook: WebHook | None = None, **more: object) -> Site:
 def test_a_rejected_month_is_told_once_and_its_recovery_once_over_servers_that_fail(
     site: Site, recent: list[str], hook: WebHook, mail: MailServer
 ) -> None:
-    month, channels = recent[-1], {"hook": hook.url, "mail": mail.url}
-    told = tell(site, channels=channels)
+    month, urls = recent[-1], {"hook": hook.url, "mail": mail.url}
+    told = tell(site, channels=urls)
     assert told.look_for_problems() == "no problem is open"
     site.deliver(month, rows=3, cost="abc")
     (run,) = site.tick_and_load()
     hook.answers, mail.refuses = [503, 503], 1
     assert "1 message waits for hook: Failed to send JSON POST" in told.look_for_problems()
     assert (hook.taken, mail.taken) == ([], [])
-    told = tell(site, channels=channels)  # the daemon and the code location are started again
+    told = tell(site, channels=urls)  # the daemon and the code location are started again
     told.look_for_problems()
     assert (hook.taken, len(mail.taken)) == ([], 1), "a channel that is down holds up no other"
     for _ in range(3):
@@ -88,7 +103,7 @@ def test_a_rejected_month_is_told_once_and_its_recovery_once_over_servers_that_f
     site.tick_and_load()
     for _ in range(3):
         assert told.look_for_problems() == "no problem is open"
-        told = tell(site, channels=channels)
+        told = tell(site, channels=urls)
     assert hook.titles == [message["title"], f"{NAME} {month}: resolved"]
     assert [one["type"] for one in hook.taken] == ["warning", "success"]
     assert "not accepted; the check values_readable fails." in hook.taken[1]["message"]
@@ -328,6 +343,31 @@ def test_warnings_are_told_of_the_checks_that_are_named_and_nothing_of_what_is_i
     ]
 
 
+def test_what_was_told_of_a_connection_is_not_over_while_its_yaml_cannot_be_used(
+    site: Site, recent: list[str], hook: WebHook
+) -> None:
+    site.deliver(recent[-1], cost="abc")
+    site.tick_and_load()
+    tell(site, hook).look_for_problems()
+    bad = NotLoaded(folder=(NAME,), name=NAME, sentences=("defs/colo_costs/defs.yaml:4: `url` is empty",))
+    without = Site(
+        site.bucket,
+        site.data_dir,
+        site.instance,
+        dg.Definitions.merge(unified_definitions([], [NAME]), bad.build_defs(None)),
+    )
+    told = tell(without, hook)
+    (event,) = told.definitions.get_sensor_def(f"{NAME}_not_loaded")(
+        dg.build_sensor_context(instance=site.instance)
+    ).asset_events
+    site.instance.report_runless_asset_event(event)
+    told.look_for_problems()
+    assert hook.titles[1:] == [f"defs/{NAME}: not loaded"]
+    assert "defs/colo_costs/defs.yaml:4: `url` is empty" in hook.taken[1]["message"]
+    tell(site, hook).look_for_problems()
+    assert hook.titles[2:] == [f"defs/{NAME}: resolved"]
+
+
 def test_500_problems_at_once_are_one_digest_read_within_two_seconds_and_then_not_at_all(
     site: Site, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,6 +394,45 @@ def test_500_problems_at_once_are_one_digest_read_within_two_seconds_and_then_no
     monkeypatch.setattr(type(site.instance.event_log_storage), "get_asset_check_partition_info", asked)
     assert told.look_for_problems() == f"{count} problems are open"
     assert len(hook.taken) == 1
+
+
+def test_a_look_at_ten_connections_of_three_years_takes_a_second_and_then_milliseconds(
+    tmp_path: Path,
+) -> None:
+    """Measured: 0.8 s, then 6 ms. 160 checks of 36 months, one month of which fails them all."""
+    months = months_back("2025-12", 35)
+    checks = [dg.AssetCheckKey(names.cost_and_usage(f"acme{n}"), name) for n in range(10) for name in CHECKS]
+    jobs = frozenset(f"acme{number}_ingest" for number in range(10)) | {"focus_publish", "focus_marts", "focus_tidy"}
+    watched = problems.Watched(dict.fromkeys(checks, True), jobs)
+    looker = problems.Looker(problems.Chosen(stale_after={"": 35}), DataDir(tmp_path / "data"))
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        failed = dg.AssetCheckEvaluation(
+            asset_key=checks[0].asset_key, check_name=checks[0].name, passed=False, partition=months[7]
+        )
+        instance.report_runless_asset_event(failed)
+        with instance.event_log_storage.index_connection() as connection:
+            (first,) = connection.execute(AssetCheckExecutionsTable.select()).mappings()
+            rows = [
+                {
+                    **first,
+                    "id": number,
+                    "asset_key": check.asset_key.to_string(),
+                    "check_name": check.name,
+                    "partition": month,
+                    "execution_status": "FAILED" if month == months[7] else "SUCCEEDED",
+                }
+                for number, (check, month) in enumerate(product(checks, months), start=first["id"])
+                if (check, month) != (checks[0], months[7])
+            ]
+            connection.execute(AssetCheckExecutionsTable.delete())
+            connection.execute(AssetCheckExecutionsTable.insert(), [dict(first) | {"id": 10**6}, *rows])
+        seconds = []
+        for _ in range(2):
+            begun = time.process_time()
+            assert len(looker.look(instance, watched, datetime.now(UTC)).problems) == len(checks)
+            seconds.append(time.process_time() - begun)
+    assert seconds[0] < 3
+    assert seconds[1] < 0.1
 
 
 def test_what_a_run_that_died_did_not_come_to_is_as_it_was(site: Site, recent: list[str], hook: WebHook) -> None:
@@ -384,12 +463,12 @@ def test_no_secret_of_a_channel_is_in_messages_logs_errors_or_on_disk(
     monkeypatch.setenv("HOOK_TOKEN", TOKEN)
     caplog.set_level(logging.DEBUG)
     url = f"json://127.0.0.1:{hook.port}/{{{{ env.HOOK_TOKEN }}}}"
-    channels = {
+    urls = {
         "hook": url,
         "gone": "json://user:{{ env.HOOK_TOKEN }}@127.0.0.1:9/{{ env.HOOK_TOKEN }}",
         "none": "nothing://{{ env.HOOK_TOKEN }}",
     }
-    told = tell(site, channels=channels)
+    told = tell(site, channels=urls)
     site.deliver(recent[-1], cost="abc", ServiceName=TOKEN)
     site.tick_and_load()
     hook.answers = [500]
@@ -424,6 +503,27 @@ def test_tokens_within_a_url_that_is_a_variable_are_kept_out_of_what_a_library_s
     assert not any(token in text for token in tokens for text in (said, caplog.text))
 
 
+@pytest.mark.slow
+def test_a_server_that_never_answers_holds_up_no_other_channel_and_no_look(
+    site: Site, recent: list[str], hook: WebHook, mail: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "MESSAGE_SECONDS", 2.0)
+    monkeypatch.setattr(outbox, "FIRST_WAIT", timedelta(minutes=1))
+    released = threading.Event()
+    hook.before = lambda: released.wait(60)
+    told = tell(site, channels={"hook": hook.url, "mail": mail.url})
+    site.deliver(recent[-1], cost="abc")
+    site.tick_and_load()
+    begun = time.monotonic()
+    assert "1 message waits for hook: Service 'JSON' did not finish within" in told.look_for_problems()
+    assert time.monotonic() - begun < 15
+    assert len(mail.taken) == 1
+    assert len(hook.asked) == 1
+    told.look_for_problems()
+    assert len(hook.asked) == 1, "it is left alone for a while"
+    released.set()
+
+
 def test_what_waits_is_sent_although_a_look_fails(
     site: Site, recent: list[str], hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,29 +546,63 @@ def test_what_waits_is_sent_although_a_look_fails(
 def test_messages_wait_for_a_channel_whose_variable_is_not_set(
     site: Site, recent: list[str], hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    channels = {"hook": hook.url, "other": f"json://127.0.0.1:{hook.port}/{{{{ env.OTHER_TOKEN }}}}"}
+    urls = {"hook": hook.url, "other": f"json://127.0.0.1:{hook.port}/{{{{ env.OTHER_TOKEN }}}}"}
     site.deliver(recent[-1], cost="abc")
     site.tick_and_load()
-    said = tell(site, channels=channels).look_for_problems()
+    said = tell(site, channels=urls).look_for_problems()
     assert "the environment lacks OTHER_TOKEN (for the channel other)" in said
     assert hook.asked == ["/hook"]
     monkeypatch.setenv("OTHER_TOKEN", TOKEN)
-    tell(site, channels=channels).look_for_problems()
+    tell(site, channels=urls).look_for_problems()
     assert hook.asked == ["/hook", f"/{TOKEN}"]
 
 
-def test_slack_gets_its_own_json_and_a_bill_cannot_call_everybody(
-    site: Site, recent: list[str], hook: WebHook, monkeypatch: pytest.MonkeyPatch
+SLACK = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7F"
+TEAMS = (
+    "https://default0123456789abcdef.01.environment.api.powerplatform.com:443/powerautomate/automations/direct/"
+    "workflows/643e69f83c8944438d68119179a10a64/triggers/manual/paths/invoke?api-version=1&sp=%2Ftriggers%2Fmanual%2F"
+    "run&sv=1.0&sig=KODuebWbDGYFr0z0eu-6Rj8aUKz7108W3wrNJZxFE5A"
+)
+
+
+@pytest.mark.parametrize(("url", "kind"), [(SLACK, "slack"), (TEAMS, "teams")])
+def test_slack_and_teams_get_their_own_json_at_the_url_as_they_show_it_and_a_bill_calls_nobody(
+    site: Site, recent: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, kind: str
 ) -> None:
-    monkeypatch.setattr(NotifySlack, "webhook_url", f"http://127.0.0.1:{hook.port}/services")
-    url = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7F"
     site.deliver(recent[-1], cost="<!channel>")
     site.tick_and_load()
-    tell(site, channels={"slack": url}).look_for_problems()
-    assert hook.asked == ["/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7F"]
-    (attachment,) = hook.taken[0]["attachments"]
-    assert attachment["title"] == f"{NAME} {recent[-1]}: not accepted"
-    assert "BilledCost is '&lt;!channel&gt;'" in attachment["text"]
+    address = urlsplit(url)
+    with web_hook_named(address.hostname, tmp_path) as service:
+        service.place.use(monkeypatch)
+        assert "waits" not in tell(site, channels={kind: url}).look_for_problems()
+    assert [path.partition("?")[0] for path in service.asked] == [address.path]
+    (sent,) = service.taken
+    title = f"{NAME} {recent[-1]}: not accepted"
+    if kind == "slack":
+        (attachment,) = sent["attachments"]
+        assert attachment["title"].startswith(title)
+        assert "BilledCost is '&lt;!channel&gt;'" in attachment["text"]
+    else:
+        (attachment,) = sent["attachments"]
+        assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
+        texts = [block.get("text", "") for block in attachment["content"]["body"]]
+        assert any(text.startswith(title) for text in texts)
+        assert any("FOCUS validation failed: BilledCost" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mailtos://dagster:pass%2Fword@mail.example.com?from=dagster@example.com&to=finops@example.com",
+        "mailtos://dagster:word@mail.example.com?from=dagster@example.com&to=finops@example.com&mode=ssl",
+        "mailto://mail.example.com:25?from=dagster@example.com&to=finops@example.com",
+        "jsons://hooks.example.com/path",
+        "json://hooks.example.com:8080/path?:message=text",
+        "mmosts://chat.example.com/hook1234567890",
+    ],
+)
+def test_the_urls_of_the_page_are_those_of_apprise(url: str) -> None:
+    assert channels._service("one", url) is not None
 
 
 # The command

