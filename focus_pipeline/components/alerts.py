@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import dagster as dg
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
 from focus_pipeline.alerts.channels import secrets_of, sender
@@ -85,10 +86,6 @@ class Alerts(dg.Component, dg.Model, dg.Resolvable):
         Patterns,
         Field(description="Patterns of what is not told, such as ['colo_costs/cost_and_usage/prices', 'saas/stale']."),
     ] = []  # noqa: RUF012
-    stale_after_days: Annotated[
-        dict[str, int],
-        Field(description="Connection -> days without a new delivery after which it is told as stale. Others: 35."),
-    ] = {}  # noqa: RUF012
     digest_above: Annotated[int, Field(ge=1, description="More messages than this at once become one digest.")] = 10
 
     @field_validator("channels")
@@ -107,7 +104,7 @@ class Alerts(dg.Component, dg.Model, dg.Resolvable):
     @property
     def chosen(self) -> Chosen:
         """Which problems are told."""
-        return Chosen(tuple(self.warnings), tuple(self.ignore), {"": 35} | self.stale_after_days)
+        return Chosen(tuple(self.warnings), tuple(self.ignore))
 
     def senders(self) -> dict[str, Send]:
         """What sends over each channel, by name. Opens nothing yet."""
@@ -182,7 +179,13 @@ def watched(context: dg.SensorEvaluationContext) -> Watched:
         raise dg.DagsterInvariantViolationError("focus_alerts has to know the definitions that it looks at")
     graph = repository.asset_graph
     checks = {key: graph.get(key).partitions_def is not None for key in graph.asset_check_keys}
-    return Watched(checks, frozenset(name for name in repository.job_names if not name.startswith("__")))
+    policies = {key: graph.get(key).freshness_policy for key in graph.get_all_asset_keys()}
+    fresh_for = {
+        key: policy.fail_window.to_timedelta()
+        for key, policy in policies.items()
+        if isinstance(policy, TimeWindowFreshnessPolicy)
+    }
+    return Watched(checks, frozenset(name for name in repository.job_names if not name.startswith("__")), fresh_for)
 
 
 def in_words(outbox: Outbox) -> str:

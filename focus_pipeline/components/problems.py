@@ -20,7 +20,7 @@ from focus_pipeline.alerts.problems import FOLDERS, Found, Problem, key_of
 from focus_pipeline.components import names
 from focus_pipeline.components.runs import ended_at, last_words, sentence_of_failure
 from focus_pipeline.records.landed import current_token
-from focus_pipeline.records.looks import last_change, latest_look
+from focus_pipeline.records.looks import latest_look
 from focus_pipeline.records.staged import staged_month
 from focus_pipeline.storage import DataDir
 
@@ -42,22 +42,22 @@ _ASSET_OF_JOB = {"focus_exchange_rates": names.EXCHANGE_RATES}
 
 @dataclass(frozen=True)
 class Chosen:
-    """Which problems are told. warnings: patterns of checks whose WARN is told, too. ignore: of what is not told.
-
-    stale_after: connection -> days without a new delivery after which it is stale; "" is for all others.
-    """
+    """Which problems are told. warnings: patterns of checks whose WARN is told, too. ignore: of what is not told."""
 
     warnings: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
-    stale_after: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What a code location defines. checks: and whether their results are of months. jobs: by name."""
+    """What a code location defines. checks: and whether their results are of months. jobs: by name.
+
+    fresh_for: of the assets that have such a policy, how long after they were last materialised.
+    """
 
     checks: Mapping[dg.AssetCheckKey, bool]
     jobs: Collection[str]
+    fresh_for: Mapping[dg.AssetKey, timedelta] = field(default_factory=dict)
 
     @property
     def connections(self) -> list[str]:
@@ -91,13 +91,18 @@ class Looker:
         self._results: dict[_Result, Problem | None] = {}
         self._why: dict[str, str] = {}
         self._latest: tuple[object, Found] | None = None
+        self._materialized: dict[dg.AssetKey, datetime] = {}
 
     def look(self, instance: dg.DagsterInstance, watched: Watched, now: datetime) -> Found:
         """The problems that there are, but those that are ignored."""
         found = self._in_dagster(instance, watched, now)
         problems = [
             problem
-            for problem in (*found.problems, *_of_looks(watched.connections, self._chosen, self._data_dir, now))
+            for problem in (
+                *found.problems,
+                *_of_looks(watched.connections, self._data_dir, now),
+                *_of_stale(watched.fresh_for, self._materialized, now),
+            )
             if not _is_of(problem.name, self._chosen.ignore)
         ]
         # What keeps a month out comes before what is said of its rows.
@@ -109,6 +114,7 @@ class Looker:
         recorded = instance.event_log_storage.get_maximum_record_id()
         if self._latest is not None and self._latest[0] == (recorded, watched):
             return self._latest[1]
+        self._materialized = _materialized_at(instance, watched.fresh_for)
         checks = self._checks(instance, watched.checks)
         runs, passes_by_itself = self._runs(instance, watched, now)
         # The run of a rejected month fails with what its check says.
@@ -260,7 +266,7 @@ class Looker:
 # Looks at providers
 
 
-def _of_looks(connections: Iterable[str], chosen: Chosen, data_dir: DataDir, now: datetime) -> Iterator[Problem]:
+def _of_looks(connections: Iterable[str], data_dir: DataDir, now: datetime) -> Iterator[Problem]:
     for name in connections:
         look = latest_look(name, data_dir)
         page = f"/locations/focus_pipeline/sensors/{name}_deliveries" if look else ""
@@ -276,15 +282,29 @@ def _of_looks(connections: Iterable[str], chosen: Chosen, data_dir: DataDir, now
                 yield Problem(
                     name=f"{name}/held_back", place=name, month=month, title="held back", text=text, link=page
                 )
-        changed = last_change(name, data_dir)
-        days = chosen.stale_after.get(name, chosen.stale_after.get("", 0))
-        if changed and days and now - changed >= timedelta(days=days):
+
+
+def _of_stale(
+    fresh_for: Mapping[dg.AssetKey, timedelta], materialized: Mapping[dg.AssetKey, datetime], now: datetime
+) -> Iterator[Problem]:
+    """What Dagster shows as overdue; an asset that never was is none."""
+    for asset, window in fresh_for.items():
+        at = materialized.get(asset)
+        if at is None or now - at < window:
+            continue
+        *place, last = asset.path
+        where, hours = f"/assets/{'/'.join(asset.path)}", window / timedelta(hours=1)
+        if last == names.latest_delivery("").path[-1]:
+            (name,) = place
             text = (
-                f"no new or changed delivery has come since {changed:%Y-%m-%d}, which is more than the {days} days of "
-                f"`stale_after_days`. Look whether the provider's export still runs; `focus-pipeline check {name}` "
-                "shows what it delivers"
+                f"no new delivery of this month or the last has come since {at:%Y-%m-%d %H:%M} UTC, for longer than "
+                f"the {hours:,.0f} hours of `stale_after_hours`. Look whether the provider's export still runs; "
+                f"`focus-pipeline check {name}` shows what it delivers"
             )
-            yield Problem(name=f"{name}/stale", place=name, month="", title="nothing new", text=text, link=page)
+        else:
+            name = asset.to_user_string()
+            text = f"it was last materialised at {at:%Y-%m-%d %H:%M} UTC, and its policy asks for {hours:,.0f} hours"
+        yield Problem(name=f"{name}/stale", place=name, month="", title="stale", text=text, link=where)
 
 
 # What Dagster is asked
@@ -293,6 +313,11 @@ def _of_looks(connections: Iterable[str], chosen: Chosen, data_dir: DataDir, now
 def _attempts_without_result(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Mapping[str, tuple[str, int]]:
     storage = instance.event_log_storage
     return storage.get_latest_asset_partition_materialization_attempts_without_materializations(asset)
+
+
+def _materialized_at(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey]) -> dict[dg.AssetKey, datetime]:
+    events = {asset: instance.get_latest_materialization_event(asset) for asset in assets}
+    return {asset: datetime.fromtimestamp(event.timestamp, UTC) for asset, event in events.items() if event}
 
 
 def _runs_by_id(instance: dg.DagsterInstance, run_ids: Collection[str]) -> dict[str, dg.RunRecord]:

@@ -122,8 +122,8 @@ def _value_fault(name: str, field: FieldInfo, value: object) -> str | None:
         TypeAdapter(Annotated[annotation, *constraints] if constraints else annotation).validate_python(value)
     except (ValidationError, TypeError):
         allowed = _allowed(annotation, constraints)
-        if get_origin(annotation) is dict:  # whose values may be secrets
-            return f"`{name}` has to hold {allowed}"
+        if name == "channels":  # of alerts, whose URLs may hold secrets
+            return "`channels` has to hold names, each with a URL, such as finops: slack://…"
         if name == "name":
             return f"`name` is {value!r}; allowed are small letters, digits and _, a letter first, such as acme_costs"
         if name == "owners":
@@ -133,11 +133,6 @@ def _value_fault(name: str, field: FieldInfo, value: object) -> str | None:
 
 
 def _allowed(annotation: object, constraints: Sequence[object]) -> str:
-    if get_origin(annotation) is dict:
-        is_text = get_args(annotation)[1] is str
-        return (
-            f"names, each with {'a text, such as finops: slack://…' if is_text else 'a whole number, such as acme: 3'}"
-        )
     kinds = [annotation] if not get_args(annotation) or get_origin(annotation) is list else list(get_args(annotation))
     if any(get_origin(kind) is list for kind in kinds):
         return "a list of texts, such as ['a', 'b']"

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from focus_pipeline.json_records import Record, read_record, write_record
 from focus_pipeline.machine import machine_faults
-from focus_pipeline.records.landed import held_months
 from focus_pipeline.storage import DataDir
 
 
@@ -58,13 +57,6 @@ def record_failed_look(connection: str, sentence: str, data_dir: DataDir) -> Non
         held_back=former.held_back if former else {},
     )
     _write(connection, look, data_dir)
-
-
-def last_change(connection: str, data_dir: DataDir) -> datetime | None:
-    """When a new or changed delivery of any month was last landed, UTC; None where nothing ever was."""
-    records = (data_dir.landed(connection, month) / "current.json" for month in held_months(connection, data_dir))
-    newest = max((path.stat().st_mtime for path in records), default=None)
-    return None if newest is None else datetime.fromtimestamp(newest, UTC)
 
 
 def _write(connection: str, look: Look, data_dir: DataDir) -> None:

@@ -20,7 +20,9 @@ from focus_pipeline.alerts import channels, outbox
 from focus_pipeline.alerts.outbox import read_outbox
 from focus_pipeline.components import ingestion, names, problems
 from focus_pipeline.components.alerts import Alerts
+from focus_pipeline.components.month_folders import MonthFolders
 from focus_pipeline.components.not_loaded import NotLoaded
+from focus_pipeline.components.policies import with_policies
 from focus_pipeline.connections.store_errors import AccessDenied
 from focus_pipeline.defs.focus.unified import unified_definitions
 from focus_pipeline.months import months_back
@@ -294,20 +296,26 @@ def test_a_month_that_the_provider_keeps_back_is_told_once_it_lasts(
     assert sorted(hook.titles[2:]) == [f"{NAME} {recent[-1]}: resolved", f"{NAME}: resolved"]
 
 
-def test_a_connection_is_stale_after_its_own_number_of_days(
+def test_a_connection_is_stale_when_dagster_shows_it_as_overdue(
     site: Site, recent: list[str], hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    component = MonthFolders(name=NAME, url=str(site.bucket), stale_after_hours=72)
+    site.definitions = with_policies(site.definitions, {NAME: component}, {})
+    assert tell(site, hook).look_for_problems() == "no problem is open", "it has not begun to deliver"
     site.deliver(recent[-1])
     site.tick_and_load()
-    later = passed(monkeypatch, site, hook, days=20)
-    assert later.look_for_problems() == "no problem is open"
-    mine = tell(site, hook, stale_after_days={NAME: 3})
-    mine.look_for_problems()
-    assert hook.titles == [f"{NAME}: nothing new"]
-    assert "more than the 3 days" in hook.taken[0]["message"]
-    later = passed(monkeypatch, site, hook, days=36)
-    assert later.look_for_problems() == "1 problem is open"
-    assert len(hook.taken) == 1
+    assert passed(monkeypatch, site, hook, hours=71).look_for_problems() == "no problem is open"
+    told = passed(monkeypatch, site, hook, hours=73)
+    told.look_for_problems()
+    assert told.look_for_problems() == "1 problem is open"
+    assert hook.titles == [f"{NAME}: stale"]
+    assert "for longer than the 72 hours of `stale_after_hours`" in hook.taken[0]["message"]
+    assert f"`focus-pipeline check {NAME}` shows what it delivers" in hook.taken[0]["message"]
+    assert f"http://localhost:3000/assets/{NAME}/latest_delivery" in hook.taken[0]["message"]
+    site.deliver(recent[-1], cost="1.5")
+    site.tick_and_load()
+    passed(monkeypatch, site, hook, hours=1).look_for_problems()
+    assert hook.titles[1:] == [f"{NAME}: resolved"]
 
 
 # Which checks
@@ -404,7 +412,7 @@ def test_a_look_at_ten_connections_of_three_years_takes_a_second_and_then_millis
     checks = [dg.AssetCheckKey(names.cost_and_usage(f"acme{n}"), name) for n in range(10) for name in CHECKS]
     jobs = frozenset(f"acme{number}_ingest" for number in range(10)) | {"focus_publish", "focus_marts", "focus_tidy"}
     watched = problems.Watched(dict.fromkeys(checks, True), jobs)
-    looker = problems.Looker(problems.Chosen(stale_after={"": 35}), DataDir(tmp_path / "data"))
+    looker = problems.Looker(problems.Chosen(), DataDir(tmp_path / "data"))
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         failed = dg.AssetCheckEvaluation(
             asset_key=checks[0].asset_key, check_name=checks[0].name, passed=False, partition=months[7]

@@ -313,12 +313,8 @@ ALERTS = "type: focus_pipeline.Alerts\nattributes:\n  channels: {finops: 'json:/
     [
         (ALERTS + "  digest: 3\n", "4: there is no attribute `digest`; "),
         (ALERTS + "  digest_above: 0\n", "4: `digest_above` is 0; allowed is a whole number from 1 on"),
-        (
-            ALERTS + "  stale_after_days: {acme: soon}\n",
-            "4: `stale_after_days` has to hold names, each with a whole numb",
-        ),
         (ALERTS + "  warnings: budget\n", "4: `warnings` is 'budget'; allowed is a list of texts"),
-        (ALERTS.replace("{finops: ", "[").replace("}\n", "]\n"), "3: `channels` has to hold names, each with a text"),
+        (ALERTS.replace("{finops: ", "[").replace("}\n", "]\n"), "3: `channels` has to hold names, each with a URL"),
         (ALERTS.replace("finops", "Fin ops"), "3: `channels`: a channel is named 'Fin ops'; allowed are small letters"),
         (ALERTS.replace("'json://{{ env.HOOK }}/'", "hooks"), "3: `channels`: the channel finops is no URL"),
         (ALERTS.split("attributes")[0] + "attributes: {}\n", "the attribute `channels` is missing"),
