@@ -176,24 +176,47 @@ def _compared(connection: duckdb.DuckDBPyConnection, name: str, given: Mapping[s
 
 
 def _movers(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> list[str]:
+    """The services that moved most. What of a service did not move is in its costs, and not in marts.movers."""
     rows = _rows(
         connection,
         """
+        WITH costs AS (
+            SELECT
+                Provider,
+                ServiceName,
+                CAST(coalesce(sum(EffectiveCost) FILTER (Month = $before), 0) AS DOUBLE) AS cost_before,
+                CAST(coalesce(sum(EffectiveCost) FILTER (Month = $month), 0) AS DOUBLE) AS cost_after
+            FROM marts.monthly_costs
+            WHERE Month IN ($month, $before) AND BillingCurrency IS NOT DISTINCT FROM $currency
+            GROUP BY Provider, ServiceName
+        ),
+        parts AS (
+            SELECT
+                Provider,
+                ServiceName,
+                CAST(sum(Change) AS DOUBLE) AS difference,
+                CAST(sum(QuantityChange) AS DOUBLE) AS by_quantity,
+                CAST(sum(PriceChange) AS DOUBLE) AS by_price
+            FROM marts.movers
+            WHERE Month = $month AND BillingCurrency IS NOT DISTINCT FROM $currency
+            GROUP BY Provider, ServiceName
+        )
         SELECT
-            concat_ws(' of ', coalesce(ServiceName, 'What has no ServiceName'), Provider) AS name,
-            CAST(sum(Change) AS DOUBLE) AS difference,
-            CAST(sum(CostBefore) AS DOUBLE) AS cost_before,
-            CAST(sum(Cost) AS DOUBLE) AS cost_after,
-            CAST(sum(QuantityChange) AS DOUBLE) AS by_quantity,
-            CAST(sum(PriceChange) AS DOUBLE) AS by_price
-        FROM marts.movers
-        WHERE Month = $month AND BillingCurrency IS NOT DISTINCT FROM $currency
-        GROUP BY 1
-        HAVING sum(Change) <> 0
-        ORDER BY abs(sum(Change)) DESC, name
+            concat_ws(' of ', coalesce(parts.ServiceName, 'What has no ServiceName'), parts.Provider) AS name,
+            difference,
+            cost_before,
+            cost_after,
+            by_quantity,
+            by_price
+        FROM parts
+        JOIN costs
+            ON parts.Provider IS NOT DISTINCT FROM costs.Provider
+            AND parts.ServiceName IS NOT DISTINCT FROM costs.ServiceName
+        WHERE difference <> 0
+        ORDER BY abs(difference) DESC, name
         LIMIT $count
         """,
-        {"month": given["month"], "currency": given["currency"], "count": _MOVERS},
+        {**given, "count": _MOVERS},
     )
     return [_moved(row, given["currency"]) for row in rows]
 

@@ -189,7 +189,9 @@ def _lines(figure: "Figure", one: Drawable) -> None:
     marked = [number for number, place in enumerate(places) if place in set(one.marks)]
     for number in marked:
         axes.axvline(number, color=UP, linewidth=5, alpha=0.22, label="anomaly" if number == marked[0] else None)
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    low, high = axes.get_ylim()
+    low = min(0.0, low)
+    axes.set_ylim(low, high + 0.04 * (high - low))
     _finish_upright(axes, places, one, legend=list(series) != [""] or bool(marked), numbered=True)
 
 
@@ -223,7 +225,9 @@ def _across(figure: "Figure", one: Drawable, colour: Callable[[float], str], *, 
     for point in one.points:
         totals[point.x] = totals.get(point.x, 0.0) + point.y
     longest = sorted(totals, key=lambda name: -abs(totals[name]))
-    values = {name: totals[name] for name in longest[: one.picture.top]}
+    # One more needs no "others".
+    shown = longest if len(longest) == one.picture.top + 1 else longest[: one.picture.top]
+    values = {name: totals[name] for name in shown}
     if one.picture.format in ("amount", "number") and len(longest) > len(values):
         rest = longest[len(values) :]
         values[f"{len(rest)} others"] = sum(totals[name] for name in rest)

@@ -22,7 +22,15 @@ def bill(month: str, **costs: str) -> list[Row]:
         f"{kind}Period{side}": at for kind in ("Billing", "Charge") for side, at in (("Start", start), ("End", end))
     }
     return [
-        focus_row(**periods, ServiceName=name, BilledCost=cost, EffectiveCost=cost, ListCost=cost, ResourceId=name)
+        focus_row(
+            **periods,
+            ServiceName=name,
+            BilledCost=cost,
+            EffectiveCost=cost,
+            ListCost=cost,
+            ResourceId=name,
+            SkuPriceId="price",
+        )
         for name, cost in costs.items()
     ]
 
@@ -30,8 +38,13 @@ def bill(month: str, **costs: str) -> list[Row]:
 @pytest.fixture
 def table(make_table: Callable[[], Table], shipped_marts: list[Mart]) -> Table:
     made = make_table()
-    made.publish("first", "2025-02", bill("2025-02", S3="100", EC2="80", Old="7"))
-    made.publish("first", "2025-03", bill("2025-03", S3="125", EC2="60", New="9"))
+    for month, costs in {
+        "2025-02": {"S3": "100", "EC2": "50", "Old": "7"},
+        "2025-03": {"S3": "125", "EC2": "30", "New": "9"},
+    }.items():
+        # Part of EC2 has another price, and does not move.
+        still = [row | {"SkuPriceId": "still", "ResourceId": "still"} for row in bill(month, EC2="30")]
+        made.publish("first", month, bill(month, **costs) + still)
     made.marts = shipped_marts
     made.compute()
     return made
