@@ -34,8 +34,8 @@ class NothingToReport(Exception):
 class InCurrency:
     """The month in one currency. Costs are EffectiveCost, but where a name says otherwise.
 
-    providers, categories, services: rows of name, cost, before and change. movers, anomalies: sentences. models: rows
-    of the AI table. pictures: mart -> its pictures as SVG elements.
+    providers, categories, services: rows of name, cost, before and change. movers, anomalies: sentences. models,
+    forecast: rows of their tables. pictures: mart -> its pictures as SVG elements.
     """
 
     currency: str
@@ -50,6 +50,7 @@ class InCurrency:
     models: Sequence[Row]
     savings: str
     anomalies: Sequence[str]
+    forecast: Sequence[Row]
     pictures: Mapping[str, Sequence[str]]
 
 
@@ -153,6 +154,7 @@ def _in_currency(
         _models(connection, given) if "ai_costs" in there else [],
         _savings(connection, given) if "savings" in there else "",
         _anomalies(connection, given) if "anomalies" in there else [],
+        _forecast(connection, given) if "forecast" in there else [],
         pictures.get(currency or "", {}),
     )
 
@@ -315,6 +317,27 @@ def _anomalies(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) 
         f"{_amount(row['cost'])} {given['currency']}, and {_amount(row['expected'])} was expected ({row['kind']})."
         for row in rows
     ]
+
+
+def _forecast(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> list[Row]:
+    return _rows(
+        connection,
+        """
+        SELECT
+            coalesce(Provider, 'none') AS name,
+            CAST(AsOf AS VARCHAR) AS as_of,
+            CAST(CostSoFar AS DOUBLE) AS so_far,
+            CAST(Forecast AS DOUBLE) AS forecast,
+            CAST(Low AS DOUBLE) AS low,
+            CAST(High AS DOUBLE) AS high,
+            PastError AS past_error,
+            CAST(Actual AS DOUBLE) AS actual
+        FROM marts.forecast
+        WHERE Month = $month AND BillingCurrency IS NOT DISTINCT FROM $currency AND Forecast IS NOT NULL
+        ORDER BY marts.forecast.Forecast DESC, name
+        """,
+        {"month": given["month"], "currency": given["currency"]},
+    )
 
 
 def _pictures(

@@ -2,12 +2,13 @@
 
 import sys
 
-from focus_pipeline_tests.bench import anomalies, backfill, bigquery, listing, marts, months
+from focus_pipeline_tests.bench import anomalies, backfill, bigquery, forecast, listing, marts, months
 
 SECTIONS = {
     "anomalies": anomalies.main,
     "backfill": backfill.main,
     "bigquery": bigquery.main,
+    "forecast": forecast.main,
     "listing": listing.main,
     "marts": marts.main,
     "months": months.main,

@@ -680,6 +680,138 @@ def _is_late(series: dict[tuple, DailySeries], provider: str | None, at: int) ->
     return bool(there) and sum(there) / len(there) < 0.5
 
 
+def forecast(rows: list[Row], month: str) -> list[Row]:
+    months = months_back(month, 9)
+    by_payer: dict[tuple, list[tuple]] = defaultdict(list)
+    for row in rows:
+        if row["x_Month"] in months and row["ChargeClass"] != "Correction":
+            start, end = (moment.date() for moment in month_bounds(row["x_Month"]))
+            day = min(max(row["ChargePeriodStart"].date(), start), end - timedelta(1))
+            line = (row["ChargeCategory"], row["ServiceName"])
+            charge = (row["x_Month"], day, line, row["EffectiveCost"] or ZERO)
+            by_payer[row["ServiceProviderName"], row["BillingCurrency"]].append(charge)
+    answer = []
+    for (provider, currency), charges in by_payer.items():
+        if all(bill != month for bill, *_ in charges):
+            continue
+        known, closed = _known_days(charges, month)
+        made = [_forecast_of(charges, one, known) for one in reversed(months_back(month, 6))]
+        as_of, so_far, guess, actual, error = made[0]
+        past = [one[4] for one in made[1:] if one[4] is not None]
+        width = max(past) if len(past) >= 4 else max([0.25, *past])
+        ends = (None, None)
+        if guess is not None:
+            low, high = guess - width * abs(guess), guess + width * abs(guess)
+            ends = (max(low, min(float(so_far), guess)), high)
+        low, high = (None if end is None else rounded(Fraction(end)) for end in ends)
+        answer.append(
+            {
+                "Month": month,
+                "Provider": provider,
+                "BillingCurrency": currency,
+                "AsOf": as_of,
+                "CostSoFar": so_far,
+                "Forecast": None if guess is None else rounded(Fraction(guess)),
+                "Low": low,
+                "High": high,
+                "PastError": Fraction(median(past)) if past else None,
+                "PastMonths": len(past),
+                "LastMonth": made[1][3],
+                "Actual": actual if closed else None,
+                "Error": Fraction(error) if closed and error is not None else None,
+            }
+        )
+    return answer
+
+
+def _known_days(charges: list[tuple], month: str) -> tuple[int, bool]:
+    """How many days of the month the forecast knows, and whether the month is over."""
+    start, end = (moment.date() for moment in month_bounds(month))
+    before = months_back(month, 1)[0]
+    used, used_before = (
+        {day for bill, day, line, _ in charges if bill == one and line[0] == "Usage"} for one in (month, before)
+    )
+    last = max(used or {day for _, day, *_ in charges})
+    closed = (end - last).days <= 3
+    if used_before and len(used_before) < 15:
+        closed = closed or (end - last).days - 1 <= (start - max(used_before)).days + 5
+    return (10 if closed else max((last - start).days + 1 - 2, 0)), closed
+
+
+def _forecast_of(charges: list[tuple], month: str, known: int) -> tuple:
+    """as_of, cost so far, forecast, actual cost, error."""
+    start, end = (moment.date() for moment in month_bounds(month))
+    as_of = min(start + timedelta(known - 1), end - timedelta(1))
+    of_bill = [charge for charge in charges if charge[0] == month]
+    so_far = sum((cost for _, day, _, cost in of_bill if day <= as_of), ZERO)
+    actual = sum((cost for *_, cost in of_bill), ZERO) if of_bill else None
+    first = min(day for _, day, *_ in charges)
+    if first > as_of - timedelta(27):
+        return as_of, so_far, None, actual, None
+    guess = float(so_far)
+    for line in {line for _, _, line, _ in charges}:
+        guess += _remaining_of([charge for charge in charges if charge[2] == line], line, month, as_of, first)
+    error = abs(guess / float(actual) - 1) if actual and actual > 0 else None
+    return as_of, so_far, guess, actual, error
+
+
+def _remaining_of(charges: list[tuple], line: tuple, month: str, as_of: date, first: date) -> float:
+    start, end = (moment.date() for moment in month_bounds(month))
+    begins = min(day for _, day, *_ in charges)
+    by_day: dict[date, float] = defaultdict(float)
+    for _, day, _, cost in charges:
+        by_day[day] += float(cost)
+    past = [as_of - timedelta(age) for age in range(56)]
+    past = [day for day in past if day >= begins] if line[0] == "Usage" else []
+    of_weekday = {
+        (part, weekday): [
+            by_day.get(day, 0.0) for day in past if _part(day, as_of) == part and day.weekday() == weekday
+        ]
+        for part in (0, 1)
+        for weekday in range(7)
+    }
+    recent = {weekday: median(of_weekday[0, weekday]) for weekday in range(7) if of_weekday[0, weekday]}
+    former = [median(of_weekday[1, weekday]) for weekday in range(7) if of_weekday[1, weekday]]
+    later: list[list[tuple]] = []
+    for ago in (1, 2):
+        bill = months_back(month, ago)[0]
+        bill_start = month_bounds(bill)[0].date()
+        costs: dict[date, float] = defaultdict(float)
+        for of_bill, day, _, cost in charges:
+            if of_bill == bill and day - bill_start > as_of - start:
+                costs[day] += float(cost)
+        later.append(list(costs.items()))
+    used = [by_day.get(day, 0.0) != 0 for day in past]
+    if used and sum(used[:14]) >= len(used[:14]) / 2:
+        drift = 1.0
+        if len(former) == 7 and sum(former) > 0 and sum(recent.values()) > 0:
+            drift = min(max(sum(recent.values()) / sum(former), 0.8), 1.25)
+        level = sum(recent.values()) / len(recent)
+        expected, day = 0.0, as_of + timedelta(1)
+        while day < end:
+            usual = recent.get(day.weekday(), level)
+            expected += usual * drift ** (((day - as_of).days + 13.5) / 28)
+            day += timedelta(1)
+        above = [
+            sum(
+                cost - recent[day.weekday()]
+                for day, cost in some
+                if day.weekday() in recent and cost > 2 * recent[day.weekday()]
+            )
+            for some in later
+        ]
+        return expected + min(above)
+    if used and sum(used) >= len(used) / 2:
+        return 0.0
+    before, two_before = (sum(cost for _, cost in some) for some in later)
+    unknown = first > month_bounds(months_back(month, 2)[0])[0].date()
+    return before if two_before or unknown else 0.0
+
+
+def _part(day: date, as_of: date) -> int:
+    return int((as_of - day).days >= 28)
+
+
 ANSWERS: dict[str, Answer] = {
     "ai_costs": ai_costs,
     "allocation": allocation,
@@ -688,6 +820,7 @@ ANSWERS: dict[str, Answer] = {
     "commitment_coverage": commitment_coverage,
     "commitment_use": commitment_use,
     "daily_costs": daily_costs,
+    "forecast": forecast,
     "invoices": invoices,
     "marketplace_and_credits": marketplace_and_credits,
     "monthly_costs": monthly_costs,

@@ -17,7 +17,15 @@ from focus_pipeline_tests.month_files import Row, focus_row
 MONTHS = ("2025-01", "2025-02", "2025-03")
 
 # And rounded to 6 decimals.
-WORKED_OUT_IN_FLOATING_POINT = ("QuantityChange", "PriceChange", "ExpectedCost", "Difference")
+WORKED_OUT_IN_FLOATING_POINT = (
+    "QuantityChange",
+    "PriceChange",
+    "ExpectedCost",
+    "Difference",
+    "Forecast",
+    "Low",
+    "High",
+)
 
 
 def charge(generator: random.Random, month: str, number: int) -> Row:
