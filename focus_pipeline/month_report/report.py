@@ -325,7 +325,7 @@ def _forecast(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -
         """
         SELECT
             coalesce(Provider, 'none') AS name,
-            CAST(AsOf AS VARCHAR) AS as_of,
+            CAST(KnownUntil AS VARCHAR) AS known_until,
             CAST(CostSoFar AS DOUBLE) AS so_far,
             CAST(Forecast AS DOUBLE) AS forecast,
             CAST(Low AS DOUBLE) AS low,
