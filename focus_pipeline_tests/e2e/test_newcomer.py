@@ -59,13 +59,13 @@ def test_the_first_hour(project: Project, page: Page) -> None:
 def everything_is_green(dagster: DagsterServer, page: Page) -> None:
     """Every asset has all of its months, and no check is red."""
     page.goto(f"{dagster.url}/assets")
-    expect(page.get_by_text(f"{len(DEMO_MONTHS)} partitions", exact=True)).to_have_count(28)
-    expect(page.get_by_text("All", exact=True)).to_have_count(28)
+    expect(page.get_by_text(f"{len(DEMO_MONTHS)} partitions", exact=True)).to_have_count(29)
+    expect(page.get_by_text("All", exact=True)).to_have_count(29)
     answer = dagster.query(
         "{ assetNodes { partitionStats { numPartitions numMaterialized numFailed } assetChecksOrError { ... on "
         "AssetChecks { checks { name executionForLatestMaterialization { status evaluation { severity } } } } } } }"
     )["assetNodes"]
-    assert len(answer) == 28
+    assert len(answer) == 29
     for node in answer:
         stats = node["partitionStats"]
         assert (stats["numMaterialized"], stats["numFailed"]) == (stats["numPartitions"], 0)
