@@ -36,6 +36,13 @@ Texts = Annotated[list[str], dg.Resolver(as_written, model_field_type=list[str],
 TextByName = Annotated[
     dict[str, str], dg.Resolver(as_written, model_field_type=dict[str, str], inject_before_resolve=False)
 ]
+# As a template, a text that is a JSON object would become one.
+Values = Annotated[
+    dict[str, str | int | float | bool | list[str]],
+    dg.Resolver(
+        as_written, model_field_type=dict[str, str | int | float | bool | list[str]], inject_before_resolve=False
+    ),
+]
 
 
 class Check(dg.Model, dg.Resolvable):
@@ -129,8 +136,8 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
         ),
     ] = False
     parameters: Annotated[
-        dict[str, str | int | float | bool | list[str]],
-        Field(description="Values that the SELECT takes as $name."),
+        Values,
+        Field(description="Values that the SELECT takes as $name, as they are written here."),
     ] = {}  # noqa: RUF012
     amounts: Annotated[
         list[str],

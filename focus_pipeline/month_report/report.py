@@ -35,7 +35,7 @@ class InCurrency:
     """The month in one currency. Costs are EffectiveCost, but where a name says otherwise.
 
     providers, categories, services: rows of name, cost, before and change. movers, anomalies: sentences. models,
-    forecast: rows of their tables. pictures: mart -> its pictures as SVG elements.
+    forecast, budgets: rows of their tables. pictures: mart -> its pictures as SVG elements.
     """
 
     currency: str
@@ -51,6 +51,7 @@ class InCurrency:
     savings: str
     anomalies: Sequence[str]
     forecast: Sequence[Row]
+    budgets: Sequence[Row]
     pictures: Mapping[str, Sequence[str]]
 
 
@@ -155,6 +156,7 @@ def _in_currency(
         _savings(connection, given) if "savings" in there else "",
         _anomalies(connection, given) if "anomalies" in there else [],
         _forecast(connection, given) if "forecast" in there else [],
+        _budgets(connection, given) if "budgets" in there else [],
         pictures.get(currency or "", {}),
     )
 
@@ -335,6 +337,25 @@ def _forecast(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -
         FROM marts.forecast
         WHERE Month = $month AND BillingCurrency IS NOT DISTINCT FROM $currency AND Forecast IS NOT NULL
         ORDER BY marts.forecast.Forecast DESC, name
+        """,
+        {"month": given["month"], "currency": given["currency"]},
+    )
+
+
+def _budgets(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> list[Row]:
+    return _rows(
+        connection,
+        """
+        SELECT
+            Budget AS name,
+            Period AS period,
+            CAST(Amount AS DOUBLE) AS amount,
+            CAST(Actual AS DOUBLE) AS actual,
+            CAST(Forecast AS DOUBLE) AS forecast,
+            UsedShare AS used
+        FROM marts.budgets
+        WHERE Month = $month AND BillingCurrency IS NOT DISTINCT FROM $currency
+        ORDER BY used DESC, name
         """,
         {"month": given["month"], "currency": given["currency"]},
     )

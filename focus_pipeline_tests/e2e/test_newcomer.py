@@ -21,7 +21,7 @@ OLDER = months_back(DEMO_MONTHS[0], 3)[:3]
 MONTH = DEMO_MONTHS[-2]
 WAIT = 60_000
 # Two of each connection, the table, its data sources, the report, and the marts.
-PARTITIONED = 6 * 2 + 3 + 14
+PARTITIONED = 6 * 2 + 3 + 15
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(1200), needs_chromium]
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -90,6 +91,22 @@ def test_it_needs_no_network_and_runs_nothing(table: Table, shipped_marts: list[
     assert not re.search(r"(?:src|href)=\"(?!#)", page)
     assert "url(http" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_it_has_budgets_and_marks_those_that_are_exceeded(table: Table, shipped_marts: list[Mart]) -> None:
+    listed = [
+        '{"name": "All of it", "amount": 100, "currency": "USD"}',
+        '{"name": "Far", "amount": 1e6, "currency": "USD"}',
+    ]
+    table.marts = [
+        replace(mart, parameters={"budgets": listed}) if mart.name == "budgets" else mart for mart in shipped_marts
+    ]
+    table.compute()
+    page = write_month("2025-03", table.marts, ["first"], table.data_dir).read_text("utf-8")
+    said = text_of(page)
+    assert "All of it month 100.00 194.00" in said
+    assert "194 %" in said
+    assert page.count('class="n state"') == 1
 
 
 def test_a_month_that_is_not_there_is_named(table: Table, shipped_marts: list[Mart]) -> None:
