@@ -7,6 +7,7 @@ first use, so that importing a plain step such as `focus_pipeline.pipeline.stage
 from importlib import import_module
 
 _COMPONENTS = {
+    "Alerts": "focus_pipeline.components.alerts",
     "AwsDataExport": "focus_pipeline.components.aws_data_export",
     "AzureCostExport": "focus_pipeline.components.azure_cost_export",
     "GcpBigQueryExport": "focus_pipeline.components.gcp_bigquery_export",

@@ -1,20 +1,18 @@
 """The code location: everything in defs/, run in one process per run."""
 
 import os
-import warnings
 from pathlib import Path
 
 import dagster as dg
 
+from focus_pipeline.components.connection import connections
 from focus_pipeline.components.connection_tree import ConnectionTree
 from focus_pipeline.components.not_loaded import NotLoadedError
+from focus_pipeline.components.policies import with_policies
 from focus_pipeline.components.tidying import tidy_job, tidy_schedule
 from focus_pipeline.files import keep_files_private
 from focus_pipeline.run_workers import locked_in_process_executor, missed_retries
 from focus_pipeline.settings import load_settings
-
-# Partitioned checks are a preview of Dagster 1.13; components/ingestion.py says why they are used.
-warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*AssetCheckSpec.*")
 
 
 @dg.definitions
@@ -39,7 +37,7 @@ def definitions_of(tree: ConnectionTree) -> dg.Definitions:
     """
     # A setting that cannot be used is no fault of a connection. Runs begin where this code location does.
     os.environ["FOCUS_START_MONTH"] = load_settings().start_month
-    loaded = tree.build_defs()
+    loaded = with_policies(tree.build_defs(), connections(tree), tree.sql_files())
     sentences = [said for bad in tree.not_loaded() for said in bad.sentences]
     if sentences and os.environ.get("DAGSTER_IS_DEFS_VALIDATION_CLI"):
         raise NotLoadedError("\n".join(sentences))

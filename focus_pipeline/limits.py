@@ -17,11 +17,13 @@ class Limits:
     """unpacked: the bytes that a file may have once it is unpacked (`FOCUS_UNPACKED_LIMIT`).
 
     loss: the share of a month's rows or costs that may be gone from one delivery to the next, before it is held back
-    (`FOCUS_LOSS_LIMIT`, in per cent).
+    (`FOCUS_LOSS_LIMIT`, in per cent). restatement: the share by which a load may move the BilledCost of a month that is
+    over, before a check warns (`FOCUS_RESTATEMENT_LIMIT`, in per cent).
     """
 
     unpacked: int = 100 * 10**9
     loss: float = 0.5
+    restatement: float = 0.05
 
     def broken_by(self, unpacked: int, packed: int) -> str:
         """What to tell of a file of `packed` bytes that holds at least `unpacked`; "" where it keeps the limits."""

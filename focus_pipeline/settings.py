@@ -23,7 +23,8 @@ class Settings:
     memory_limit: what DuckDB may use in a step (`FOCUS_MEMORY_LIMIT`, such as 1GB; without it 80 % of the machine). The
         process needs some 300 MB more.
     limits: of what is delivered (`FOCUS_UNPACKED_LIMIT`, default 100GB: what a file may hold, unpacked;
-        `FOCUS_LOSS_LIMIT`, default 50: per cent of a month that may be gone at once).
+        `FOCUS_LOSS_LIMIT`, default 50: per cent of a month that may be gone at once; `FOCUS_RESTATEMENT_LIMIT`,
+        default 5: per cent by which a month that is over may move before a check warns).
     loss_wait_hours: how long a delivery that takes more away has to stay as it is before it is taken
         (`FOCUS_LOSS_WAIT_HOURS`, default 6).
     warehouse: URL of the warehouse (`FOCUS_WAREHOUSE`: `duckdb:PATH`, `ducklake:sqlite:PATH` or
@@ -61,6 +62,7 @@ def load_settings() -> Settings:
         raise ValueError(f"FOCUS_START_MONTH is {start_month!r}; set it to a month such as 2024-01")
     lookback = _whole_number("FOCUS_LOOKBACK_MONTHS", "2", "months")
     loss = _whole_number("FOCUS_LOSS_LIMIT", "50", "per cent")
+    restatement = _whole_number("FOCUS_RESTATEMENT_LIMIT", "5", "per cent")
     loss_wait = _whole_number("FOCUS_LOSS_WAIT_HOURS", "6", "hours")
     limit = os.environ.get("FOCUS_MEMORY_LIMIT") or None
     unpacked = os.environ.get("FOCUS_UNPACKED_LIMIT") or None
@@ -79,7 +81,7 @@ def load_settings() -> Settings:
         start_month=start_month or first_month(DataDir(data_dir)) or "2024-01",
         lookback_months=lookback,
         memory_limit=limit,
-        limits=Limits(bytes_of(unpacked) if unpacked else USUAL_LIMITS.unpacked, loss / 100),
+        limits=Limits(bytes_of(unpacked) if unpacked else USUAL_LIMITS.unpacked, loss / 100, restatement / 100),
         loss_wait_hours=loss_wait,
         warehouse=warehouse_url(os.environ.get("FOCUS_WAREHOUSE") or ""),
         lake_files=PROJECT_ROOT / Path(lake).expanduser() if lake else None,

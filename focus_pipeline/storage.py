@@ -3,7 +3,9 @@
     landing/<connection>/<YYYY-MM>/<token>/     the delivered files
     staged/<connection>/<YYYY-MM>/              Parquet files of its rows
     warehouse.duckdb                            unless the settings name another warehouse
+    reports/<YYYY-MM>.html                      the report of a month
     exchange_rates/                             the rates that marts convert costs by
+    alerts/                                     messages that are on their way
     lake/                                       the files of a DuckLake, unless they name another folder
 
 and beside them the records of records/.
@@ -62,6 +64,11 @@ class DataDir:
         return self.root / "exchange_rates"
 
     @property
+    def reports(self) -> Path:
+        """One page for each month."""
+        return self.root / "reports"
+
+    @property
     def scratch(self) -> Path:
         """For temporary files, on the same file system as their destination."""
         return self.root / "scratch"
@@ -70,6 +77,15 @@ class DataDir:
     def sandbox(self) -> Sandbox:
         """Of DuckDB while it reads what was delivered."""
         return Sandbox((self.root,), self.scratch, self.memory_limit, self.links)
+
+    @property
+    def alerts(self) -> Path:
+        """Problems that were told, and messages that are on their way."""
+        return self.root / "alerts"
+
+    def look(self, connection: str) -> Path:
+        """The record of the latest look at the provider."""
+        return self.root / "landing" / connection / "look.json"
 
     def landed(self, connection: str, month: str) -> Path:
         return self.root / "landing" / connection / month

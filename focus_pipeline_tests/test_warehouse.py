@@ -474,7 +474,7 @@ def test_everything_in_the_warehouse_says_what_it_means(kept: Months, folder: Pa
         f"SELECT table_name || '.' || column_name, comment FROM duckdb_columns() WHERE {of_schema} "
         "AND table_name IN (SELECT table_name FROM duckdb_tables())"  # DuckLake has none for those of views
     )
-    assert len(tables) == 9
+    assert len(tables) == 10
     assert len(views) == 1 + len(versions())
     assert [name for name, comment in [*tables, *views, *columns] if not comment] == []
 

@@ -128,6 +128,9 @@ def _print_summary(where: Warehouse) -> None:
     console.print(table)
     for connection, month, file, reason in rejected:
         line(None, f"{connection} {month}: {file} is rejected and the rest of the month loaded: {reason}")
+    report = load_settings().storage.reports / f"{closed}.html"
+    if report.exists():
+        console.print(f"\nThe report of {closed}: [bold]{report}[/]", highlight=False, soft_wrap=True)
     console.print(
         "\ngoogle_main was read from files such as BigQuery's EXPORT DATA writes, not from BigQuery."
         f"\nThe table is focus.cost_and_usage in {where.place}; schema marts beside it has the answers.\n"

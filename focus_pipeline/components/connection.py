@@ -18,6 +18,9 @@ from focus_pipeline.settings import load_settings
 
 RESERVED_NAMES = ("focus", "marts")
 
+# As Dagster takes owners.
+_OWNER = r"^(team:[A-Za-z0-9_./ -]+|[^@\s]+@[^@\s]+\.[^@\s]+)$"
+
 # What the templates beside this file leave to be filled in.
 _PLACEHOLDER = re.compile(r"YOUR[-_][A-Z]+(?:[-_][A-Z]+)*")
 
@@ -80,6 +83,14 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
         dg.Resolver(resolve_text, model_field_type=str | float | None, inject_before_resolve=False),
         Field(description="FOCUS version that the provider declares, such as '1.0'. Default: told by the columns."),
     ] = None
+    owners: Annotated[
+        list[Annotated[str, Field(pattern=_OWNER)]],
+        Field(description="Who is asked about the connection: email addresses, or team:<name>. Shown on its assets."),
+    ] = []  # noqa: RUF012  (pydantic copies defaults)
+    stale_after_hours: Annotated[
+        int,
+        Field(ge=1, description="How long after its last new delivery of a recent month the connection is stale."),
+    ] = 72
     check_every_seconds: Annotated[int, Field(ge=1, description="How often the sensor looks for new deliveries.")] = 300
 
     @abstractmethod
@@ -103,10 +114,25 @@ class ConnectionComponent(dg.Component, dg.Model, dg.Resolvable):
             description=f"Loads one month of {self.name}: fetch, stage, judge. focus_publish publishes it.",
         )
         return dg.Definitions(
-            assets=[ingestion_assets(connection, lookback, data_dir)],
+            assets=[ingestion_assets(connection, lookback, data_dir), _latest_delivery(self.name)],
             jobs=[job],
             sensors=[deliveries_sensor(connection, job, lookback, self.check_every_seconds, data_dir)],
         )
+
+
+def _latest_delivery(name: str) -> dg.AssetSpec:
+    """Dagster measures freshness by asset, not by month: a backfill of an old month would make a stale asset fresh.
+
+    This one is materialised by new deliveries of recent months alone.
+    """
+    return dg.AssetSpec(
+        names.latest_delivery(name),
+        deps=[names.raw_files(name)],
+        group_name=name,
+        kinds={"file"},
+        description="The last new delivery of the running month, or of the month before. Its freshness is that of the "
+        "connection: loading an older month does not touch it.",
+    )
 
 
 def connections(tree: dg.ComponentTree) -> dict[str, ConnectionComponent]:

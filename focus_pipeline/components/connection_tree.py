@@ -36,6 +36,7 @@ from dagster_shared.yaml_utils.source_position import (
 )
 from pydantic import ValidationError
 
+from focus_pipeline.components import alerts
 from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.exchange_rates import WHAT, ExchangeRates
 from focus_pipeline.components.mart import Mart
@@ -46,8 +47,13 @@ from focus_pipeline.secrets_filter import without_secrets
 __all__ = ["ConnectionTree", "NotLoadedError"]
 
 # What is loaded once to see that it can be, and has a name of its own -> what it is called.
-_OURS: dict[type, str] = {ConnectionComponent: "connection", Mart: "mart", ExchangeRates: WHAT}
-_BY_TYPE = {"focus_pipeline.Mart": "mart", "focus_pipeline.ExchangeRates": WHAT}
+_OURS: dict[type, str] = {
+    ConnectionComponent: "connection",
+    Mart: "mart",
+    ExchangeRates: WHAT,
+    alerts.Alerts: alerts.WHAT,
+}
+_BY_TYPE = {"focus_pipeline.Mart": "mart", "focus_pipeline.ExchangeRates": WHAT, "focus_pipeline.Alerts": alerts.WHAT}
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,15 @@ class ConnectionTree(ComponentTree):
             if isinstance(decl, YamlDecl) and issubclass(decl.component_type, ConnectionComponent)
         ]
         return next((dict(attributes) for attributes in connections if attributes["name"] == name), {})
+
+    def sql_files(self) -> dict[str, Path]:
+        """Mart -> the file of its SELECT."""
+        found = {}
+        for decl in (decl for file in _files(self._get_filesystem_decl()) for decl in file.decls):
+            if isinstance(decl, YamlDecl) and issubclass(decl.component_type, Mart):
+                attributes = decl.component_file_model.attributes
+                found[attributes["name"]] = decl.context.path / attributes["sql"]
+        return found
 
     def _get_filesystem_decl(self) -> ComponentDecl:
         loc = ComponentPath.from_path(self.defs_module_path)
@@ -174,7 +189,7 @@ class ConnectionTree(ComponentTree):
     def _without_namesakes(self, root: ComponentDecl) -> ComponentDecl:
         """Of several connections, or marts, of one name none is loaded: they would replace each other's rows.
 
-        Nor is any of several files of exchange rates.
+        Nor is any of several files of exchange rates, or sets of alerts.
         """
         found: dict[tuple[str, str], list[tuple[YamlFileDecl, int, YamlDecl]]] = {}
         for file in _files(root):

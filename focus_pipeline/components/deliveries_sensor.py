@@ -1,7 +1,8 @@
 """The sensor of one connection: lists, compares tokens, asks for one run per changed month."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,9 +13,12 @@ from focus_pipeline.components.ingestion import named_failures
 from focus_pipeline.components.runs import attempt_of, ended_at, latest_run, why_it_failed
 from focus_pipeline.connections.delivery import Connection, Discovery, NoBillingPeriods
 from focus_pipeline.connections.store_errors import NotFound
+from focus_pipeline.machine import MachineFault
 from focus_pipeline.months import in_words, not_loaded_by_itself
 from focus_pipeline.pipeline.plan import delivery_of, quiet_until, standing, watched_months
 from focus_pipeline.records.landed import current_token, held_months, record_shown, shown_token
+from focus_pipeline.records.looks import record_failed_look, record_look
+from focus_pipeline.secrets_filter import without_secrets
 from focus_pipeline.settings import load_settings
 from focus_pipeline.storage import DataDir
 
@@ -69,10 +73,11 @@ def deliveries_sensor(
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         held = held_months(name, data_dir)
         watched = watched_months(held, lookback_months, names.monthly().get_first_partition_key())
-        with named_failures(name):
+        with named_failures(name), failed_looks_recorded(name, data_dir):
             try:
                 discovery = connection.discover(watched)
             except NoBillingPeriods as error:
+                record_failed_look(name, str(error), data_dir)
                 return dg.SensorResult(skip_reason=f"{name}: {error}", cursor=context.cursor)
             except NotFound:
                 if not getattr(connection, "url", "").startswith(str(data_dir.demo)):
@@ -81,6 +86,7 @@ def deliveries_sensor(
                 return dg.SensorResult(skip_reason=waiting, cursor=context.cursor)
             # Where the partitions begin by themselves, from when the code location is loaded next.
             record_shown(name, discovery.months, data_dir)
+            record_look(name, discovery.held_back, data_dir)
         former = _shown(context.cursor)
         shown: dict[str, Shown] = {}
         requests: list[dg.RunRequest] = []
@@ -127,6 +133,17 @@ def deliveries_sensor(
         )
 
     return sensor
+
+
+@contextmanager
+def failed_looks_recorded(name: str, data_dir: DataDir) -> Iterator[None]:
+    """What fails in the block is recorded, and raised."""
+    try:
+        yield
+    except Exception as error:
+        with suppress(MachineFault, OSError):  # what failed first is what is to be told
+            record_failed_look(name, without_secrets(str(error)), data_dir)
+        raise
 
 
 def _is_another(former: Shown, token: str, current: str | None) -> bool:

@@ -13,7 +13,7 @@ from focus_pipeline.connections.store_errors import AccessDenied, LimitExceeded,
 from focus_pipeline.connections.store_urls import InvalidUrl
 from focus_pipeline.focus.fingerprint import code_fingerprint
 from focus_pipeline.machine import MachineFault
-from focus_pipeline.months import in_words
+from focus_pipeline.months import current_month, in_words, months_back
 from focus_pipeline.pipeline.land import IncompleteDownload, LandingDamaged
 from focus_pipeline.pipeline.month import fetch_month, judge_month
 from focus_pipeline.pipeline.publish import StagedDamaged
@@ -144,6 +144,9 @@ def _ingest(
         )
         landed = fetched.landed
         yield materialization(names.raw_files(name), month, metadata.of_landed(landed, fetched.ignored))
+        if landed.downloaded and month >= months_back(current_month(), 1)[0]:
+            shown = {"Month": month, "Files": len(landed.files), "Downloaded files": landed.downloaded}
+            yield dg.AssetMaterialization(names.latest_delivery(name), metadata=shown)
     if not context.selected_asset_check_keys and names.cost_and_usage(name) not in context.selected_asset_keys:
         return
     landed = landed or current_delivery(name, month, data_dir)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from focus_pipeline.components.scaffolding import MartScaffolder
 from focus_pipeline.marts.mart import Figure, MartCheck, check_mart
 from focus_pipeline.marts.mart import Mart as MartOfSql
+from focus_pipeline.pictures.picture import KINDS, Picture
 
 
 def resolve_sql(context: dg.ResolutionContext, file: str) -> str:
@@ -65,6 +66,34 @@ class FigureOfMart(dg.Model, dg.Resolvable):
     ]
 
 
+class PictureOfMart(dg.Model, dg.Resolvable):
+    """A picture of the mart's rows, one for each BillingCurrency."""
+
+    title: Annotated[Text, Field(description="What the picture shows; the currency and the month are added to it.")]
+    kind: Annotated[
+        Literal["stacked_bars", "lines", "bars", "changes", "waterfall"],
+        Field(description="; ".join(f"{kind}: {said}" for kind, said in KINDS.items())),
+    ]
+    y: Annotated[
+        str | list[str],
+        Field(description="Column that is added up, or SQL over rows of one x and series; of a waterfall, columns."),
+    ]
+    x: Annotated[str, Field(description="Column of the mart, or SQL over its columns.")] = ""
+    series: Annotated[str, Field(description="As x: each value is a series with a colour of its own.")] = ""
+    where: Annotated[str, Field(description="SQL condition for the rows.")] = ""
+    of: Annotated[str, Field(description="Name of another mart, whose rows are drawn.")] = ""
+    months: Annotated[
+        int, Field(ge=1, le=120, description="How many months, up to the newest one; 1 for the month itself.")
+    ] = 1
+    top: Annotated[int, Field(ge=1, le=40, description="How many series or bars; the rest is added up.")] = 7
+    format: Annotated[
+        Literal["amount", "price", "share", "number"], Field(description="How the values are written.")
+    ] = "amount"
+    marks: Annotated[
+        bool, Field(description="Mark the x that the mart has rows of, in a picture `of` another mart.")
+    ] = False
+
+
 @dg.scaffold_with(MartScaffolder)
 class Mart(dg.Component, dg.Model, dg.Resolvable):
     """A table of schema `marts`: one SELECT over the unified table, kept month by month.
@@ -119,6 +148,9 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
     ] = []  # noqa: RUF012
     checks: Annotated[list[Check], Field(description="Further checks, each a SELECT of the rows that are wrong.")] = []  # noqa: RUF012
     figures: Annotated[list[FigureOfMart], Field(description="Numbers of a month that Dagster plots.")] = []  # noqa: RUF012
+    pictures: Annotated[
+        list[PictureOfMart], Field(description="Pictures on the asset's page, drawn whenever a month is computed.")
+    ] = []  # noqa: RUF012
     ai_rules: Annotated[
         Path | None,
         dg.Resolver(lambda context, file: context.resolve_source_relative_path(file), model_field_type=str | None),
@@ -143,6 +175,10 @@ class Mart(dg.Component, dg.Model, dg.Resolvable):
             parameters=self.parameters,
             checks=tuple(MartCheck(**check.model_dump()) for check in self.checks),
             figures=tuple(Figure(**figure.model_dump()) for figure in self.figures),
+            pictures=tuple(
+                Picture(**one.model_dump() | {"y": (one.y,) if isinstance(one.y, str) else tuple(one.y)})
+                for one in self.pictures
+            ),
             ai_rules=self.ai_rules,
             amounts=tuple(self.amounts),
             reads=tuple(self.reads),

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -14,7 +14,16 @@ from focus_pipeline.components.ingestion import MONTHS_PER_RUN, WAREHOUSE_RETRIE
 from focus_pipeline.components.month_events import Event, events_of, materialization
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.marts.mart import Mart
-from focus_pipeline.marts.slices import CheckedMart, ComputedSlice, compute_slices, computed_months, due_slices
+from focus_pipeline.marts.slices import (
+    PICTURED_MONTHS,
+    CheckedMart,
+    ComputedSlice,
+    compute_slices,
+    computed_months,
+    due_slices,
+)
+from focus_pipeline.month_report.report import NothingToReport
+from focus_pipeline.month_report.writing import statuses_now, write_month
 from focus_pipeline.months import in_words
 from focus_pipeline.secrets_filter import raise_alone
 from focus_pipeline.storage import DataDir
@@ -40,35 +49,38 @@ _CHECKS = {
 }
 
 
-def mart_definitions(marts: Sequence[Mart], data_dir: DataDir) -> dg.Definitions:
-    """The assets of all marts, the job over them, and the sensor that asks for it. Nothing without marts."""
+def mart_definitions(marts: Sequence[Mart], data_dir: DataDir, connections: Collection[str] = ()) -> dg.Definitions:
+    """The assets of all marts and the report, the job over them, and the sensor that asks for it.
+
+    connections: all that are defined, whose months the report has the status of. Nothing without marts.
+    """
     if not marts:
         return dg.Definitions()
     warehouse = warehouse_of(data_dir)
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.assets(*(names.mart(mart.name) for mart in marts)),
-        description="Computes the marts of one month, or of several.",
+        selection=dg.AssetSelection.assets(*(names.mart(mart.name) for mart in marts), names.REPORT),
+        description="Computes the marts of one month, or of several, and writes the report of each.",
     )
     return dg.Definitions(
-        assets=[mart_assets(marts, warehouse, data_dir.memory_limit)],
+        assets=[mart_assets(marts, data_dir, connections)],
         jobs=[job],
         sensors=[due_marts_sensor(job, marts, warehouse)],
     )
 
 
-def mart_assets(marts: Sequence[Mart], warehouse: Warehouse, memory_limit: str | None) -> dg.AssetsDefinition:
+def mart_assets(marts: Sequence[Mart], data_dir: DataDir, connections: Collection[str]) -> dg.AssetsDefinition:
     """One step for all marts: a DuckDB file is copied once for what it writes, whatever the number of marts."""
+    warehouse = warehouse_of(data_dir)
 
     @dg.multi_asset(
         name="compute_marts",
-        group_name="marts",
         can_subset=True,
         partitions_def=names.monthly(),
         backfill_policy=dg.BackfillPolicy.multi_run(MONTHS_PER_RUN),
         pool=names.WAREHOUSE_POOL,
         retry_policy=WAREHOUSE_RETRIES,
-        specs=[_spec(mart) for mart in marts],
+        specs=[*map(_spec, marts), _report_spec(marts)],
         check_specs=[
             # As for the checks of a connection, see components/ingestion.py.
             dg.AssetCheckSpec(
@@ -85,7 +97,7 @@ def mart_assets(marts: Sequence[Mart], warehouse: Warehouse, memory_limit: str |
         failed: dict[str, str] = {}
         with named_failures("marts", in_words(months)):
             try:
-                computed = compute_slices(warehouse, selected, None if only_due else months, memory_limit)
+                computed = compute_slices(warehouse, selected, None if only_due else months, data_dir.memory_limit)
             except FileNotFoundError:
                 raise dg.Failure(
                     "nothing is published yet; materialise focus/cost_and_usage first", allow_retries=False
@@ -96,11 +108,32 @@ def mart_assets(marts: Sequence[Mart], warehouse: Warehouse, memory_limit: str |
                     failed[one.mart] = str(one.failed)
                 else:
                     yield from _events_of(context, by_name[one.mart], one)
+            if names.REPORT in context.selected_asset_keys:
+                due = sorted({one.month for one in computed if one.failed is None}) if only_due else months
+                yield from _reports(context, due[-PICTURED_MONTHS:], marts, connections, data_dir)
         if failed:
             others = "" if len(selected) == len(failed) else "; the other marts are done"
             raise_alone(dg.Failure(f"{' · '.join(failed.values())}{others}", allow_retries=False))
 
     return compute_marts
+
+
+def _reports(
+    context: dg.AssetExecutionContext,
+    months: Sequence[str],
+    marts: Sequence[Mart],
+    connections: Collection[str],
+    data_dir: DataDir,
+) -> Iterator[dg.MaterializeResult]:
+    statuses = statuses_now(connections, data_dir) if months else []
+    for month in months:
+        try:
+            path = write_month(month, marts, connections, data_dir, statuses)
+        except NothingToReport as error:
+            context.log.info(f"no report of {month}: {error}")
+            continue
+        shown = {"Report": dg.MetadataValue.path(str(path)), "Bytes": path.stat().st_size}
+        yield from events_of(context, materialization(names.REPORT, month, shown))
 
 
 def due_marts_sensor(job: dg.JobDefinition, marts: Sequence[Mart], warehouse: Warehouse) -> dg.SensorDefinition:
@@ -176,10 +209,23 @@ def _spec(mart: Mart) -> dg.AssetSpec:
         names.mart(mart.name),
         deps=[names.UNIFIED, *map(names.mart, mart.reads)],
         kinds={"duckdb", "sql"},
+        group_name="marts",
         skippable=True,
         code_version=mart.definition,
         description=f"{mart.description}\n\n```sql\n{mart.sql.strip()}\n```",
         metadata={"dagster/table_name": f"marts.{mart.name}"},
+    )
+
+
+def _report_spec(marts: Sequence[Mart]) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        names.REPORT,
+        deps=[names.mart(mart.name) for mart in marts],
+        kinds={"html"},
+        group_name="focus",
+        skippable=True,
+        description="The month on one HTML page: costs, what moved, AI, savings, and the status of every month. It "
+        "needs no network. `focus-pipeline report` writes it, too.",
     )
 
 
@@ -222,6 +268,7 @@ def _metadata(mart: Mart, one: ComputedSlice) -> dict[str, object]:
         columns=[dg.TableColumn(name, kind, mart.meanings.get(name)) for name, kind in one.columns.items()]
     )
     shown: dict[str, object] = {
+        **metadata.pictures(one.pictures),
         "dagster/row_count": one.rows,
         "dagster/column_schema": schema,
         "dagster/column_lineage": _column_lineage(mart.sql, tuple(one.columns), tuple(mart.converted.items())),

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 import dagster as dg
 import duckdb
@@ -9,9 +10,13 @@ import duckdb
 from focus_pipeline.connections.delivery import Ignored
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.focus.specification import columns
+from focus_pipeline.pictures.drawing import drawn, in_markdown
+from focus_pipeline.pictures.picture import Drawable
 from focus_pipeline.pipeline.examples import in_words, place_within
 from focus_pipeline.pipeline.publish import PublishedMonth
 from focus_pipeline.pipeline.staged_rows import rows_of_month
+from focus_pipeline.pipeline.status import STATES, MonthStatus
+from focus_pipeline.pipeline.status_grid import drawn_grid, in_cells, worst_first
 from focus_pipeline.records.landed import LandedDelivery
 from focus_pipeline.records.staged import StagedMonth
 from focus_pipeline.records.verdicts import CheckVerdict, Failure, Verdict
@@ -178,8 +183,10 @@ def _broken_rules(failures: Sequence[Failure]) -> dict[str, object]:
     }
 
 
-def of_published(published: PublishedMonth, shown: Sequence[Shown], warehouse: Warehouse) -> dict[str, object]:
-    """Where the table is and how to ask it comes first, what only the pipeline needs last."""
+def of_published(
+    published: PublishedMonth, shown: Sequence[Shown], warehouse: Warehouse, drawn: Mapping[str, object]
+) -> dict[str, object]:
+    """Where the table is and how to ask it comes first, then what is drawn, and what only the pipeline needs last."""
     billed: dict[str | None, Decimal] = {}
     effective: dict[str | None, Decimal] = {}
     for one in shown:
@@ -189,6 +196,7 @@ def of_published(published: PublishedMonth, shown: Sequence[Shown], warehouse: W
     return {
         "Table": f"focus.cost_and_usage in {warehouse.place}",
         "Query": dg.MetadataValue.md(f"```sql\n{_query(published.month)}\n```"),
+        **drawn,
         "BilledCost": _in_words(billed),
         "EffectiveCost": _in_words(effective),
         "Rows": f"{rows:,}",
@@ -221,6 +229,33 @@ def of_published(published: PublishedMonth, shown: Sequence[Shown], warehouse: W
         **_plotted(rows, billed, effective),
         "Tokens": {one.connection: one.token for one in shown},
     }
+
+
+def pictures(drawables: Iterable[Drawable]) -> dict[str, dg.MarkdownMetadataValue]:
+    """One entry with all pictures: the UI opens an entry of more than 1,000 characters by a click."""
+    shown = [
+        f"{one.title}: the picture cannot be drawn: {one.fault}" if one.fault else _drawn(one) for one in drawables
+    ]
+    return {"Pictures": dg.MetadataValue.md("\n\n".join(shown))} if shown else {}
+
+
+def of_statuses(statuses: Sequence[MonthStatus]) -> dict[str, object]:
+    """The status grid as a picture, and as a table, what needs a person first."""
+    if not statuses:
+        return {}
+    rows = [in_cells(one) for one in worst_first(statuses)[:_SHOWN_FILES]]
+    counts = {state: sum(one.state == state for one in statuses) for state in STATES}
+    said = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
+    return {
+        "Status": dg.MetadataValue.md(in_markdown(drawn_grid(statuses), f"Status of each month: {said}")),
+        "Status of months": table(rows, rows[0]),
+    }
+
+
+@lru_cache(maxsize=64)
+def _drawn(one: Drawable) -> str:
+    """Cached: pictures of several months are the same on each month of a run."""
+    return in_markdown(drawn(one), one.title)
 
 
 def unified_description(warehouse: Warehouse) -> str:

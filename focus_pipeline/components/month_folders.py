@@ -61,6 +61,15 @@ class MonthFolders(StoreConnection):
         ),
     ] = 10
 
+    stale_after_hours: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="How long after its last new delivery of a recent month the connection is stale. Default: 960, "
+            "as a bill that comes once a month needs.",
+        ),
+    ] = 960
+
     marker: Annotated[
         OptionalText,
         Field(

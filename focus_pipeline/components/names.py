@@ -8,6 +8,7 @@ from focus_pipeline.settings import load_settings
 
 UNIFIED = dg.AssetKey(["focus", "cost_and_usage"])
 DATA_SOURCES = dg.AssetKey(["focus", "data_sources"])
+REPORT = dg.AssetKey(["focus", "report"])
 EXCHANGE_RATES = dg.AssetKey(["focus", "exchange_rates"])
 
 DELIVERY_TAG = "focus_pipeline/delivery"
@@ -16,7 +17,8 @@ ATTEMPT_TAG = "focus_pipeline/attempt"
 ACCEPT_LOSS_TAG = "focus_pipeline/accept_loss"
 FETCH_AGAIN_TAG = "focus_pipeline/fetch_again"
 DUE_TAG = "focus_pipeline/due"
-"""Tags of runs.
+CONNECTION_TAG = "focus_pipeline/connection"
+"""Tags of runs, and of the assets of a connection.
 
 With accept_loss, `yes` or the token of a delivery, a run takes what is held back for its losses; with fetch_again,
 `yes`, it fetches what the provider shows although it is kept; with due, `yes`, it computes the marts that are due.
@@ -38,6 +40,10 @@ def range_tags(first: str, last: str) -> dict[str, str]:
 
 def raw_files(connection: str) -> dg.AssetKey:
     return dg.AssetKey([connection, "raw_files"])
+
+
+def latest_delivery(connection: str) -> dg.AssetKey:
+    return dg.AssetKey([connection, "latest_delivery"])
 
 
 def cost_and_usage(connection: str) -> dg.AssetKey:

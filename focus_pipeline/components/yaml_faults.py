@@ -20,7 +20,7 @@ from focus_pipeline.connections.auth import Auth, from_environment, resolved
 from focus_pipeline.connections.store_urls import InvalidUrl, auth_type
 
 _TYPES = [f"focus_pipeline.{name}" for name in focus_pipeline.__all__]
-Fault = tuple[Sequence[str], str]
+Fault = tuple[Sequence[str | int], str]
 """Keys that lead to a place in the document, and what is wrong there."""
 
 
@@ -46,7 +46,7 @@ def document_faults(file: str, tree: ValueAndSourcePositionTree, error: Exceptio
     return [sentence(file, _line(tree, path), said) for path, said in faults]
 
 
-def _line(tree: ValueAndSourcePositionTree, path: Sequence[str]) -> int:
+def _line(tree: ValueAndSourcePositionTree, path: Sequence[str | int]) -> int:
     position, _ = tree.source_position_tree.lookup_closest_and_path(list(path), None)
     return position.start.line
 
@@ -80,7 +80,7 @@ def _component(kind: object) -> type[ConnectionComponent] | None:
     return getattr(focus_pipeline, name) if str(kind) in _TYPES else None
 
 
-def _attribute_faults(cls: type[ConnectionComponent], attributes: Mapping[str, Any]) -> Iterator[Fault]:
+def _attribute_faults(cls: type[BaseModel], attributes: Mapping[str, Any]) -> Iterator[Fault]:
     fields = cls.model_fields
     for name in attributes:
         if name not in fields:
@@ -91,10 +91,23 @@ def _attribute_faults(cls: type[ConnectionComponent], attributes: Mapping[str, A
                 yield (), f"the attribute `{name}` is missing"
             continue
         models = [one for one in get_args(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
-        if models:
+        if models and get_origin(field.annotation) is list:
+            yield from _item_faults(name, attributes[name], models[0])
+        elif models:
             yield from _auth_faults(name, attributes[name], models, attributes.get("url"))
         elif (said := _value_fault(name, field, attributes[name])) is not None:
             yield (name,), said
+
+
+def _item_faults(name: str, value: object, model: type[BaseModel]) -> Iterator[Fault]:
+    """Of an attribute that is a list of things with attributes of their own, such as the checks of a mart."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        first = next(iter(model.model_fields))
+        yield (name,), f"`{name}` has to be a list, each of whose items has attributes such as `{first}`"
+        return
+    for number, item in enumerate(value):
+        for path, said in _attribute_faults(model, item):
+            yield (name, number, *path), f"`{name}`: {said}"
 
 
 def _value_fault(name: str, field: FieldInfo, value: object) -> str | None:
@@ -109,8 +122,12 @@ def _value_fault(name: str, field: FieldInfo, value: object) -> str | None:
         TypeAdapter(Annotated[annotation, *constraints] if constraints else annotation).validate_python(value)
     except (ValidationError, TypeError):
         allowed = _allowed(annotation, constraints)
+        if name == "channels":  # of alerts, whose URLs may hold secrets
+            return "`channels` has to hold names, each with a URL, such as finops: slack://…"
         if name == "name":
             return f"`name` is {value!r}; allowed are small letters, digits and _, a letter first, such as acme_costs"
+        if name == "owners":
+            allowed = "a list of email addresses, or of team:<name>"
         return f"`{name}` is {'empty' if value is None else repr(value)}; allowed is {allowed}"
     return None
 

@@ -12,6 +12,8 @@ import duckdb
 
 from focus_pipeline.marts.ai_meters import own_rules
 from focus_pipeline.marts.functions import calls_functions, fingerprint_of_functions
+from focus_pipeline.marts.pictures import values_of
+from focus_pipeline.pictures.picture import KINDS, Picture
 
 MONTH = "Month"
 """Column that every mart has: the month of the row, `YYYY-MM`."""
@@ -68,6 +70,7 @@ class Mart:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     checks: tuple[MartCheck, ...] = ()
     figures: tuple[Figure, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     ai_rules: Path | None = None
     reads: tuple[str, ...] = ()
     amounts: tuple[str, ...] = ()
@@ -124,6 +127,8 @@ def check_mart(mart: Mart) -> None:
         if check.name in ("grain", "covers", "rates") or named.count(check.name) > 1:
             raise ValueError(f"the mart {mart.name} has two checks named {check.name!r}; give one another name")
         _check_month_alone(check.sql, f"the check {check.name} of the mart {mart.name}")
+    for picture in mart.pictures:
+        _check_picture(mart, picture)
     for figure in mart.figures:
         _check_month_alone(figure.sql, f"the figure {figure.name} of the mart {mart.name}")
 
@@ -142,6 +147,18 @@ def parameters_of(mart: Mart, month: str, first_month: str) -> dict[str, Paramet
     """The values that the mart's SELECT takes for a month: only those that it names."""
     given = {"month": month, "first_month": first_month, **mart.parameters}
     return {name: given[name] for name in _parameters(mart.sql, f"the SQL of the mart {mart.name}")}
+
+
+def _check_picture(mart: Mart, picture: Picture) -> None:
+    where = f"the picture {picture.title!r} of the mart {mart.name}"
+    if picture.kind not in KINDS:
+        raise ValueError(f"{where} is of no known kind: {picture.kind}; there are {', '.join(KINDS)}")
+    if picture.kind == "waterfall":
+        if picture.x or picture.series or len(picture.y) < 2:
+            raise ValueError(f"{where} is a waterfall, which has a list of columns as y, and neither x nor series")
+    elif len(picture.y) != 1 or not picture.x:
+        raise ValueError(f"{where} has to have an x and one y")
+    _parameters(values_of(picture, mart.name, has_currency=True), where)
 
 
 def _check_month_alone(sql: str, where: str) -> None:

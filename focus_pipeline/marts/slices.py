@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
@@ -13,13 +13,18 @@ from focus_pipeline.machine import machine_faults
 from focus_pipeline.marts.exchange_rates import rates_of
 from focus_pipeline.marts.functions import calls_functions, functions
 from focus_pipeline.marts.mart import MONTH, Figure, Mart, MartCheck, in_order, parameters_of
+from focus_pipeline.marts.pictures import drawables
 from focus_pipeline.months import months_back
+from focus_pipeline.pictures.picture import Drawable
 from focus_pipeline.sql import literal, only_row, quoted, transaction
 from focus_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
 SHOWN_ROWS = 10
+
+# Of a longer run, the newest months have pictures.
+PICTURED_MONTHS = 12
 
 
 class MartBroken(Exception):
@@ -55,7 +60,7 @@ class ComputedSlice:
     """A month of a mart as it was computed, or why it could not be.
 
     columns: name -> DuckDB type. preview: its first rows, as text. figures: name, with the currency if there is one for
-    each -> number. failed: why; the mart then stays as it was.
+    each -> number. pictures: what is to be drawn of it. failed: why; the mart then stays as it was.
     """
 
     mart: str
@@ -66,6 +71,7 @@ class ComputedSlice:
     preview: tuple[dict[str, str | None], ...] = ()
     checks: tuple[CheckedMart, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+    pictures: tuple[Drawable, ...] = ()
     failed: Exception | None = None
 
 
@@ -202,7 +208,18 @@ def _replaced(connection: duckdb.DuckDBPyConnection, mart: Mart, slices: Sequenc
         return [ComputedSlice(mart.name, one.month, failed=broken) for one in slices]
     finally:
         connection.execute("DROP TABLE IF EXISTS temp.slice")
-    return computed
+    # After all months are there, which pictures of several show; and outside of the transaction, which a fault ends.
+    newest = computed[-PICTURED_MONTHS:]
+    return [*computed[:-PICTURED_MONTHS], *(replace(one, pictures=_pictures(connection, mart, one)) for one in newest)]
+
+
+def _pictures(connection: duckdb.DuckDBPyConnection, mart: Mart, one: ComputedSlice) -> tuple[Drawable, ...]:
+    has_currency = "BillingCurrency" in one.columns
+    return tuple(
+        drawable
+        for picture in mart.pictures
+        for drawable in drawables(connection, picture, mart.name, one.month, has_currency=has_currency)
+    )
 
 
 def _replace(connection: duckdb.DuckDBPyConnection, mart: Mart, one: Slice) -> ComputedSlice:

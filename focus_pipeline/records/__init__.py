@@ -1,6 +1,7 @@
 """What is kept on disk about a month beside its data. No other module makes these names, or reads these files.
 
 landing/<connection>/shown.json                      landed.Shown
+landing/<connection>/look.json                       looks.Look
 landing/<connection>/<YYYY-MM>/order.json            landed.Order
 landing/<connection>/<YYYY-MM>/current.json          landed.Current
 landing/<connection>/<YYYY-MM>/<token>/delivery.json landed.Delivered

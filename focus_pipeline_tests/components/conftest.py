@@ -63,6 +63,10 @@ class Site:
         """One evaluation of the sensor that has marts computed."""
         return self._evaluated("focus_due_marts")
 
+    def look_for_problems(self) -> str:
+        """One evaluation of the sensor that sends alerts; what it says."""
+        return self._evaluated("focus_alerts").skip_reason.skip_message
+
     def _evaluated(self, sensor: str) -> dg.SensorResult:
         context = dg.build_sensor_context(
             instance=self.instance, cursor=self.cursors.get(sensor), definitions=self.definitions

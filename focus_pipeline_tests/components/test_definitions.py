@@ -177,7 +177,7 @@ def test_a_run_loads_neither_pandera_nor_ibis_nor_a_providers_library(folder: Pa
     command = [sys.executable, "-c", RUN, str(data_dir.root)]
     loaded = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
     assert "dagster" in loaded
-    assert not {"pandera", "ibis", "boto3", "azure.storage.blob", "google.cloud.storage"} & set(loaded)
+    assert not {"apprise", "pandera", "ibis", "boto3", "azure.storage.blob", "google.cloud.storage"} & set(loaded)
 
 
 def test_the_demo_s_connections_are_below_the_data_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

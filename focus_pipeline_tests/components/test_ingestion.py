@@ -15,6 +15,7 @@ import pytest
 from focus_pipeline.components import metadata, names
 from focus_pipeline.connections.delivery import Delivery
 from focus_pipeline.connections.month_folders import MonthFolders
+from focus_pipeline.pipeline.month_checks import CHECKS as OF_MONTHS
 from focus_pipeline.pipeline.plan import delivery_of
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline.records.landed import current_delivery
@@ -46,7 +47,7 @@ def test_files_dropped_are_in_the_table_and_a_replaced_file_restates_its_month(s
     assert evaluated == dict.fromkeys(CHECKS, (True, month))
     (published,) = site.published
     evaluated = {e.check_name: (e.passed, e.partition) for e in site.evaluations(published)}
-    assert evaluated == dict.fromkeys(("delivered_once", "defined"), (True, month))
+    assert evaluated == dict.fromkeys(("delivered_once", "defined", *OF_MONTHS), (True, month))
 
     site.deliver(month, "additional.csv", cost="-1", rows=1)
     site.tick_and_load()
@@ -338,7 +339,7 @@ def test_all_assets_of_a_month_can_be_materialised_by_one_run(site: Site, recent
     assert run.success
     assert site.billed(month) == Decimal(3)
     evaluated = [(e.check_name, e.partition) for e in site.evaluations(run)]
-    assert sorted(evaluated) == sorted((check, month) for check in (*CHECKS, "delivered_once", "defined"))
+    assert sorted(evaluated) == sorted((check, month) for check in (*CHECKS, "delivered_once", "defined", *OF_MONTHS))
     for asset in (names.raw_files(NAME), names.cost_and_usage(NAME), names.UNIFIED, names.DATA_SOURCES):
         assert site.metadata(run, asset)
     site.deliver(month, cost="1,5")

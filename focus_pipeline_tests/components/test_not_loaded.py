@@ -312,3 +312,41 @@ def test_a_text_of_a_marts_parameters_is_taken_as_it_is_written(tree: Loaded, tm
     budget = '{"name": "AWS", "amount": 1}'
     loaded = tree(budgets=MART + f"  grain: [Month]\n  parameters:\n    budgets: ['{budget}']\n")
     assert [mart.parameters for mart in marts(loaded)] == [{"budgets": [budget]}]
+
+
+ALERTS = "type: focus_pipeline.Alerts\nattributes:\n  channels: {finops: 'json://{{ env.HOOK }}/'}\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (ALERTS + "  digest: 3\n", "4: there is no attribute `digest`; "),
+        (ALERTS + "  digest_above: 0\n", "4: `digest_above` is 0; allowed is a whole number from 1 on"),
+        (ALERTS + "  warnings: budget\n", "4: `warnings` is 'budget'; allowed is a list of texts"),
+        (ALERTS.replace("{finops: ", "[").replace("}\n", "]\n"), "3: `channels` has to hold names, each with a URL"),
+        (ALERTS.replace("finops", "Fin ops"), "3: `channels`: a channel is named 'Fin ops'; allowed are small letters"),
+        (ALERTS.replace("'json://{{ env.HOOK }}/'", "hooks"), "3: `channels`: the channel finops is no URL"),
+        (ALERTS.split("attributes")[0] + "attributes: {}\n", "the attribute `channels` is missing"),
+    ],
+)
+def test_alerts_that_cannot_be_used_stop_nothing_else(
+    tree: Loaded, monkeypatch: pytest.MonkeyPatch, written: str, said: str
+) -> None:
+    monkeypatch.setenv("HOOK", "secret-half")
+    loaded = tree(alerts=written)
+    (bad,) = loaded.not_loaded()
+    assert said in bad.sentences[0]
+    assert "secret-half" not in bad.sentences[0]
+    assert bad.what == "set of alerts"
+    assert list(connections(loaded)) == ["good"]
+    definitions = definitions_of(loaded)
+    dg.Definitions.validate_loadable(definitions)
+    assert "focus_alerts" not in [sensor.name for sensor in definitions.sensors]
+
+
+def test_a_project_has_one_set_of_alerts_and_runs_without(tree: Loaded) -> None:
+    assert "focus_alerts" in [sensor.name for sensor in definitions_of(tree(alerts=ALERTS)).sensors]
+    loaded = tree(alerts=ALERTS, more=ALERTS)
+    assert (
+        "some_defs/more/defs.yaml is a set of alerts, too, and a project has one" in loaded.not_loaded()[0].sentences[0]
+    )

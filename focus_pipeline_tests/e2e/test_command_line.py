@@ -226,12 +226,12 @@ def test_dg_scaffolds_a_connection_that_loads_once_it_is_filled_in(project: Proj
 
 def test_every_type_is_scaffolded_as_a_connection_that_loads_once_it_is_filled_in(project: Project) -> None:
     written = {}
-    for kind in {*focus_pipeline.__all__} - {"Mart"}:
+    for kind in {*focus_pipeline.__all__} - {"Alerts", "Mart"}:
         name = f"new_{kind.lower()}"
         scaffolded = typed(project, "dg", "scaffold", "defs", f"focus_pipeline.{kind}", name)
         assert scaffolded.returncode == 0, scaffolded.stderr
         written[name] = project.root / "focus_pipeline" / "defs" / name / "defs.yaml"
-        assert f"name: {name}" in written[name].read_text()
+        assert f"name: {name}" in written[name].read_text() or kind == "ExchangeRates"
     refused = typed(project, "dg", "check", "defs")
     assert refused.returncode == 1
     for name in written:
@@ -244,6 +244,18 @@ def test_every_type_is_scaffolded_as_a_connection_that_loads_once_it_is_filled_i
     answer = check(project, "new_awsdataexport")
     assert answer.returncode == 1
     assert "the environment lacks NEW_AWSDATAEXPORT_EXTERNAL_ID (for auth.external_id)" in answer.stdout
+
+
+def test_alerts_are_scaffolded_with_the_command_of_their_page_and_tried(project: Project) -> None:
+    page = (REPOSITORY / "docs" / "alerts.md").read_text("utf-8")
+    (command,) = re.findall(r"^\.venv/bin/(dg scaffold defs focus_pipeline\.Alerts \w+)$", page, re.MULTILINE)
+    scaffolded = typed(project, *command.split())
+    assert scaffolded.returncode == 0, scaffolded.stderr
+    assert typed(project, "dg", "check", "defs").returncode == 0, "it loads as it is"
+    tried = typed(project, "focus-pipeline", "alert", "--test")
+    assert tried.returncode == 1
+    assert "finops: the environment lacks ALERTS_URL (for the channel finops)" in tried.stdout
+    assert typed(project, "focus-pipeline", "alert").stdout == "no problem is open.\n"
 
 
 def test_a_mart_is_scaffolded_edited_and_computed_with_the_words_of_its_page(project: Project) -> None:
@@ -273,6 +285,38 @@ def test_a_mart_is_scaffolded_edited_and_computed_with_the_words_of_its_page(pro
     assert computed.returncode == 0, computed.stderr[-1000:]
     with duckdb.connect(project.data_dir / "warehouse.duckdb", read_only=True) as warehouse:
         assert warehouse.sql(f"DESCRIBE marts.{name}").fetchall()[1][0] == "Team"
+
+
+def test_status_and_report_say_what_there_is(project: Project) -> None:
+    empty = typed(project, "focus-pipeline", "status")
+    assert (empty.returncode, "Nothing was fetched yet" in empty.stdout) == (0, True)
+    nothing = typed(project, "focus-pipeline", "report")
+    assert nothing.returncode == 1
+    assert "nothing is published yet; load a month, then publish it" in nothing.stderr
+    first, second = MONTHS[:2]
+    for month in (first, second):
+        assert load(project, month).returncode == 0
+    said = typed(project, "focus-pipeline", "status")
+    assert said.returncode == 0, said.stderr
+    assert f"{CONNECTION} {MONTHS[2]} is missing" in said.stdout
+    bill = project.root.parent / "bucket" / second / "expenses.csv"
+    bill.write_bytes(re.sub(rb"(?m)^[0-9.]+,", b"n/a,", bill.read_bytes()))
+    assert load(project, second).returncode != 0
+    said = typed(project, "focus-pipeline", "status", "--months", "3")
+    assert said.returncode == 1
+    assert f"{CONNECTION} {second} is rejected: " in said.stdout
+    assert "BilledCost" in said.stdout
+    missing = typed(project, "focus-pipeline", "report", "--month", first)
+    assert missing.returncode == 1
+    assert f"the marts have nothing of {first}; load and publish the month, then materialise" in missing.stderr
+    assert typed(project, "focus-pipeline", "report", "--month", "March").returncode == 2
+    marts = typed(project, "dg", "launch", "--assets", "group:marts", "--partition", first)
+    assert marts.returncode == 0, marts.stderr[-1000:]
+    written = typed(project, "focus-pipeline", "report", "--month", first)
+    assert written.returncode == 0, written.stderr
+    page = Path(written.stdout.strip()).read_text("utf-8")
+    assert f"<title>Costs of {first}</title>" in page
+    assert 'is <span class="state">rejected</span>' in page
 
 
 def test_dg_check_names_file_and_line_of_an_attribute_that_is_not_known(project: Project) -> None:

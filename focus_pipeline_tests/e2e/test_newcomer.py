@@ -20,6 +20,8 @@ DEMO_MONTHS = months_back(current_month(), 5)
 OLDER = months_back(DEMO_MONTHS[0], 3)[:3]
 MONTH = DEMO_MONTHS[-2]
 WAIT = 60_000
+# Two of each connection, the table, its data sources, the report, and the marts.
+PARTITIONED = 6 * 2 + 3 + 15
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(1200), needs_chromium]
 
@@ -59,16 +61,16 @@ def test_the_first_hour(project: Project, page: Page) -> None:
 def everything_is_green(dagster: DagsterServer, page: Page) -> None:
     """Every asset has all of its months, and no check is red."""
     page.goto(f"{dagster.url}/assets")
-    expect(page.get_by_text(f"{len(DEMO_MONTHS)} partitions", exact=True)).to_have_count(29)
-    expect(page.get_by_text("All", exact=True)).to_have_count(29)
+    expect(page.get_by_text(f"{len(DEMO_MONTHS)} partitions", exact=True)).to_have_count(PARTITIONED)
+    expect(page.get_by_text("All", exact=True)).to_have_count(PARTITIONED)
     answer = dagster.query(
         "{ assetNodes { partitionStats { numPartitions numMaterialized numFailed } assetChecksOrError { ... on "
         "AssetChecks { checks { name executionForLatestMaterialization { status evaluation { severity } } } } } } }"
     )["assetNodes"]
-    assert len(answer) == 29
+    assert sum(node["partitionStats"] is not None for node in answer) == PARTITIONED
     for node in answer:
-        stats = node["partitionStats"]
-        assert (stats["numMaterialized"], stats["numFailed"]) == (stats["numPartitions"], 0)
+        if (stats := node["partitionStats"]) is not None:
+            assert (stats["numMaterialized"], stats["numFailed"]) == (stats["numPartitions"], 0)
         for check in node["assetChecksOrError"].get("checks", []):
             latest = check["executionForLatestMaterialization"]
             assert latest["status"] == "SUCCEEDED" or latest["evaluation"]["severity"] == "WARN", check

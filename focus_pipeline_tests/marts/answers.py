@@ -709,7 +709,7 @@ def forecast(rows: list[Row], month: str) -> list[Row]:
                 "Month": month,
                 "Provider": provider,
                 "BillingCurrency": currency,
-                "AsOf": as_of,
+                "KnownUntil": as_of,
                 "CostSoFar": so_far,
                 "Forecast": None if guess is None else rounded(Fraction(guess)),
                 "Low": low,

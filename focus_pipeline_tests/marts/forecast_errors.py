@@ -32,7 +32,7 @@ def errors_of(mart: Mart, rows: Sequence[tuple], months: Sequence[str]) -> Error
     covered = []
     for row in judged:
         start, end = month_bounds(row["Month"])
-        known = (row["AsOf"] - start.date()).days + 1
+        known = (row["KnownUntil"] - start.date()).days + 1
         row["Line"] = row["CostSoFar"] / known * (end - start).days
         for name, found in errors.items():
             found.append(abs(float(row[name] / row["Actual"]) - 1))

@@ -60,7 +60,7 @@ def test_a_running_month_is_forecast_from_its_complete_days_and_has_no_actual_co
         if row[1] <= date(2025, 7, 17)
     ]
     found = one(forecast, running, "2025-07")
-    assert found["AsOf"] == date(2025, 7, 15)
+    assert found["KnownUntil"] == date(2025, 7, 15)
     assert float(found["CostSoFar"]) == pytest.approx(
         sum(row[-1] for row in rows if date(2025, 7, 1) <= row[1] <= date(2025, 7, 15))
     )
@@ -76,7 +76,7 @@ def test_a_running_month_is_forecast_from_its_complete_days_and_has_no_actual_co
 def test_a_month_that_is_over_has_the_forecast_of_the_tenth_beside_what_it_cost(forecast: Mart) -> None:
     rows = steady(days=212)
     found = one(forecast, rows, "2025-07")
-    assert found["AsOf"] == date(2025, 7, 10)
+    assert found["KnownUntil"] == date(2025, 7, 10)
     assert float(found["Actual"]) == pytest.approx(total(rows, "2025-07"))
     assert found["Error"] == pytest.approx(abs(float(found["Forecast"] / found["Actual"]) - 1), abs=1e-9)
     # What came after the tenth is not known.

@@ -134,6 +134,7 @@ def test_a_public_price_is_that_of_the_month() -> None:
     assert public_price("gpt-4o-1120", "input", "2026-03") == Decimal("2.5")
     assert public_price("Claude Sonnet 4.6", "cache read", "2026-03") == Decimal("0.3")
     assert public_price("Llama 3.2 1B", "output", "2026-03") == Decimal("0.1")
+    assert public_price("gpt-4o-1120", "output", "2026-03") == Decimal("10")
     assert public_price("gpt-4o-1120", "provisioned", "2026-03") is None
     assert public_price("zorvex-9", "input", "2026-03") is None
     earlier, later = (public_price("deepseek-v4-flash", "input", month) for month in ("2026-05", "2026-11"))

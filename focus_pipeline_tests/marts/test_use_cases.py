@@ -346,3 +346,12 @@ def _is_of_usage(select: exp.Select | None) -> bool:
     return where is not None and any(
         equal.sql(dialect="duckdb") == "ChargeCategory = 'Usage'" for equal in where.find_all(exp.EQ)
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["anomalies.md", "forecast.md"])
+def test_the_queries_of_the_pages_on_marts_can_be_pasted(page: str, warehouse: duckdb.DuckDBPyConnection) -> None:
+    queries = re.findall(r"```sql\n(.*?)```", (PAGE.parent / page).read_text("utf-8"), re.DOTALL)
+    assert queries
+    for query in queries:
+        warehouse.sql(query).fetchall()

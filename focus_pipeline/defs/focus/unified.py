@@ -10,8 +10,11 @@ from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.ingestion import MONTHS_PER_RUN, WAREHOUSE_RETRIES, named_failures, raise_failed
 from focus_pipeline.components.month_events import events_of, materialization
 from focus_pipeline.components.not_loaded import NotLoaded
-from focus_pipeline.months import in_words
+from focus_pipeline.months import current_month, in_words, months_back
+from focus_pipeline.pipeline.month_checks import CHECKS, suspicious
+from focus_pipeline.pipeline.provider_costs import provider_costs
 from focus_pipeline.pipeline.publish import PublishedMonth, publish_months
+from focus_pipeline.pipeline.status import status_of
 from focus_pipeline.settings import load_settings
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.connections import DeliveredTwice, delivered_twice, rows_of_connections
@@ -95,22 +98,26 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str], data_dir: 
         with named_failures("focus", in_words(months)):
             if names.UNIFIED in context.selected_asset_keys:
                 published = publish_months(months, data_dir, warehouse)
+            statuses = status_of([*connections, *not_loaded], data_dir, months_back(current_month(), 1)[0])
+            by_month = {(one.connection, one.month): one for one in statuses}
             with warehouse.reading() as connection:
                 held = rows_of_connections(connection)
                 defined = {*connections, *not_loaded}
                 undefined = {name: rows for name, rows in held.items() if rows and name not in defined}
                 sources = metadata.data_sources_preview(connection)
+                pictures = metadata.pictures(provider_costs(connection)) | metadata.of_statuses(statuses)
                 for month in months:
                     one = published.get(month)
                     if one is not None and one.failed:
                         failed[month] = dg.Failure("; ".join(map(str, one.failed.values())), allow_retries=False)
                     elif one is not None:
-                        shown = metadata.of_published(one, shown_of(connection, month), warehouse)
+                        shown = metadata.of_published(one, shown_of(connection, month), warehouse, pictures)
                         yield from events_of(context, materialization(names.UNIFIED, month, shown))
                     if names.DATA_SOURCES in context.selected_asset_keys:
                         yield from events_of(context, materialization(names.DATA_SOURCES, month, sources))
                     twice = delivered_twice(connection, month, metadata.SHOWN_ACCOUNTS)
-                    for check in _evaluations(month, twice, undefined):
+                    found = suspicious(month, current_month(), by_month, data_dir.limits)
+                    for check in _evaluations(month, twice, undefined, found):
                         if check.asset_check_key in context.selected_asset_check_keys:
                             yield from events_of(context, check)
         raise_failed(failed, len(months))
@@ -121,16 +128,22 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str], data_dir: 
 _CHECKS = {
     "delivered_once": "No account's month is delivered by two connections, which would count it twice.",
     "defined": "The table holds no rows of connections that were renamed or removed.",
+    **CHECKS,
 }
 
 
 def _evaluations(
-    month: str, twice: DeliveredTwice, undefined: Mapping[str, Mapping[str, int]]
+    month: str,
+    twice: DeliveredTwice,
+    undefined: Mapping[str, Mapping[str, int]],
+    found: Mapping[str, Sequence[str]],
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """undefined: connection that no defs.yaml defines -> month -> rows in the table."""
+    """undefined: connection that no defs.yaml defines -> month -> rows in the table. found: see suspicious()."""
     said = metadata.in_words_delivered_twice(twice, month, undefined)
     yield _evaluation("delivered_once", month, not twice.count, said, metadata.of_delivered_twice(twice))
     yield _evaluation("defined", month, not undefined, metadata.in_words_undefined(undefined), {})
+    for check, sentences in found.items():
+        yield _evaluation(check, month, not sentences, "; ".join(sentences) or CHECKS[check], {})
 
 
 def _evaluation(

@@ -1,6 +1,6 @@
 -- What a month will cost, from what is known of it. docs/forecast.md has the method and its weaknesses.
 --
--- Known: the days up to AsOf. In a running month that is the last day with usage less $late_days, which may be
+-- Known: the days up to KnownUntil. In a running month that is the last day with usage less $late_days, which may be
 -- incomplete. Of a month that is over, the forecast is the one of day $closed_at, beside the actual cost. A month is over
 -- if usage reaches its last three days; of a provider with usage on few days, if it reaches as far as it usually does,
 -- a week more or less.
@@ -216,7 +216,7 @@ SELECT
     $month AS Month,
     Provider,
     BillingCurrency,
-    now.as_of AS AsOf,
+    now.as_of AS KnownUntil,
     now.so_far AS CostSoFar,
     CAST(now.forecast AS DECIMAL(38, 6)) AS Forecast,
     -- greatest() and least() leave out what is null.

@@ -1,0 +1,42 @@
+"""Writes the report of a month from whatever the warehouse has now."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from focus_pipeline.files import make_folder, replacing
+from focus_pipeline.marts.mart import Mart
+from focus_pipeline.month_report.report import NothingToReport, page_of, report_of, reported_month
+from focus_pipeline.months import current_month, months_back
+from focus_pipeline.pipeline.status import MonthStatus, status_of
+from focus_pipeline.storage import DataDir
+from focus_pipeline.warehouse.warehouse import warehouse_of
+
+
+def statuses_now(connections: Collection[str], data_dir: DataDir) -> list[MonthStatus]:
+    """The status of every month, up to the newest one that is over. Raises WarehouseUnusable and MachineFault."""
+    return status_of(connections, data_dir, months_back(current_month(), 1)[0])
+
+
+def write_month(
+    month: str | None,
+    marts: Sequence[Mart],
+    connections: Collection[str],
+    data_dir: DataDir,
+    statuses: Sequence[MonthStatus] | None = None,
+) -> Path:
+    """Writes `reports/<month>.html` of the data directory, in the place of a former one.
+
+    month: `YYYY-MM`; None for the newest one that is over. connections: all that are defined. statuses: of
+    statuses_now(), if they are known. Raises NothingToReport, WarehouseUnusable and MachineFault.
+    """
+    known = statuses_now(connections, data_dir) if statuses is None else statuses
+    try:
+        with warehouse_of(data_dir).reading() as connection:
+            report = report_of(connection, month or reported_month(connection), marts, known)
+    except FileNotFoundError:
+        raise NothingToReport("nothing is published yet; load a month, then publish it") from None
+    path = data_dir.reports / f"{report.month}.html"
+    make_folder(path.parent)
+    with replacing(path) as written:
+        written.write_text(page_of(report), "utf-8")
+    return path

@@ -1,0 +1,1 @@
+"""Pictures of amounts: what is drawn, and how."""
