@@ -305,6 +305,15 @@ def test_a_project_has_one_file_of_rates(tree: Loaded) -> None:
     assert "some_defs/two/defs.yaml is a file of exchange rates, too, and a project has one; remove one" in said
 
 
+def test_a_text_of_a_marts_parameters_is_taken_as_it_is_written(tree: Loaded, tmp_path: Path) -> None:
+    """As a template, the JSON of a budget would become a mapping, and the mart would not load."""
+    (tmp_path / "some_defs" / "budgets").mkdir(parents=True)
+    (tmp_path / "some_defs" / "budgets" / "bad.sql").write_text("SELECT $month AS Month, $budgets AS Budgets")
+    budget = '{"name": "AWS", "amount": 1}'
+    loaded = tree(budgets=MART + f"  grain: [Month]\n  parameters:\n    budgets: ['{budget}']\n")
+    assert [mart.parameters for mart in marts(loaded)] == [{"budgets": [budget]}]
+
+
 ALERTS = "type: focus_pipeline.Alerts\nattributes:\n  channels: {finops: 'json://{{ env.HOOK }}/'}\n"
 
 
@@ -341,12 +350,3 @@ def test_a_project_has_one_set_of_alerts_and_runs_without(tree: Loaded) -> None:
     assert (
         "some_defs/more/defs.yaml is a set of alerts, too, and a project has one" in loaded.not_loaded()[0].sentences[0]
     )
-
-
-def test_a_text_of_a_marts_parameters_is_taken_as_it_is_written(tree: Loaded, tmp_path: Path) -> None:
-    """As a template, the JSON of a budget would become a mapping, and the mart would not load."""
-    (tmp_path / "some_defs" / "budgets").mkdir(parents=True)
-    (tmp_path / "some_defs" / "budgets" / "bad.sql").write_text("SELECT $month AS Month, $budgets AS Budgets")
-    budget = '{"name": "AWS", "amount": 1}'
-    loaded = tree(budgets=MART + f"  grain: [Month]\n  parameters:\n    budgets: ['{budget}']\n")
-    assert [mart.parameters for mart in marts(loaded)] == [{"budgets": [budget]}]
