@@ -13,7 +13,7 @@ from focus_pipeline.settings import load_settings
 def report(month: str | None) -> None:
     """Writes the report of a month: one HTML page with costs, movers, AI, savings and the status of every month."""
     from focus_pipeline.components.mart import marts
-    from focus_pipeline.month_report.report import NothingToReport
+    from focus_pipeline.month_report.report import NothingToReport, ReportBroken
     from focus_pipeline.month_report.writing import write_month
 
     if month is not None and not is_month(month):
@@ -23,6 +23,6 @@ def report(month: str | None) -> None:
     with warehouse_in_words():
         try:
             path = write_month(month, marts(connection_tree()), [*components, *not_loaded], load_settings().storage)
-        except NothingToReport as error:
+        except (NothingToReport, ReportBroken) as error:
             raise click.ClickException(str(error)) from error
     console.print(str(path), highlight=False, soft_wrap=True)

@@ -22,7 +22,7 @@ from focus_pipeline.marts.slices import (
     computed_months,
     due_slices,
 )
-from focus_pipeline.month_report.report import NothingToReport
+from focus_pipeline.month_report.report import NothingToReport, ReportBroken
 from focus_pipeline.month_report.writing import statuses_now, write_month
 from focus_pipeline.months import in_words
 from focus_pipeline.secrets_filter import raise_alone
@@ -110,7 +110,10 @@ def mart_assets(marts: Sequence[Mart], data_dir: DataDir, connections: Collectio
                     yield from _events_of(context, by_name[one.mart], one)
             if names.REPORT in context.selected_asset_keys:
                 due = sorted({one.month for one in computed if one.failed is None}) if only_due else months
-                yield from _reports(context, due[-PICTURED_MONTHS:], marts, connections, data_dir)
+                try:
+                    yield from _reports(context, due[-PICTURED_MONTHS:], marts, connections, data_dir)
+                except ReportBroken as error:
+                    failed["focus/report"] = str(error)
         if failed:
             others = "" if len(selected) == len(failed) else "; the other marts are done"
             raise_alone(dg.Failure(f"{' · '.join(failed.values())}{others}", allow_retries=False))

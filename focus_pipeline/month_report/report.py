@@ -30,6 +30,10 @@ class NothingToReport(Exception):
     """The table has nothing of the month, or the marts were not computed of it. The message says what to do."""
 
 
+class ReportBroken(Exception):
+    """A mart lacks a column that the report reads, or has it of another type. The message says which."""
+
+
 @dataclass(frozen=True)
 class InCurrency:
     """The month in one currency. Costs are EffectiveCost, but where a name says otherwise.

@@ -3,9 +3,11 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import duckdb
+
 from focus_pipeline.files import make_folder, replacing
 from focus_pipeline.marts.mart import Mart
-from focus_pipeline.month_report.report import NothingToReport, page_of, report_of, reported_month
+from focus_pipeline.month_report.report import NothingToReport, ReportBroken, page_of, report_of, reported_month
 from focus_pipeline.months import current_month, months_back
 from focus_pipeline.pipeline.status import MonthStatus, status_of
 from focus_pipeline.storage import DataDir
@@ -27,7 +29,7 @@ def write_month(
     """Writes `reports/<month>.html` of the data directory, in the place of a former one.
 
     month: `YYYY-MM`; None for the newest one that is over. connections: all that are defined. statuses: of
-    statuses_now(), if they are known. Raises NothingToReport, WarehouseUnusable and MachineFault.
+    statuses_now(), if they are known. Raises NothingToReport, ReportBroken, WarehouseUnusable and MachineFault.
     """
     known = statuses_now(connections, data_dir) if statuses is None else statuses
     try:
@@ -35,6 +37,12 @@ def write_month(
             report = report_of(connection, month or reported_month(connection), marts, known)
     except FileNotFoundError:
         raise NothingToReport("nothing is published yet; load a month, then publish it") from None
+    except (duckdb.BinderException, duckdb.ConversionException) as error:
+        said = str(error).partition("\n")[0]
+        raise ReportBroken(
+            f"the report{f' of {month}' if month else ''} cannot be written, for a mart has other columns than it came "
+            f"with: {said}"
+        ) from error
     path = data_dir.reports / f"{report.month}.html"
     make_folder(path.parent)
     with replacing(path) as written:

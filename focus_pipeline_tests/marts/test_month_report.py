@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from focus_pipeline.marts.mart import Mart
-from focus_pipeline.month_report.report import NothingToReport, page_of, report_of, reported_month
+from focus_pipeline.month_report.report import NothingToReport, ReportBroken, page_of, report_of, reported_month
 from focus_pipeline.month_report.writing import write_month
 from focus_pipeline.pipeline.status import MonthStatus
 from focus_pipeline.warehouse.warehouse import warehouse_of
@@ -112,6 +112,21 @@ def test_it_has_budgets_and_marks_those_that_are_exceeded(table: Table, shipped_
 def test_a_month_that_is_not_there_is_named(table: Table, shipped_marts: list[Mart]) -> None:
     with pytest.raises(NothingToReport, match=r"the marts have nothing of 2024-01; load and publish the month"):
         write_month("2024-01", shipped_marts, [], table.data_dir)
+
+
+def test_a_mart_that_somebody_has_changed_is_named_by_the_column_that_the_report_misses(
+    table: Table, shipped_marts: list[Mart]
+) -> None:
+    def without_category(mart: Mart) -> Mart:
+        lacking = [name for name in mart.columns if name != "ServiceCategory"]
+        sql = f"SELECT * EXCLUDE (ServiceCategory) FROM ({mart.sql})"
+        grain = tuple(name for name in mart.grain if name in lacking)
+        return replace(mart, sql=sql, grain=grain, columns={name: mart.columns[name] for name in lacking})
+
+    table.marts = [without_category(mart) if mart.name == "monthly_costs" else mart for mart in shipped_marts]
+    table.compute()
+    with pytest.raises(ReportBroken, match=r"the report of 2025-03 cannot be written, .*ServiceCategory"):
+        write_month("2025-03", table.marts, ["first"], table.data_dir)
 
 
 def test_before_anything_is_published_there_is_nothing_to_report(
