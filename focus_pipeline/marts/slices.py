@@ -91,9 +91,9 @@ def computed_months(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]
 def compute_slices(
     warehouse: Warehouse, marts: Sequence[Mart], months: Collection[str] | None, memory_limit: str | None = None
 ) -> list[ComputedSlice]:
-    """Computes these months of the marts, or all that is due if `months` is None. Results are in the order of `marts`.
+    """Computes these months of the marts, or all that is due if `months` is None.
 
-    If a mart's definition has changed, all of its months are computed, so that its rows never mix two definitions. All
+    Each mart comes after those that it reads. If a mart's definition has changed, all of its months are computed, so that its rows never mix two definitions. All
     months of a mart are replaced in one transaction. A mart that fails stays as it was and stops no other.
     Raises WarehouseUnusable, FileNotFoundError if nothing was published yet, and MachineFault.
     """
@@ -112,8 +112,7 @@ def compute_slices(
                 _forget(connection, mart, month)
             if slices := _asked(known, [mart], months):
                 computed += _replaced(connection, mart, slices)
-    order = {mart.name: number for number, mart in enumerate(marts)}
-    return sorted(computed, key=lambda one: (order[one.mart], one.month))
+    return computed
 
 
 @dataclass(frozen=True)

@@ -171,3 +171,24 @@ def test_a_mart_that_is_computed_before_anything_is_published_says_so(
     )
     said = run.failure_data_for_node("compute_marts").user_failure_data.description
     assert said == "nothing is published yet; materialise focus/cost_and_usage first"
+
+
+def test_in_a_run_of_one_month_a_mart_comes_after_those_that_it_reads(
+    with_marts: Callable[..., Site], recent: list[str]
+) -> None:
+    """Dagster takes the results of a step in no other order."""
+    reader = replace(
+        CHANGES,
+        name="a_reader",
+        sql="SELECT $month AS Month, sum(BilledCost) AS Cost FROM marts.services WHERE Month = $month",
+        months_back=0,
+        reads=("services",),
+    )
+    site = with_marts(reader, SERVICES)
+    site.deliver(recent[0])
+    site.tick_and_load()
+    run = site.definitions.resolve_job_def("focus_marts").execute_in_process(
+        partition_key=recent[0], instance=site.instance, raise_on_error=False
+    )
+    assert run.success
+    assert computed(site, run) == [("services", recent[0]), ("a_reader", recent[0])]

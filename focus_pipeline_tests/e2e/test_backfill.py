@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from focus_pipeline.months import current_month, months_back
+from focus_pipeline.pipeline.month_checks import CHECKS as OF_MONTHS
 from focus_pipeline.pipeline.verdict import CHECKS
 from focus_pipeline_tests.e2e.dagster_server import await_true, months_of, running_dagster
 from focus_pipeline_tests.e2e.deliveries import ASSETS, CONNECTION, deliver_months
@@ -39,7 +40,7 @@ def test_24_months_are_loaded_each_under_its_own_partition_and_a_broken_one_harm
     assert materialised(project, [CONNECTION, "raw_files"]) == MONTHS
     assert published_months(project) == others
     checked = check_results(project)
-    published = {(check, month) for check in ("delivered_once", "defined") for month in MONTHS}
+    published = {(check, month) for check in ("delivered_once", "defined", *OF_MONTHS) for month in MONTHS}
     assert set(checked) == {(check, month) for check in CHECKS for month in MONTHS} | published
     failed = {key for key, passed in checked.items() if not passed}
     assert failed == {("accepted", BROKEN), ("text_format", BROKEN), ("values_readable", BROKEN)}

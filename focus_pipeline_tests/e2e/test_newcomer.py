@@ -43,7 +43,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def page() -> Iterator[Page]:
     with running_chromium() as browser:
-        page = browser.new_page(viewport={"width": 1500, "height": 1400})
+        page = browser.new_page(viewport={"width": 1500, "height": 3000})
         page.set_default_timeout(WAIT)
         expect.set_options(timeout=WAIT)
         yield page

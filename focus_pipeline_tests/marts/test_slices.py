@@ -173,11 +173,11 @@ def test_a_mart_is_computed_after_those_that_it_reads_and_whenever_they_change(m
     )
     months.marts = [totals, SERVICES]
     computed = [(one.mart, one.month) for one in months.compute()]
-    assert computed[:3] == [("a_total", JANUARY), ("a_total", FEBRUARY), ("a_total", MARCH)]
+    assert computed[-3:] == [("a_total", JANUARY), ("a_total", FEBRUARY), ("a_total", MARCH)]
     assert months.query("FROM marts.a_total ORDER BY Month") == [(JANUARY, 1), (FEBRUARY, 3), (MARCH, 6)]
     months.publish("colo_costs", FEBRUARY, costs(FEBRUARY, "20"))
     computed = [(one.mart, one.month) for one in months.compute()]
-    assert computed == [("a_total", FEBRUARY), ("a_total", MARCH), ("services", FEBRUARY)]
+    assert computed == [("services", FEBRUARY), ("a_total", FEBRUARY), ("a_total", MARCH)]
     assert months.query("FROM marts.a_total ORDER BY Month") == [(JANUARY, 1), (FEBRUARY, 21), (MARCH, 24)]
     twice = SERVICES.sql.replace("sum(BilledCost)", "2 * sum(BilledCost)")
     months.marts = [totals, replace(SERVICES, sql=twice, covers=False)]
