@@ -93,8 +93,10 @@ def compute_slices(
 ) -> list[ComputedSlice]:
     """Computes these months of the marts, or all that is due if `months` is None.
 
-    Each mart comes after those that it reads. If a mart's definition has changed, all of its months are computed, so that its rows never mix two definitions. All
-    months of a mart are replaced in one transaction. A mart that fails stays as it was and stops no other.
+    Each mart comes after those that it reads. If a mart's definition has changed, all of its months are computed, so
+    that its rows never mix two definitions. All months of a mart are replaced in one transaction. A mart that fails
+    stays as it was and stops no other.
+
     Raises WarehouseUnusable, FileNotFoundError if nothing was published yet, and MachineFault.
     """
     try:
