@@ -63,10 +63,9 @@ class DataDir:
         """The file of rates that was last taken over."""
         return self.root / "exchange_rates"
 
-    @property
-    def reports(self) -> Path:
-        """One page for each month."""
-        return self.root / "reports"
+    def report(self, month: str) -> Path:
+        """The page of a month."""
+        return self.root / "reports" / f"{month}.html"
 
     @property
     def scratch(self) -> Path:

@@ -128,7 +128,7 @@ def _print_summary(where: Warehouse) -> None:
     console.print(table)
     for connection, month, file, reason in rejected:
         line(None, f"{connection} {month}: {file} is rejected and the rest of the month loaded: {reason}")
-    report = load_settings().storage.reports / f"{closed}.html"
+    report = load_settings().storage.report(closed)
     if report.exists():
         console.print(f"\nThe report of {closed}: [bold]{report}[/]", highlight=False, soft_wrap=True)
     console.print(

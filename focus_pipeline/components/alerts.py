@@ -1,6 +1,5 @@
 """`focus_pipeline.Alerts`: messages about what fails, over Slack, Teams, e-mail or whatever Apprise reaches."""
 
-import os
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ from focus_pipeline.alerts.outbox import (
 from focus_pipeline.components.connection import Text, resolve_text
 from focus_pipeline.components.problems import Chosen, Looker, Watched
 from focus_pipeline.components.scaffolding import ConnectionScaffolder
-from focus_pipeline.connections.auth import from_environment, unset_variable
+from focus_pipeline.connections.auth import from_environment, remember_variables, unset_variable
 from focus_pipeline.secrets_filter import errors_without_secrets, remember
 from focus_pipeline.settings import load_settings
 from focus_pipeline.storage import DataDir
@@ -36,15 +35,12 @@ WHAT = "set of alerts"
 # Dagster gives a look 60 seconds. The last message may take 15 seconds more than this.
 SENDING_SECONDS = 25.0
 
-_VARIABLE = re.compile(r"\{\{\s*env\.(\w+)\s*\}\}")
-
 
 def resolve_channels(context: dg.ResolutionContext, written: Mapping[str, str]) -> dict[str, str]:
     """The URLs with the values of their `{{ env.NAME }}`, which from now on are kept out of messages and logs."""
     resolved = {}
     for name, url in written.items():
-        for variable in _VARIABLE.findall(str(url)):
-            remember(os.environ.get(variable), f"env.{variable}")
+        remember_variables(str(url))
         resolved[name] = resolve_text(context, url) or ""
         if not unset_variable(resolved[name]):
             for secret in secrets_of(resolved[name]):

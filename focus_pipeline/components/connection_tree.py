@@ -36,9 +36,8 @@ from dagster_shared.yaml_utils.source_position import (
 )
 from pydantic import ValidationError
 
-from focus_pipeline.components import alerts
+from focus_pipeline.components import alerts, exchange_rates
 from focus_pipeline.components.connection import ConnectionComponent
-from focus_pipeline.components.exchange_rates import WHAT, ExchangeRates
 from focus_pipeline.components.mart import Mart
 from focus_pipeline.components.not_loaded import NotLoaded, NotLoadedError
 from focus_pipeline.components.yaml_faults import document_faults, sentence, syntax_fault
@@ -50,10 +49,11 @@ __all__ = ["ConnectionTree", "NotLoadedError"]
 _OURS: dict[type, str] = {
     ConnectionComponent: "connection",
     Mart: "mart",
-    ExchangeRates: WHAT,
+    exchange_rates.ExchangeRates: exchange_rates.WHAT,
     alerts.Alerts: alerts.WHAT,
 }
-_BY_TYPE = {"focus_pipeline.Mart": "mart", "focus_pipeline.ExchangeRates": WHAT, "focus_pipeline.Alerts": alerts.WHAT}
+# The types of connections have names of their own.
+_BY_TYPE = {f"focus_pipeline.{kind.__name__}": what for kind, what in _OURS.items()}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class _Place:
     def what(self) -> str:
         """What the document says that it is."""
         kind = self.tree.value.get("type") if isinstance(self.tree.value, dict) else None
-        return _BY_TYPE.get(str(kind), "connection")
+        return _BY_TYPE.get(str(kind), _OURS[ConnectionComponent])
 
     @property
     def attributes(self) -> dict[str, object]:

@@ -6,12 +6,11 @@ import dagster as dg
 from pydantic import Field, model_validator
 
 from focus_pipeline.components import names
-from focus_pipeline.components.connection import OptionalText, Text, resolve_auth
+from focus_pipeline.components.connection import Text
 from focus_pipeline.components.ingestion import WAREHOUSE_RETRIES, named_failures
 from focus_pipeline.components.not_loaded import NotLoaded
 from focus_pipeline.components.scaffolding import ConnectionScaffolder
-from focus_pipeline.components.store_connection import data_dir
-from focus_pipeline.connections.auth import Auth
+from focus_pipeline.components.store_connection import EndpointUrl, StoreAuth, data_dir
 from focus_pipeline.connections.store_urls import SCHEMES
 from focus_pipeline.marts.exchange_rates import COLUMNS, RatesFile, RatesUnusable, take_over
 from focus_pipeline.secrets_filter import raise_alone
@@ -33,15 +32,8 @@ class ExchangeRates(dg.Component, dg.Model, dg.Resolvable):
 
     url: Annotated[Text, Field(description=f"Where the file is, its name included: {SCHEMES}.")]
     convert_to: Annotated[str, Field(pattern=CURRENCY, description="Currency that amounts are converted to: USD.")]
-    auth: Annotated[
-        Auth | None,
-        dg.Resolver(resolve_auth, model_field_type=Auth | None),
-        Field(description="Credentials for the url, as of a connection."),
-    ] = None
-    endpoint_url: Annotated[
-        OptionalText,
-        Field(description="Address of an S3-compatible store or an emulator. Default: the provider's own."),
-    ] = None
+    auth: StoreAuth = None
+    endpoint_url: EndpointUrl = None
 
     # Dagster looks for template variables in the class of the component itself.
     data_dir = staticmethod(data_dir)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from focus_pipeline.components.scaffolding import MartScaffolder
 from focus_pipeline.marts.mart import Figure, MartCheck, check_mart
 from focus_pipeline.marts.mart import Mart as MartOfSql
-from focus_pipeline.pictures.picture import KINDS, Picture
+from focus_pipeline.pictures.picture import KINDS, Format, Kind, Picture
 
 
 def resolve_sql(context: dg.ResolutionContext, file: str) -> str:
@@ -71,7 +71,7 @@ class PictureOfMart(dg.Model, dg.Resolvable):
 
     title: Annotated[Text, Field(description="What the picture shows; the currency and the month are added to it.")]
     kind: Annotated[
-        Literal["stacked_bars", "lines", "bars", "changes", "waterfall"],
+        Kind,
         Field(description="; ".join(f"{kind}: {said}" for kind, said in KINDS.items())),
     ]
     y: Annotated[
@@ -86,9 +86,7 @@ class PictureOfMart(dg.Model, dg.Resolvable):
         int, Field(ge=1, le=120, description="How many months, up to the newest one; 1 for the month itself.")
     ] = 1
     top: Annotated[int, Field(ge=1, le=40, description="How many series or bars; the rest is added up.")] = 7
-    format: Annotated[
-        Literal["amount", "price", "share", "number"], Field(description="How the values are written.")
-    ] = "amount"
+    format: Annotated[Format, Field(description="How the values are written.")] = "amount"
     marks: Annotated[
         bool, Field(description="Mark the x that the mart has rows of, in a picture `of` another mart.")
     ] = False

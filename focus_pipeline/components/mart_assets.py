@@ -23,8 +23,9 @@ from focus_pipeline.marts.slices import (
     due_slices,
 )
 from focus_pipeline.month_report.report import NothingToReport, ReportBroken
-from focus_pipeline.month_report.writing import statuses_now, write_month
+from focus_pipeline.month_report.writing import write_month
 from focus_pipeline.months import in_words
+from focus_pipeline.pipeline.status import statuses_now
 from focus_pipeline.secrets_filter import raise_alone
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.faults import WarehouseUnusable

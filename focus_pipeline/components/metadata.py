@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
 
 import dagster as dg
 import duckdb
@@ -234,7 +233,8 @@ def of_published(
 def pictures(drawables: Iterable[Drawable]) -> dict[str, dg.MarkdownMetadataValue]:
     """One entry with all pictures: the UI opens an entry of more than 1,000 characters by a click."""
     shown = [
-        f"{one.title}: the picture cannot be drawn: {one.fault}" if one.fault else _drawn(one) for one in drawables
+        f"{one.title}: the picture cannot be drawn: {one.fault}" if one.fault else in_markdown(drawn(one), one.title)
+        for one in drawables
     ]
     return {"Pictures": dg.MetadataValue.md("\n\n".join(shown))} if shown else {}
 
@@ -250,12 +250,6 @@ def of_statuses(statuses: Sequence[MonthStatus]) -> dict[str, object]:
         "Status": dg.MetadataValue.md(in_markdown(drawn_grid(statuses), f"Status of each month: {said}")),
         "Status of months": table(rows, rows[0]),
     }
-
-
-@lru_cache(maxsize=64)
-def _drawn(one: Drawable) -> str:
-    """Cached: pictures of several months are the same on each month of a run."""
-    return in_markdown(drawn(one), one.title)
 
 
 def unified_description(warehouse: Warehouse) -> str:

@@ -1,4 +1,4 @@
-"""What the UI shows in the place of a connection, a mart or a file of exchange rates whose defs.yaml cannot be used."""
+"""What the UI shows in the place of a connection, or of another component of ours, whose defs.yaml cannot be used."""
 
 import re
 from collections.abc import Mapping

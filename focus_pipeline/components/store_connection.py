@@ -10,21 +10,23 @@ from focus_pipeline.connections.auth import Auth
 from focus_pipeline.connections.store_urls import check_url
 from focus_pipeline.settings import load_settings
 
+StoreAuth = Annotated[
+    Auth | None,
+    dg.Resolver(resolve_auth, model_field_type=Auth | None),
+    Field(description="Credentials for the url, secrets as '{{ env.NAME }}'. Default: the provider's default chain."),
+]
+EndpointUrl = Annotated[
+    OptionalText,
+    Field(description="Address of an S3-compatible store or an emulator. Default: the provider's own."),
+]
+"""Types of the attributes of whatever is read from a store."""
+
 
 class StoreConnection(ConnectionComponent):
     """A provider export in a bucket, a container or a local folder. Subclasses describe their `url`."""
 
-    auth: Annotated[
-        Auth | None,
-        dg.Resolver(resolve_auth, model_field_type=Auth | None),
-        Field(
-            description="Credentials for the url, secrets as '{{ env.NAME }}'. Default: the provider's default chain."
-        ),
-    ] = None
-    endpoint_url: Annotated[
-        OptionalText,
-        Field(description="Address of an S3-compatible store or an emulator. Default: the provider's own."),
-    ] = None
+    auth: StoreAuth = None
+    endpoint_url: EndpointUrl = None
 
     ignore: Annotated[
         list[str],

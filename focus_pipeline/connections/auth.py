@@ -173,13 +173,18 @@ def from_environment(value: str) -> str:
     return _ENVIRONMENT_VALUE.sub(lambda match: os.environ.get(match[1]) or match[0], value)
 
 
+def remember_variables(text: str) -> None:
+    """Keeps the values of a text's `{{ env.NAME }}` out of messages and logs from now on."""
+    for variable in _ENVIRONMENT_VALUE.findall(text):
+        remember(os.environ.get(variable), f"env.{variable}")
+
+
 def resolved(auth: Auth) -> Auth:
     """The auth with the values of its `{{ env.NAME }}`, which from now on are kept out of messages and logs."""
     given = auth.model_dump(exclude_unset=True)
     for name, value in given.items():
         if isinstance(value, str) and name not in _PLAIN:
-            for variable in _ENVIRONMENT_VALUE.findall(value):
-                remember(os.environ.get(variable), f"env.{variable}")
+            remember_variables(value)
     return type(auth)(
         **{name: from_environment(value) if isinstance(value, str) else value for name, value in given.items()}
     )

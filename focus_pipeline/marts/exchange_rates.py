@@ -182,8 +182,7 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
                     THEN concat('a rate from ', FromCurrency, ' to itself is ', written)
                 WHEN count(*) OVER (PARTITION BY Month, FromCurrency, ToCurrency) > 1
                     THEN concat_ws(' ', Month, FromCurrency, 'to', ToCurrency, 'stands in several lines')
-            END AS fault,
-            count(*) OVER () AS faults
+            END AS fault
         FROM lines
         QUALIFY fault IS NOT NULL
         ORDER BY line
@@ -191,7 +190,7 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
     ).fetchall()
     (rows,) = only_row(connection.execute("SELECT count(*) FROM lines"))
     if faults:
-        shown = "; ".join(f"line {line}: {fault}" for line, fault, _ in faults[:SHOWN])
+        shown = "; ".join(f"line {line}: {fault}" for line, fault in faults[:SHOWN])
         more = f"; {len(faults) - SHOWN:,} more" if len(faults) > SHOWN else ""
         raise RatesUnusable(f"{name} has {len(faults):,} wrong lines of {rows:,}: {shown}{more}")
     if not rows:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import chain
 
 import duckdb
 
@@ -15,7 +17,7 @@ from focus_pipeline.marts.functions import calls_functions, functions
 from focus_pipeline.marts.mart import MONTH, Figure, Mart, MartCheck, in_order, parameters_of
 from focus_pipeline.marts.pictures import drawables
 from focus_pipeline.months import months_back
-from focus_pipeline.pictures.picture import Drawable
+from focus_pipeline.pictures.picture import Drawable, Picture
 from focus_pipeline.sql import literal, only_row, quoted, transaction
 from focus_pipeline.warehouse.warehouse import Warehouse
 
@@ -210,17 +212,18 @@ def _replaced(connection: duckdb.DuckDBPyConnection, mart: Mart, slices: Sequenc
     finally:
         connection.execute("DROP TABLE IF EXISTS temp.slice")
     # After all months are there, which pictures of several show; and outside of the transaction, which a fault ends.
-    newest = computed[-PICTURED_MONTHS:]
-    return [*computed[:-PICTURED_MONTHS], *(replace(one, pictures=_pictures(connection, mart, one)) for one in newest)]
+    has_currency = "BillingCurrency" in computed[0].columns
 
+    @cache
+    def values(picture: Picture, month: str) -> tuple[Drawable, ...]:
+        return tuple(drawables(connection, picture, mart.name, month, has_currency=has_currency))
 
-def _pictures(connection: duckdb.DuckDBPyConnection, mart: Mart, one: ComputedSlice) -> tuple[Drawable, ...]:
-    has_currency = "BillingCurrency" in one.columns
-    return tuple(
-        drawable
-        for picture in mart.pictures
-        for drawable in drawables(connection, picture, mart.name, one.month, has_currency=has_currency)
-    )
+    def pictured(one: ComputedSlice) -> ComputedSlice:
+        # A picture of several months is the same on each of them.
+        found = [values(picture, one.month if picture.months == 1 else month) for picture in mart.pictures]
+        return replace(one, pictures=tuple(chain.from_iterable(found)))
+
+    return [*computed[:-PICTURED_MONTHS], *map(pictured, computed[-PICTURED_MONTHS:])]
 
 
 def _replace(connection: duckdb.DuckDBPyConnection, mart: Mart, one: Slice) -> ComputedSlice:
@@ -388,7 +391,7 @@ def _rates(connection: duckdb.DuckDBPyConnection, mart: Mart) -> CheckedMart:
 
 def _figures(connection: duckdb.DuckDBPyConnection, figure: Figure, month: str) -> Iterator[tuple[str, float]]:
     try:
-        rows = _selected(connection, figure.sql, month).fetchall()
+        rows = connection.execute(figure.sql, _taken(connection, figure.sql, month)).fetchall()
         for *currency, value in rows:
             if value is not None:
                 yield " ".join([figure.name, *map(str, currency)]), float(value)
@@ -397,17 +400,16 @@ def _figures(connection: duckdb.DuckDBPyConnection, figure: Figure, month: str) 
         raise MartBroken(f"its figure {figure.name} cannot be worked out: {said}") from error
 
 
-def _selected(connection: duckdb.DuckDBPyConnection, sql: str, month: str) -> duckdb.DuckDBPyConnection:
+def _taken(connection: duckdb.DuckDBPyConnection, sql: str, month: str) -> dict[str, str] | None:
+    """What a SELECT takes that may name $month."""
     (statement,) = connection.extract_statements(sql)
-    return connection.execute(statement, {"month": month} if statement.named_parameters else None)
+    return {"month": month} if statement.named_parameters else None
 
 
 def _own_check(connection: duckdb.DuckDBPyConnection, mart: Mart, check: MartCheck, month: str) -> CheckedMart:
     sql = check.sql.rstrip().rstrip(";")
     try:
-        (statement,) = connection.extract_statements(sql)
-        taken = {"month": month} if statement.named_parameters else None
-        count, examples = _broken(connection, sql, taken)
+        count, examples = _broken(connection, sql, _taken(connection, sql, month))
     except duckdb.Error as error:
         raise MartBroken(f"its check {check.name} cannot be run: {str(error).partition(chr(10))[0]}") from error
     said = check.description if not count else f"{check.description}: {count:,} rows break it"

@@ -1,7 +1,7 @@
 """What the report of a month says, from the marts and the status of the months, and its page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -46,7 +46,6 @@ class InCurrency:
     cost: float
     before: float | None
     billed: float
-    billed_before: float | None
     providers: Sequence[Row]
     categories: Sequence[Row]
     services: Sequence[Row]
@@ -69,7 +68,6 @@ class Report:
     written: datetime
     currencies: Sequence[InCurrency]
     statuses: Sequence[MonthStatus]
-    failing: Sequence[str] = field(default_factory=tuple)
 
 
 def reported_month(connection: duckdb.DuckDBPyConnection) -> str:
@@ -120,7 +118,7 @@ def page_of(report: Report) -> str:
     template = environment.from_string(resources.files(__package__).joinpath("page.html.jinja").read_text("utf-8"))
     problems = [in_cells(one) for one in worst_first(report.statuses) if one.state != LOADED]
     grid = Markup(drawn_grid(report.statuses)) if report.statuses else ""
-    return template.render(report=report, problems=problems, grid=grid, Markup=Markup)
+    return template.render(report=report, problems=problems, grid=grid)
 
 
 def _in_currency(
@@ -131,19 +129,19 @@ def _in_currency(
     there: set[str],
     pictures: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> InCurrency:
-    given = {"currency": currency, "month": month, "before": before}
-    cost, cost_before, billed, billed_before = only_row(
+    given = {"currency": currency, "month": month}
+    compared = given | {"before": before}
+    cost, cost_before, billed = only_row(
         connection.execute(
             """
             SELECT
                 CAST(sum(EffectiveCost) FILTER (Month = $month) AS DOUBLE),
                 CAST(sum(EffectiveCost) FILTER (Month = $before) AS DOUBLE),
-                CAST(sum(BilledCost) FILTER (Month = $month) AS DOUBLE),
-                CAST(sum(BilledCost) FILTER (Month = $before) AS DOUBLE)
+                CAST(sum(BilledCost) FILTER (Month = $month) AS DOUBLE)
             FROM marts.monthly_costs
             WHERE BillingCurrency IS NOT DISTINCT FROM $currency AND Month IN ($month, $before)
             """,
-            given,
+            compared,
         )
     )
     return InCurrency(
@@ -151,11 +149,10 @@ def _in_currency(
         cost,
         cost_before,
         billed,
-        billed_before,
-        _compared(connection, "coalesce(Provider, 'none')", given),
-        _compared(connection, "coalesce(ServiceCategory, 'none')", given),
-        _compared(connection, "concat_ws(' · ', Provider, coalesce(ServiceName, 'none'))", given)[:_SERVICES],
-        _movers(connection, given) if "movers" in there else [],
+        _compared(connection, "coalesce(Provider, 'none')", compared),
+        _compared(connection, "coalesce(ServiceCategory, 'none')", compared),
+        _compared(connection, "concat_ws(' · ', Provider, coalesce(ServiceName, 'none'))", compared)[:_SERVICES],
+        _movers(connection, compared) if "movers" in there else [],
         _models(connection, given) if "ai_costs" in there else [],
         _savings(connection, given) if "savings" in there else "",
         _anomalies(connection, given) if "anomalies" in there else [],
@@ -271,7 +268,7 @@ def _models(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> 
         ORDER BY cost DESC, model, counted
         LIMIT $count
         """,
-        {"month": given["month"], "currency": given["currency"], "count": _MODELS},
+        {**given, "count": _MODELS},
     )
 
 
@@ -287,7 +284,7 @@ def _savings(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) ->
             FROM marts.savings
             WHERE Month = $month AND BillingCurrency IS NOT DISTINCT FROM $currency
             """,
-            {"month": given["month"], "currency": given["currency"]},
+            given,
         )
     )
     if not listed:
@@ -316,7 +313,7 @@ def _anomalies(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) 
         ORDER BY abs(Difference) DESC, name, sub_account
         LIMIT $count
         """,
-        {"month": given["month"], "currency": given["currency"], "count": _ANOMALIES},
+        {**given, "count": _ANOMALIES},
     )
     return [
         f"{row['day']}: {row['name']}{' in ' + str(row['sub_account']) if row['sub_account'] else ''} cost "
@@ -342,7 +339,7 @@ def _forecast(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -
         WHERE Month = $month AND BillingCurrency IS NOT DISTINCT FROM $currency AND Forecast IS NOT NULL
         ORDER BY marts.forecast.Forecast DESC, name
         """,
-        {"month": given["month"], "currency": given["currency"]},
+        given,
     )
 
 
@@ -361,7 +358,7 @@ def _budgets(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) ->
         WHERE Month = $month AND BillingCurrency IS NOT DISTINCT FROM $currency
         ORDER BY used DESC, name
         """,
-        {"month": given["month"], "currency": given["currency"]},
+        given,
     )
 
 

@@ -8,15 +8,9 @@ import duckdb
 from focus_pipeline.files import make_folder, replacing
 from focus_pipeline.marts.mart import Mart
 from focus_pipeline.month_report.report import NothingToReport, ReportBroken, page_of, report_of, reported_month
-from focus_pipeline.months import current_month, months_back
-from focus_pipeline.pipeline.status import MonthStatus, status_of
+from focus_pipeline.pipeline.status import MonthStatus, statuses_now
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.warehouse import warehouse_of
-
-
-def statuses_now(connections: Collection[str], data_dir: DataDir) -> list[MonthStatus]:
-    """The status of every month, up to the newest one that is over. Raises WarehouseUnusable and MachineFault."""
-    return status_of(connections, data_dir, months_back(current_month(), 1)[0])
 
 
 def write_month(
@@ -43,7 +37,7 @@ def write_month(
             f"the report{f' of {month}' if month else ''} cannot be written, for a mart has other columns than it came "
             f"with: {said}"
         ) from error
-    path = data_dir.reports / f"{report.month}.html"
+    path = data_dir.report(report.month)
     make_folder(path.parent)
     with replacing(path) as written:
         written.write_text(page_of(report), "utf-8")

@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from focus_pipeline.pictures.picture import Drawable, Point, written
+from focus_pipeline.pictures.picture import Drawable, Kind, Point, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +49,12 @@ _STYLE: Any = {
 }
 
 
+@lru_cache(maxsize=128)
 def drawn(one: Drawable) -> str:
-    """The picture as an SVG element. Its text is in the colour of the page's text: `currentColor`."""
+    """The picture as an SVG element. Its text is in the colour of the page's text: `currentColor`.
+
+    Kept: pictures of several months are the same for each month of a run, and in its reports.
+    """
     draw = _DRAWINGS[one.picture.kind]
     with _figure() as figure:
         draw(figure, one)
@@ -137,14 +142,18 @@ def _grouped(points: Sequence[Point], top: int) -> dict[str, dict[str, float]]:
     totals: dict[str, float] = {}
     for point in points:
         totals[point.series] = totals.get(point.series, 0.0) + abs(point.y)
-    largest = sorted(totals, key=lambda name: -totals[name])
-    # One more needs no "other".
-    kept = largest if len(largest) <= top + 1 else largest[:top]
+    kept = _largest(totals, top)
     series: dict[str, dict[str, float]] = {name: {} for name in kept}
     for point in points:
         values = series.setdefault(point.series if point.series in kept else "other", {})
         values[point.x] = values.get(point.x, 0.0) + point.y
     return series
+
+
+def _largest(totals: Mapping[str, float], top: int) -> list[str]:
+    """The largest ones, whatever their sign. One more than `top` needs no "other"."""
+    largest = sorted(totals, key=lambda name: -abs(totals[name]))
+    return largest if len(largest) <= top + 1 else largest[:top]
 
 
 def _colours(series: Mapping[str, object]) -> dict[str, str]:
@@ -224,12 +233,9 @@ def _across(figure: "Figure", one: Drawable, colour: Callable[[float], str], *, 
     totals: dict[str, float] = {}
     for point in one.points:
         totals[point.x] = totals.get(point.x, 0.0) + point.y
-    longest = sorted(totals, key=lambda name: -abs(totals[name]))
-    # One more needs no "others".
-    shown = longest if len(longest) == one.picture.top + 1 else longest[: one.picture.top]
-    values = {name: totals[name] for name in shown}
-    if one.picture.format in ("amount", "number") and len(longest) > len(values):
-        rest = longest[len(values) :]
+    values = {name: totals[name] for name in _largest(totals, one.picture.top)}
+    rest = [name for name in totals if name not in values]
+    if rest and one.picture.format in ("amount", "number"):
         values[f"{len(rest)} others"] = sum(totals[name] for name in rest)
     figure.set_size_inches(_WIDTH, 0.9 + 0.3 * max(len(values), 1))
     axes = figure.subplots()
@@ -279,7 +285,7 @@ def _cut(name: str) -> str:
     return name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
 
 
-_DRAWINGS: Mapping[str, "Callable[[Figure, Drawable], None]"] = {
+_DRAWINGS: Mapping[Kind, "Callable[[Figure, Drawable], None]"] = {
     "stacked_bars": _stacked_bars,
     "lines": _lines,
     "bars": _bars,

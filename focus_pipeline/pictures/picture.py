@@ -1,9 +1,11 @@
 """What a picture shows, apart from how it is drawn."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
-KINDS = {
+Kind = Literal["stacked_bars", "lines", "bars", "changes", "waterfall"]
+
+KINDS: dict[Kind, str] = {
     "stacked_bars": "a bar for each x, stacked by series",
     "lines": "a line for each series, from x to x",
     "bars": "a horizontal bar for each x, the longest first",
@@ -11,7 +13,7 @@ KINDS = {
     "waterfall": "the columns of y as bars, with the steps between them",
 }
 
-FORMATS = ("amount", "price", "share", "number")
+Format = Literal["amount", "price", "share", "number"]
 """How values are written: an amount with the currency, a price with four decimals, a share in per cent, a number."""
 
 
@@ -26,7 +28,7 @@ class Picture:
     """
 
     title: str
-    kind: str
+    kind: Kind
     y: tuple[str, ...]
     x: str = ""
     series: str = ""
@@ -34,7 +36,7 @@ class Picture:
     of: str = ""
     months: int = 1
     top: int = 7
-    format: str = "amount"
+    format: Format = "amount"
     marks: bool = False
 
 
@@ -57,8 +59,8 @@ class Drawable:
     picture: Picture
     currency: str
     when: str
-    points: Sequence[Point] = field(default_factory=tuple)
-    marks: Sequence[str] = field(default_factory=tuple)
+    points: tuple[Point, ...] = ()
+    marks: tuple[str, ...] = ()
     fault: str = ""
 
     @property
@@ -67,7 +69,7 @@ class Drawable:
         return ", ".join(part for part in (self.picture.title, self.currency, self.when) if part)
 
 
-def written(value: float, how: str) -> str:
+def written(value: float, how: Format) -> str:
     """A value for people.
 
     >>> written(1234567.4, "amount"), written(0.0312, "price"), written(0.254, "share")

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import duckdb
 
-from focus_pipeline.months import months_between
+from focus_pipeline.months import current_month, months_back, months_between
 from focus_pipeline.records.accepted import accepted_delivery, held_back
 from focus_pipeline.records.landed import current_token, held_months
 from focus_pipeline.records.verdicts import judged_delivery, recorded_verdict, verdict_path
@@ -62,14 +62,17 @@ class _Loaded:
     score: float | None
 
 
-def status_of(
-    connections: Collection[str], data_dir: DataDir, last_month: str, warehouse: Warehouse | None = None
-) -> list[MonthStatus]:
+def statuses_now(connections: Collection[str], data_dir: DataDir) -> list[MonthStatus]:
+    """status_of() up to the newest month that is over."""
+    return status_of(connections, data_dir, months_back(current_month(), 1)[0])
+
+
+def status_of(connections: Collection[str], data_dir: DataDir, last_month: str) -> list[MonthStatus]:
     """Every month of each connection, from the first that was fetched of it to `last_month` (`YYYY-MM`), in order.
 
     Raises WarehouseUnusable and MachineFault. A warehouse that is not there yet shows nothing.
     """
-    loaded = _loaded(warehouse or warehouse_of(data_dir))
+    loaded = _loaded(warehouse_of(data_dir))
     found = []
     for name in sorted(connections):
         held = held_months(name, data_dir)

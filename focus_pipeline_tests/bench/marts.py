@@ -15,9 +15,10 @@ from focus_pipeline.components.mart import marts
 from focus_pipeline.focus.canonical import CANONICAL
 from focus_pipeline.marts.mart import Mart
 from focus_pipeline.marts.slices import ComputedSlice, compute_slices
-from focus_pipeline.month_report.writing import statuses_now, write_month
+from focus_pipeline.month_report.writing import write_month
 from focus_pipeline.months import months_back
 from focus_pipeline.pipeline.provider_costs import provider_costs
+from focus_pipeline.pipeline.status import statuses_now
 from focus_pipeline.settings import PROJECT_ROOT
 from focus_pipeline.sql import quoted
 from focus_pipeline.storage import DataDir

@@ -8,10 +8,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from focus_pipeline.connections.aws_data_export import AwsDataExport
-from focus_pipeline.connections.azure_cost_export import AzureCostExport
-from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.connections.oci_reports import OciReports
 from focus_pipeline.demo.deliveries import FILES, LATE_FILE, DemoDelivery, write_deliveries
 from focus_pipeline.months import months_back
 from focus_pipeline.pipeline.judge import judge
@@ -21,6 +17,7 @@ from focus_pipeline.pipeline.staged_rows import rows_of_month
 from focus_pipeline.records.verdicts import Verdict
 from focus_pipeline.sql import literal
 from focus_pipeline.storage import DataDir
+from focus_pipeline_tests.demo.demo_connections import demo_connections
 
 pytestmark = pytest.mark.slow
 
@@ -43,14 +40,7 @@ def ingested(
 ) -> list[tuple[DemoDelivery, StagedMonth, Verdict]]:
     """Every delivery after the steps that a run takes it through."""
     data_dir = DataDir(tmp_path_factory.mktemp("data"))
-    connections = {
-        "aws_main": AwsDataExport("aws_main", str(root / "aws_main" / "focus-daily")),
-        "azure_main": AzureCostExport("azure_main", str(root / "azure_main" / "focus-costs")),
-        "colo_costs": MonthFolders("colo_costs", str(root / "colo_costs")),
-        "google_main": MonthFolders("google_main", str(root / "google_main"), month_rule=False),
-        "oracle_main": OciReports("oracle_main", str(root / "oracle_main")),
-        "saas_tools": MonthFolders("saas_tools", str(root / "saas_tools")),
-    }
+    connections = demo_connections(root)
     discoveries = {name: connection.discover() for name, connection in connections.items()}
     ingested = []
     for delivery in deliveries:

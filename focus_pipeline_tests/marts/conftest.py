@@ -9,11 +9,8 @@ import pytest
 
 from focus_pipeline.components.connection_tree import ConnectionTree
 from focus_pipeline.components.mart import marts
-from focus_pipeline.connections.aws_data_export import AwsDataExport
-from focus_pipeline.connections.azure_cost_export import AzureCostExport
 from focus_pipeline.connections.delivery import Connection
 from focus_pipeline.connections.month_folders import MonthFolders
-from focus_pipeline.connections.oci_reports import OciReports
 from focus_pipeline.demo.deliveries import write_deliveries
 from focus_pipeline.marts.mart import Mart
 from focus_pipeline.marts.slices import ComputedSlice, Slice, compute_slices, due_slices
@@ -24,6 +21,7 @@ from focus_pipeline.records.staged import staged_month
 from focus_pipeline.settings import PROJECT_ROOT
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.warehouse import warehouse_of
+from focus_pipeline_tests.demo.demo_connections import demo_connections
 from focus_pipeline_tests.month_files import Row, write_csv
 from focus_pipeline_tests.warehouses import publish, url_of
 
@@ -115,14 +113,7 @@ def demo_table(tmp_path_factory: pytest.TempPathFactory, compiled_rules: Path, s
     (folder / "data").mkdir()
     (folder / "data" / "cache").symlink_to(compiled_rules)
     table, root = Table(DataDir(folder / "data"), folder / "delivered", list(shipped_marts)), folder / "demo"
-    connections = {
-        "aws_main": AwsDataExport("aws_main", str(root / "aws_main" / "focus-daily")),
-        "azure_main": AzureCostExport("azure_main", str(root / "azure_main" / "focus-costs")),
-        "colo_costs": MonthFolders("colo_costs", str(root / "colo_costs")),
-        "google_main": MonthFolders("google_main", str(root / "google_main"), month_rule=False),
-        "oracle_main": OciReports("oracle_main", str(root / "oracle_main")),
-        "saas_tools": MonthFolders("saas_tools", str(root / "saas_tools")),
-    }
+    connections = demo_connections(root)
     first = write_deliveries(root, DEMO_MONTHS, with_late_invoice=False)
     for delivery in first:
         table.load(connections[delivery.connection], delivery.month)

@@ -10,11 +10,11 @@ from focus_pipeline.components.connection import ConnectionComponent
 from focus_pipeline.components.ingestion import MONTHS_PER_RUN, WAREHOUSE_RETRIES, named_failures, raise_failed
 from focus_pipeline.components.month_events import events_of, materialization
 from focus_pipeline.components.not_loaded import NotLoaded
-from focus_pipeline.months import current_month, in_words, months_back
+from focus_pipeline.months import current_month, in_words
 from focus_pipeline.pipeline.month_checks import CHECKS, suspicious
 from focus_pipeline.pipeline.provider_costs import provider_costs
 from focus_pipeline.pipeline.publish import PublishedMonth, publish_months
-from focus_pipeline.pipeline.status import status_of
+from focus_pipeline.pipeline.status import statuses_now
 from focus_pipeline.settings import load_settings
 from focus_pipeline.storage import DataDir
 from focus_pipeline.warehouse.connections import DeliveredTwice, delivered_twice, rows_of_connections
@@ -98,7 +98,7 @@ def unified_assets(connections: list[str], not_loaded: Sequence[str], data_dir: 
         with named_failures("focus", in_words(months)):
             if names.UNIFIED in context.selected_asset_keys:
                 published = publish_months(months, data_dir, warehouse)
-            statuses = status_of([*connections, *not_loaded], data_dir, months_back(current_month(), 1)[0])
+            statuses = statuses_now([*connections, *not_loaded], data_dir)
             by_month = {(one.connection, one.month): one for one in statuses}
             with warehouse.reading() as connection:
                 held = rows_of_connections(connection)
