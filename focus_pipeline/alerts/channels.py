@@ -70,7 +70,7 @@ def _service(name: str, url: str) -> "NotifyBase":
     service = Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if service is None:
         raise UnknownChannel(
-            f"the URL of the channel {name} is none that Apprise knows, or lacks a part; "
+            f"Apprise does not know the URL of the channel {name}, or the URL lacks a part; "
             "https://appriseit.com/services/ has the form of each"
         )
     if "overflow" not in url:

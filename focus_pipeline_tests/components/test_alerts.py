@@ -482,7 +482,7 @@ def test_no_secret_of_a_channel_is_in_messages_logs_errors_or_on_disk(
     hook.answers = [500]
     said = [told.look_for_problems(), told.look_for_problems()]
     assert hook.asked == [f"/{TOKEN}"] * 2, "it is used"
-    assert "the URL of the channel none is none that Apprise knows" in said[0]
+    assert "Apprise does not know the URL of the channel none" in said[0]
     answer = CliRunner().invoke(cli.main, ["alert"])
     kept = (site.data_dir.alerts / "outbox.json").read_text()
     everything = [*said, kept, caplog.text, *capfd.readouterr(), str(hook.taken), answer.output]
@@ -506,7 +506,7 @@ def test_tokens_within_a_url_that_is_a_variable_are_kept_out_of_what_a_library_s
     site.deliver(recent[-1], cost="abc")
     site.tick_and_load()
     said = tell(site, channels={"slack": "{{ env.ALERTS_URL }}"}).look_for_problems()
-    assert "1 message waits for slack: the URL of the channel slack is none that Apprise knows" in said
+    assert "1 message waits for slack: Apprise does not know the URL of the channel slack" in said
     assert "An invalid Slack (third) Token ([secret URL of the channel slack]) was specified" in caplog.text
     assert not any(token in text for token in tokens for text in (said, caplog.text))
 

@@ -1,4 +1,4 @@
--- Days on which a service costs something else than its past says. docs/anomalies.md has the method and its weaknesses.
+-- Days on which a service costs more or less than its past suggests. docs/anomalies.md has the method and weaknesses.
 --
 -- Series: usage of a service in one currency, and of each large sub-account of it. Purchases, tax, credits and
 -- corrections are no usage. A day without a charge costs 0.
@@ -6,7 +6,7 @@
 -- floor)); the floor, $least_difference, keeps small amounts quiet and lets 0 have a logarithm. Score: the deviation
 -- less its median of twelve weeks, in units of 1.4826 x MAD. Only days before the day itself are asked, so that a day that
 -- was flagged stays flagged when later days arrive.
--- Habit: a deviation that the series had before, as a ratio or as an amount, is none: once at this place of the month
+-- Habit: a deviation that the series has shown before, as a ratio or an amount, is not listed: once at this place of the month
 -- before, or twice at all. What began in the last week is not a habit yet.
 -- Late days: among the last $late_days days of a provider, those on which less than half of its services reach 80 % of
 -- what they should cost. They are being delivered: what is low on them is not listed, what is high is.
